@@ -1,0 +1,58 @@
+"""ctmodels: continuous-time and differential-equation models in JAX."""
+
+from ctmodels import (
+    data as data,
+    losses as losses,
+    metrics as metrics,
+    models as models,
+    reconstruction as reconstruction,
+    regularisers as regularisers,
+    systems as systems,
+)
+from ctmodels._door import DataError as DataError
+from ctmodels._fields import (
+    MLPField as MLPField,
+    Rescaled as Rescaled,
+    SecondOrder as SecondOrder,
+    SumField as SumField,
+)
+from ctmodels._integrate import (
+    RK4 as RK4,
+    Integrate as Integrate,
+    Step as Step,
+    Substeps as Substeps,
+    local_error as local_error,
+    rk_step as rk_step,
+    stiffness as stiffness,
+)
+from ctmodels._model import AbstractModel as AbstractModel
+from ctmodels._output import STATUS as STATUS, Output as Output, Stats as Stats
+from ctmodels._paths import LinearPath as LinearPath
+from ctmodels._scaling import Scaling as Scaling
+from ctmodels._series import Driven as Driven, Example as Example, Series as Series, collate as collate
+from ctmodels._shooting import (
+    FreeStart as FreeStart,
+    Shooting as Shooting,
+    Windows as Windows,
+    grow as grow,
+)
+from ctmodels._smoothing import (
+    Noise as Noise,
+    Smoothed as Smoothed,
+    coast as coast,
+    smooth as smooth,
+    tune_noise as tune_noise,
+)
+from ctmodels.models import NeuralODE as NeuralODE
+from ctmodels.reconstruction import reconstruct as reconstruct
+from ctmodels.train import (
+    FitResult as FitResult,
+    Rows as Rows,
+    State as State,
+    fit as fit,
+    make_step as make_step,
+    objective as objective,
+    pooled as pooled,
+)
+
+__version__ = "0.1.0"

@@ -1,0 +1,66 @@
+"""What a model returns: outputs, and the account of the work that made them."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree, Shaped
+
+SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER = 0, 1, 2, 3
+STATUS = {
+    SUCCESS: "success",
+    TOO_MANY_STEPS: "too many steps: raise `max_steps`, loosen the tolerances, or look for stiffness",
+    NON_FINITE: "non-finite value: the solution blew up or the field returned NaN; look at its inputs",
+    OTHER: "the solver gave up (step underflow or a failed implicit solve)",
+}
+
+
+class Stats(eqx.Module):
+    """The account of a solve's work. Counts carry no gradient; `measures` do.
+
+    - `evaluations`: field evaluations, those of rejected steps included.
+    - `accepted`, `rejected`: steps.
+    - `status`: 0 is success; the meanings are in `ctmodels.STATUS`.
+    - `measures`: name -> scalar, what the `account` of [`ctmodels.Integrate`][] asked for, summed over
+      the accepted steps.
+    """
+
+    evaluations: Int[Array, "..."]
+    accepted: Int[Array, "..."]
+    rejected: Int[Array, "..."]
+    status: Int[Array, "..."]
+    measures: dict[str, Float[Array, "..."]]
+
+    def __add__(self, other: "Stats") -> "Stats":
+        """Two solves in a row: work adds up, the worse status stays."""
+        return Stats(
+            self.evaluations + other.evaluations,
+            self.accepted + other.accepted,
+            self.rejected + other.rejected,
+            jnp.maximum(self.status, other.status),
+            {name: self.measures[name] + other.measures[name] for name in self.measures},
+        )
+
+    def check(self) -> None:
+        """Raise on the host if any sample failed, naming the sample and the remedy. Not under jit."""
+        status = jax.device_get(self.status).reshape(-1)
+        failed = status.nonzero()[0]
+        if failed.size:
+            first = int(failed[0])
+            raise RuntimeError(
+                f"{failed.size} of {status.size} solves failed; sample {first}: {STATUS[int(status[first])]}"
+            )
+
+
+class Output(eqx.Module):
+    """What a model turned its sample into.
+
+    - `ys`: outputs at the wanted times, `(time, channel)`.
+    - `stats`: the account of the work, [`ctmodels.Stats`][].
+    - `kl`: divergence between posterior and prior, a scalar; zero for a deterministic model.
+    - `latents`: the states behind the outputs, `(time, state)`.
+    """
+
+    ys: Shaped[Array, "..."]
+    stats: Stats
+    kl: Float[Array, "..."]
+    latents: PyTree

@@ -1,0 +1,89 @@
+"""Scaling: the units of the data on the outside, numbers near one on the inside. Saved with the model."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ctmodels._door import DataError
+from ctmodels._series import Series
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """Affine in time and in the values, or affine in their logarithms.
+
+    Fitted on the host in float64. `origin` and `time_scale`: tau = (t - origin) / time_scale;
+    `mean`, `std`: one per channel; `log`: per channel, whether the logarithm is taken first.
+    """
+
+    origin: float
+    time_scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    log: bool = False
+
+    @classmethod
+    def fit(cls, ts, ys, *, log: bool = False) -> "Scaling":
+        """Fit to `ts` `(time,)` and `ys` `(time, channel)` with NaN for missing values.
+
+        Values are z-scored. The unit of time is the one in which the scaled series moves at speed one
+        (root mean square), rounded so that the median spacing is a power of two: regular sampling times
+        are then exact in any float type. *Convenience.*
+        """
+        ts, ys = np.asarray(ts, np.float64), np.asarray(ys, np.float64)
+        if log and np.any(ys <= 0):
+            row, channel = np.argwhere(ys <= 0)[0]
+            raise DataError(f"ys[{row}, {channel}] = {ys[row, channel]:g}: logarithms need positive values; drop `log`")
+        values = np.log(ys) if log else ys
+        mean, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        std = np.where(std > 0, std, 1.0)
+        time_scale = _unit_of_time(ts, (values - mean) / std)
+        return cls(float(ts[0]), time_scale, tuple(mean.tolist()), tuple(std.tolist()), log)
+
+    def times(self, ts) -> np.ndarray:
+        """Scaled times, float64, on the host."""
+        return (np.asarray(ts, np.float64) - self.origin) / self.time_scale
+
+    def unscale_times(self, taus) -> np.ndarray:
+        """Physical times, float64, on the host."""
+        return np.asarray(taus, np.float64) * self.time_scale + self.origin
+
+    def scale(self, ys: Any) -> Any:
+        """Scaled values of `(..., channel)`; JAX or NumPy."""
+        xp = np if isinstance(ys, np.ndarray) else jnp
+        values = xp.log(ys) if self.log else ys
+        return (values - _like(self.mean, values, xp)) / _like(self.std, values, xp)
+
+    def unscale(self, zs: Any) -> Any:
+        """Physical values of `(..., channel)`; JAX or NumPy."""
+        xp = np if isinstance(zs, np.ndarray) else jnp
+        values = zs * _like(self.std, zs, xp) + _like(self.mean, zs, xp)
+        return xp.exp(values) if self.log else values
+
+    def series(self, ts, ys, *, names=None) -> Series:
+        """Physical `(time,)` and `(time, channel)` with NaN, checked and scaled to a `Series`."""
+        return Series.from_nan(self.times(ts), self.scale(np.asarray(ys, np.float64)), names=names)
+
+    def to_dict(self) -> dict:
+        """For JSON; `Scaling.from_dict` brings it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, d: dict) -> "Scaling":
+        """Back from JSON, which knows no tuples."""
+        return cls(**{**d, "mean": tuple(d["mean"]), "std": tuple(d["std"])})
+
+
+def _like(row: tuple[float, ...], values, xp):
+    return xp.broadcast_to(xp.asarray(row, values.dtype), values.shape)
+
+
+def _unit_of_time(ts: np.ndarray, zs: np.ndarray) -> float:
+    spacing = float(np.median(np.diff(ts)))
+    speed = np.diff(zs, axis=0) / np.diff(ts)[:, None]
+    rms = float(np.sqrt(np.nanmean(speed**2))) if np.any(np.isfinite(speed)) else 0.0
+    per_unit = 1 / (rms * spacing) if rms > 0 else 1.0
+    # Measurement noise only makes the estimate shorter; a unit under one sample would be meaningless.
+    return spacing * 2.0 ** max(0, round(np.log2(per_unit)))

@@ -1,0 +1,109 @@
+"""Series: one irregular, partly observed series; Driven and Example: what a model starts from and aims at."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
+
+from ctmodels._door import DataError, check_lengths, check_times, check_values
+
+
+class Series(eqx.Module):
+    """One irregular, partly observed series, without a batch axis.
+
+    `ts`: times, increasing; `ys`: values, zero where nothing was observed; `mask`: what was observed.
+    A padded step repeats the last time and is unobserved. NaN is accepted at the door
+    ([`ctmodels.Series.from_nan`][]) and never lives inside.
+    """
+
+    ts: Float[Array, "*batch time"]
+    ys: Float[Array, "*batch time channel"]
+    mask: Bool[Array, "*batch time channel"]
+
+    @classmethod
+    def from_nan(cls, ts, ys, *, names: Sequence[str] | None = None, constant: bool = False) -> "Series":
+        """Check on the host and take in one series whose missing values are NaN.
+
+        **Arguments:**
+
+        - `ts`: `(time,)`, strictly increasing, finite. Take off a large origin first
+          ([`ctmodels.Scaling`][]): times whose spacing the default float cannot resolve are refused.
+        - `ys`: `(time, channel)`; NaN where missing; infinities are refused.
+        - `names`: of the channels, for messages.
+        - `constant`: whether a channel may be constant, as an input may.
+
+        **Returns:** a `Series` in JAX's default float type. Raises `DataError` naming place and remedy.
+        """
+        check_times(ts)
+        check_lengths(ts, ys)
+        names = names or [str(i) for i in range(np.shape(ys)[-1])]
+        check_values(ys, names, constant_ok=names if constant else ())
+        ts, ys = np.asarray(ts, np.float64), np.asarray(ys, np.float64)
+        dtype = jnp.zeros(()).dtype
+        check_resolution(ts, dtype)
+        mask = ~np.isnan(ys)
+        return cls(jnp.asarray(ts, dtype), jnp.asarray(np.where(mask, ys, 0), dtype), jnp.asarray(mask))
+
+    def to_nan(self) -> np.ndarray:
+        """The values as a NumPy array with NaN where nothing was observed."""
+        return np.where(self.mask, self.ys, np.nan)
+
+    def __getitem__(self, at: slice) -> "Series":
+        """A stretch of time, `series[start:stop]`."""
+        return jax.tree.map(lambda a: a[at], self)
+
+    def pad(self, length: int) -> "Series":
+        """Unobserved steps at the last time, up to `length` steps in all."""
+        extra = length - self.ts.shape[0]
+        if extra < 0:
+            raise ValueError(f"length={length}: the series has {self.ts.shape[0]} steps already; give a larger one")
+        rows = ((0, extra), (0, 0))
+        return Series(jnp.pad(self.ts, (0, extra), mode="edge"), jnp.pad(self.ys, rows), jnp.pad(self.mask, rows))
+
+    def fill_forward(self) -> Float[Array, "time channel"]:
+        """The last observed value at each time; before the first observation, the first one."""
+        at = jnp.where(self.mask, jnp.arange(self.ts.shape[0])[:, None], -1)
+        last = jax.lax.cummax(at, axis=0)
+        first = jnp.argmax(self.mask, axis=0)[None]
+        return jnp.take_along_axis(self.ys, jnp.where(last < 0, first, last), axis=0)
+
+
+def collate(series: Sequence[Series]) -> Series:
+    """A batch of series of unequal length: each padded to the longest and stacked, `(batch, time, ...)`."""
+    if not series:
+        raise ValueError("series is empty: a batch needs at least one")
+    length = max(s.ts.shape[0] for s in series)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[s.pad(length) for s in series])
+
+
+def check_resolution(ts: np.ndarray, dtype) -> None:
+    """Refuse times whose spacing is under eight units in the last place of `dtype`."""
+    gaps, ulp = np.diff(ts), np.spacing(np.maximum(np.abs(ts[1:]), np.abs(ts[:-1])).astype(dtype))
+    bad = np.flatnonzero(gaps < 8 * ulp.astype(np.float64))
+    if bad.size:
+        i = int(bad[0])
+        raise DataError(
+            f"ts[{i + 1}]: spacing {gaps[i]:.3g} at time {ts[i + 1]:.9g} is under 8 units in the last place "
+            f"of {np.dtype(dtype).name} ({8 * float(ulp[i]):.3g}): the times would run together; take the origin "
+            "off and scale (ctmodels.Scaling), use a shorter stretch, or enable x64 (JAX_ENABLE_X64=1)"
+        )
+
+
+class Driven(eqx.Module):
+    """A start and what drives the solution from there.
+
+    `y0`: the state at the first time, `(state,)`; `control`: a path `t -> (input,)`, or None.
+    """
+
+    y0: Float[Array, "*batch state"]
+    control: PyTree = None
+
+
+class Example(eqx.Module):
+    """One sample to learn from: `x` is what the model is given, `target` what it should return."""
+
+    x: PyTree
+    target: Series

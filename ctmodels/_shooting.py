@@ -1,0 +1,106 @@
+"""Shooting: a long series cut into windows, each solved from a start of its own.
+
+Long rollouts of a chaotic or stiff field have gradients that explode; short windows do not, but then what
+matters is where they start: at observations (noisy), at smoothed states, or at free parameters.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from ctmodels._model import AbstractModel
+from ctmodels._output import Output
+from ctmodels._paths import LinearPath
+from ctmodels._series import Driven, Example, Series
+
+
+class FreeStart(eqx.Module):
+    """The window whose start is among the parameters; `last`: no window follows it."""
+
+    window: Int[Array, "*batch"]
+    last: Bool[Array, "*batch"]
+    control: LinearPath | None = None
+
+
+class Windows(eqx.Module):
+    """The windows of one series, as data for `fit`: `windows[indices]` is a batch of examples.
+
+    - `series`: the whole; `at`: where windows begin, every `stride` samples; `length`: samples in each; all end before
+      sample `stop`.
+    - `starts`: the state at every time of the series, `(time, state)`, from observations or a smoother; None
+      for free starts ([`ctmodels.Shooting`][]).
+    - `control`: a series on the same times that drives the field, or None.
+
+    Each window has a clock of its own, from zero: a field that depends on absolute time gets it as a control.
+    """
+
+    series: Series
+    at: Int[Array, " window"]
+    starts: Float[Array, "time state"] | None
+    control: Series | None
+    length: int = eqx.field(static=True)
+
+    def __init__(
+        self, series: Series, length: int, *, stride: int = 1, stop: int | None = None, starts=None, control=None
+    ):
+        n = series.ts.shape[0] if stop is None else min(stop, series.ts.shape[0])
+        if not 2 <= length <= n:
+            raise ValueError(f"length={length}: a window has at least 2 samples and at most the series' {n}")
+        self.series, self.length, self.starts, self.control = series, length, starts, control
+        self.at = jnp.asarray(np.arange(0, n - length + 1, stride))
+
+    def __len__(self) -> int:
+        return self.at.shape[0]
+
+    def __getitem__(self, index: Int[Array, " batch"]) -> Example:
+        return jax.vmap(self._example)(index)
+
+    def _example(self, index: Int[Array, ""]) -> Example:
+        at = self.at[index]
+        target = self._cut(self.series, at)
+        control = None if self.control is None else LinearPath.from_series(self._cut(self.control, at))
+        if self.starts is None:
+            return Example(FreeStart(index, index == len(self) - 1, control), target)
+        # The start is given, so that the first sample teaches nothing.
+        target = eqx.tree_at(lambda s: s.mask, target, target.mask.at[0].set(False))
+        return Example(Driven(self.starts[at], control), target)
+
+    def _cut(self, series: Series, at: Int[Array, ""]) -> Series:
+        cut = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, at, self.length), series)
+        return eqx.tree_at(lambda s: s.ts, cut, cut.ts - cut.ts[0])
+
+
+class Shooting(AbstractModel):
+    """A model beside the free starts of its windows: both are trained (multiple shooting).
+
+    `x` is a [`ctmodels.FreeStart`][]. `starts`: `(window, state)`.
+    """
+
+    model: AbstractModel
+    starts: Float[Array, "*batch window state"]
+
+    def __call__(self, x: FreeStart, ts=None, *, key: PRNGKeyArray | None = None) -> Output:
+        return self.model(Driven(self.starts[x.window], x.control), ts, key=key)
+
+    def gap(self, x: FreeStart, end: Float[Array, " state"]) -> Float[Array, ""]:
+        """Squared distance from a window's end to the next one's start; zero for the last."""
+        following = jnp.minimum(x.window + 1, self.starts.shape[0] - 1)
+        return jnp.where(x.last, 0, jnp.sum((end - self.starts[following]) ** 2))
+
+
+def grow(horizon: Callable) -> Callable:
+    """A transform of examples: only the first `horizon(step)` samples after the start count.
+
+    The horizon is a mask and not a shape: nothing is compiled again as it grows. `horizon`: an optax schedule.
+    """
+
+    def transform(example: Example, key, step) -> Example:
+        mask = example.target.mask
+        within = jnp.arange(mask.shape[0]) <= jnp.floor(jnp.asarray(horizon(step))).astype(int)
+        return eqx.tree_at(lambda e: e.target.mask, example, mask & within[:, None])
+
+    return transform

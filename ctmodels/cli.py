@@ -1,0 +1,136 @@
+"""The `ctmodels` command: reconstruct, forecast, doctor, demo. Errors of the user's are one line, no traceback."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ctmodels._door import DataError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 (a check failed), 2 (bad input), 130 (interrupted)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments) or 0
+    except DataError as error:
+        print(f"ctmodels: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ctmodels: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ctmodels", description="Reconstruct dynamical systems from measurements.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_reconstruct(commands.add_parser("reconstruct", help="from a CSV file to a model, its forecast and a report"))
+    _add_forecast(commands.add_parser("forecast", help="beyond the data, from a folder that `reconstruct` wrote"))
+    doctor = commands.add_parser("doctor", help="versions, devices, and checks for known miscompiles")
+    doctor.set_defaults(run=_doctor)
+    demo = commands.add_parser("demo", help="lynx and hare, and a noisy Lorenz system")
+    demo.add_argument("--out", default="runs/demo", help="folder for the reports (default: %(default)s)")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", help="CSV with a header")
+    add("--time", required=True, metavar="COLUMN", help="the column of times: numbers, dates or epochs")
+    add("--out", required=True, metavar="DIR", help="folder for models, metrics and report")
+    add("--input", action="append", default=[], metavar="COLUMN", help="a column that drives the system; repeat it")
+    add("--column", action="append", default=[], metavar="COLUMN", help="a column to model; default: all the others")
+    add(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="neural (default), augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare",
+    )
+    add("--test", type=_fraction_or_count, default=0.2, metavar="N", help="held-out tail: fraction or samples (0.2)")
+    add("--horizon", type=_positive, metavar="N", help="samples that a scored forecast reaches")
+    add("--season", type=_positive, metavar="N", help="samples in a season; default: from the spectrum")
+    add("--log", action="store_true", help="work on logarithms (positive data of many magnitudes)")
+    add("--members", type=_positive, metavar="N", help="of the ensemble")
+    add("--steps", type=_positive, metavar="N", help="of training")
+    add("--seed", type=int, default=0)
+    parser.set_defaults(run=_reconstruct)
+
+
+def _fraction_or_count(text: str) -> float | int:
+    return float(text) if "." in text else int(text)
+
+
+_fraction_or_count.__name__ = "fraction or number"  # what argparse says of a bad one
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: at least 1 is needed")
+    return int(text)
+
+
+def _reconstruct(arguments) -> int:
+    from ctmodels.data import read_csv
+    from ctmodels.reconstruction import Recipe, reconstruct
+
+    columns = [*arguments.column, *arguments.input] if arguments.column else None
+    table = read_csv(arguments.file, arguments.time, columns, constant_ok=arguments.input)
+    changes = {k: v for k, v in (("members", arguments.members), ("steps", arguments.steps)) if v is not None}
+    result = reconstruct(
+        table,
+        inputs=arguments.input,
+        models=arguments.model or ["neural"],
+        held_out=arguments.test,
+        horizon=arguments.horizon,
+        season=arguments.season,
+        log=arguments.log,
+        recipe=lambda samples: dataclasses.replace(Recipe.default(samples), **changes),
+        seed=arguments.seed,
+        out=arguments.out,
+    )
+    print(result.verdict)
+    print(f"report: {Path(arguments.out) / 'report.html'}")
+    return 0
+
+
+def _add_forecast(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", help="written by `ctmodels reconstruct`")
+    parser.add_argument("--steps", type=_positive, required=True, metavar="N", help="samples ahead of the data")
+    parser.add_argument("--model", metavar="NAME", help="default: the one that the report believes")
+    parser.add_argument("--inputs", metavar="FILE", help="CSV with the future of the inputs, if the model has any")
+    parser.add_argument("--out", metavar="FILE", help="CSV to write; default: standard output")
+    parser.set_defaults(run=_forecast)
+
+
+def _forecast(arguments) -> int:
+    from ctmodels.reconstruction import forecast_csv, write_whole
+
+    text = forecast_csv(arguments.folder, arguments.steps, model=arguments.model, inputs=arguments.inputs)
+    if arguments.out is None:
+        print(text, end="")
+        return 0
+    try:
+        write_whole(Path(arguments.out), text.encode())
+    except OSError as error:
+        raise DataError(f"--out {arguments.out}: cannot write ({error.strerror}); name another file") from error
+    return 0
+
+
+def _doctor(arguments) -> int:
+    from ctmodels.doctor import doctor
+
+    return doctor()
+
+
+def _demo(arguments) -> int:
+    from ctmodels.demo import demo
+
+    demo(arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Losses: (model, example, key) -> (sum, weight, Output), each for one example.
+
+The objective divides the batch's sum by its weight: a pooled mean over what was observed, not a mean of means.
+"""
+
+import jax.numpy as jnp
+
+from ctmodels._output import Output
+from ctmodels._series import Example, Series
+
+
+def squared(model, example: Example, key=None) -> tuple:
+    """Squared error of the outputs over the observed entries of the target.
+
+    **Returns:** the sum, how many entries it pools, and the model's `Output`.
+    """
+    out = model(example.x, example.target.ts, key=key)
+    return _squared(out, example.target)
+
+
+def absolute(model, example: Example, key=None) -> tuple:
+    """Absolute error, likewise: for data with outliers."""
+    out = model(example.x, example.target.ts, key=key)
+    target = example.target
+    # `where` on the difference and not on the sum: what lies under the mask gets no gradient.
+    error = jnp.where(target.mask, jnp.abs(out.ys - target.ys), 0)
+    return jnp.sum(error), jnp.sum(target.mask, dtype=error.dtype), out
+
+
+def shooting(continuity: float):
+    """Loss of [`ctmodels.Shooting`][]: squared error, plus `continuity` times the squared gap between the end
+    of a window and the (free) start of the next (multiple shooting, Bock 1983)."""
+
+    def loss(model, example: Example, key=None) -> tuple:
+        out = model(example.x, example.target.ts, key=key)
+        error, weight, out = _squared(out, example.target)
+        return error + continuity * model.gap(example.x, out.latents[-1]), weight, out
+
+    return loss
+
+
+def _squared(out: Output, target: Series) -> tuple:
+    error = jnp.where(target.mask, out.ys - target.ys, 0)
+    return jnp.sum(error**2), jnp.sum(target.mask, dtype=error.dtype), out

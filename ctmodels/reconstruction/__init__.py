@@ -1,0 +1,20 @@
+"""The main job: data -> model -> fit -> metrics -> report."""
+
+from ctmodels.reconstruction._candidates import (
+    CANDIDATES as CANDIDATES,
+    Candidate as Candidate,
+    Problem as Problem,
+)
+from ctmodels.reconstruction._evaluation import Scores as Scores
+from ctmodels.reconstruction._files import (
+    load_model as load_model,
+    save_model as save_model,
+    write_whole as write_whole,
+)
+from ctmodels.reconstruction._fitting import Recipe as Recipe, Trained as Trained
+from ctmodels.reconstruction._forecast import forecast_csv as forecast_csv
+from ctmodels.reconstruction._reconstruct import (
+    Fitted as Fitted,
+    Reconstruction as Reconstruction,
+    reconstruct as reconstruct,
+)

@@ -1,0 +1,119 @@
+"""Candidates: the models that a reconstruction may fit, from names to constructors.
+
+The table of names serves the command line and model files; the library itself takes `Candidate` objects.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ctmodels._door import DataError
+from ctmodels._fields import MLPField, Rescaled, SecondOrder, SumField
+from ctmodels._integrate import RK4, Integrate, Substeps
+from ctmodels._scaling import Scaling
+from ctmodels.models import NeuralODE
+from ctmodels.systems import LotkaVolterra
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What a constructor must know of the data; JSON-able, and saved with the model.
+
+    `channels`: how many; `scaling`: units inside against outside; `input_scaling`: that of the inputs, if there are
+    any; `substeps`: solver steps from sample to sample; `period`: the dominant one, in physical time; `level`: mean of
+    each channel (geometric where logarithms are taken), in physical units.
+    """
+
+    channels: int
+    scaling: Scaling
+    input_scaling: Scaling | None
+    substeps: int
+    period: float
+    level: tuple[float, ...]
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs drive the system."""
+        return 0 if self.input_scaling is None else len(self.input_scaling.mean)
+
+    def integrate(self) -> Integrate:
+        """Fixed steps: they see the same grid in training and in forecasts."""
+        return Integrate(RK4(), Substeps(self.substeps))
+
+    def to_dict(self) -> dict:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, d: dict) -> "Problem":
+        """Back from JSON."""
+        units = d["input_scaling"] and Scaling.from_dict(d["input_scaling"])
+        back = {"scaling": Scaling.from_dict(d["scaling"]), "input_scaling": units, "level": tuple(d["level"])}
+        return cls(**{**d, **back})
+
+
+class Candidate(NamedTuple):
+    """A model to try: `build(problem, key) -> NeuralODE`, one member; `whole`: whether its windows are as long as
+    the series (a law with few parameters is fitted to everything at once)."""
+
+    name: str
+    build: Callable
+    whole: bool = False
+
+
+def _neural(problem: Problem, key, augment: int = 0) -> NeuralODE:
+    field = MLPField(problem.channels + augment, inputs=problem.inputs, key=key)
+    return NeuralODE(field, problem.channels, augment, problem.integrate())
+
+
+def _augmented(problem: Problem, key) -> NeuralODE:
+    return _neural(problem, key, augment=problem.channels)
+
+
+def _second_order(problem: Problem, key) -> NeuralODE:
+    channels = problem.channels
+    field = SecondOrder(MLPField((2 * channels, channels), inputs=problem.inputs, key=key))
+    return NeuralODE(field, channels, channels, problem.integrate())
+
+
+def _lotka_volterra(problem: Problem, key) -> NeuralODE:
+    return NeuralODE(_predation(problem, key), 2, 0, problem.integrate())
+
+
+def _hybrid_lotka_volterra(problem: Problem, key) -> NeuralODE:
+    known, unknown = jax.random.split(key)
+    field = SumField(_predation(problem, known), MLPField(2, inputs=problem.inputs, width=16, key=unknown))
+    return NeuralODE(field, 2, 0, problem.integrate())
+
+
+def _predation(problem: Problem, key) -> Rescaled:
+    """Lotka-Volterra that already turns at the data's period about the data's level; members differ a little."""
+    if problem.channels != 2:
+        raise DataError(
+            f"lotka-volterra: two channels are needed, prey and predators in this order; the data have "
+            f"{problem.channels}; choose the columns, or another model"
+        )
+    rate, (prey, predators) = 2 * np.pi / problem.period, problem.level
+    field = LotkaVolterra(rate, rate / predators, rate / prey, rate)
+    log_parameters = field.log_parameters + 0.1 * jax.random.normal(key, (4,), field.log_parameters.dtype)
+    return Rescaled(_with(field, log_parameters), problem.scaling)
+
+
+def _with(field: LotkaVolterra, log_parameters) -> LotkaVolterra:
+    return jax.tree.map(lambda _: jnp.asarray(log_parameters), field)
+
+
+CANDIDATES: dict[str, Candidate] = {
+    c.name: c
+    for c in (
+        Candidate("neural", _neural),
+        Candidate("augmented", _augmented),
+        Candidate("second-order", _second_order),
+        Candidate("lotka-volterra", _lotka_volterra, whole=True),
+        Candidate("hybrid-lotka-volterra", _hybrid_lotka_volterra),
+    )
+}

@@ -1,0 +1,230 @@
+"""Fitting one candidate: an ensemble over seeds, by shooting from smoothed states or from free starts."""
+
+import dataclasses
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from ctmodels import losses
+from ctmodels._paths import LinearPath
+from ctmodels._series import Driven, Series
+from ctmodels._shooting import Shooting, Windows, grow
+from ctmodels._smoothing import Noise, Smoothed, coast, smooth, tune_noise
+from ctmodels.models import NeuralODE
+from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.train import FitResult, fit, make_step, objective, pooled
+
+SHORT = 200  # samples; under this, starts are parameters: there is too little to estimate a filter's noise from
+TUNED_ON = 1500  # samples of the stretch on which the filter's noise is estimated
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    - `members`: of the ensemble; `steps`; `window`: samples; `batch_size`: windows; `learning_rate`: Adam's, decaying
+      by a cosine to a hundredth.
+    - `refreshes`: how often the smoother runs again with the field learned so far.
+    - `process`: variance per unit of scaled time that the smoother grants the field's error. The likeliest value falls
+      as the field learns to agree with its own smoother, and then windows start where the field would have them and
+      not where the data were: with it, forecasts of Lorenz-63 were valid for 2.3 Lyapunov times, with this one for 3.
+    - `free`: starts are parameters instead; `continuity`: weight of the gaps between them.
+    """
+
+    members: int = 3
+    steps: int = 5000
+    window: int = 20
+    batch_size: int = 64
+    learning_rate: float = 1e-2
+    refreshes: int = 10
+    process: float = 1e-3
+    free: bool = False
+    continuity: float = 10.0
+
+    @classmethod
+    def default(cls, samples: int) -> "Recipe":
+        """For a series of so many training samples."""
+        if samples < SHORT:
+            return cls(steps=2000, window=min(8, samples), batch_size=64, learning_rate=1e-2, free=True)
+        return cls()
+
+
+class Trained(NamedTuple):
+    """An ensemble, every array with a leading axis of members. `end`: the state at the last training time, mean and
+    covariance; `noise`: to filter with from there on."""
+
+    model: NeuralODE
+    end: tuple[Float[Array, "member state"], Float[Array, "member state state"]]
+    noise: Noise
+    history: list[dict]
+    stopped: str
+
+
+def over_members(function):
+    """`function(member, *others)` for each member of an ensemble."""
+
+    def mapped(model, *others):
+        return eqx.filter_vmap(function, in_axes=(eqx.if_array(0),) + (None,) * len(others))(model, *others)
+
+    return mapped
+
+
+def train(
+    candidate: Candidate, problem: Problem, series: Series, control: Series | None, recipe: Recipe, seed: int, progress
+) -> Trained:
+    """Fit an ensemble of one candidate to the scaled training series."""
+    keys = jax.random.split(jax.random.key(seed), recipe.members)
+    model = eqx.filter_vmap(lambda key: candidate.build(problem, key))(keys)
+    shoot = _free if recipe.free else _smoothed
+    return shoot(candidate, model, series, control, recipe, seed, progress)
+
+
+def smooth_with(model: NeuralODE, series: Series, control: Series | None, noise: Noise, prior=None) -> Smoothed:
+    """The smoother under one model's own flow."""
+    return smooth(flow_of(model, control), series, noise, prior=prior)
+
+
+def flow_of(model: NeuralODE, control: Series | None):
+    """z at t0 -> z at t1, as the model solves it."""
+    path = None if control is None else LinearPath.from_series(control)
+    return lambda t0, t1, z: model(Driven(z, path), jnp.stack([t0, t1])).latents[-1]
+
+
+def _optimiser(recipe: Recipe) -> optax.GradientTransformation:
+    schedule = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps, alpha=0.01)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+
+
+def _smoothed(candidate, model, series, control, recipe, seed, progress) -> Trained:
+    """Windows start from smoothed states; first from a smoother that knows no law, then from one that uses the
+    field learned so far."""
+    size = model.channels + model.augment
+    start = _coasted(series)
+    starts = jnp.pad(start.mean, ((0, 0), (0, size)))[:, :size]
+    samples = series.ts.shape[0]
+    cut = samples - max(samples // 20, 2 * recipe.window)
+    data = Windows(series, recipe.window, stop=cut, starts=starts, control=control)
+    horizon = optax.linear_schedule(recipe.window / 4, recipe.window, recipe.steps // 4)
+    step = make_step(objective(losses.squared, transform=grow(horizon)), _optimiser(recipe), ensemble=True)
+    noise = Noise(jnp.full(size, recipe.process, starts.dtype), start.noise.observation)
+    resmooth = eqx.filter_jit(over_members(lambda model: smooth_with(model, series, control, noise).mean))
+
+    def refresh(model, data):
+        # The members' median: one that went astray does not spoil the others' starts.
+        return eqx.tree_at(lambda d: d.starts, data, jnp.nanmedian(resmooth(model), axis=0))
+
+    result = fit(
+        step,
+        step.init(model, key=jax.random.key(seed)),
+        data,
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        validate=_validation(series, control, 2 * recipe.window, cut),
+        every=max(1, recipe.steps // 40),
+        refresh=refresh,
+        refresh_every=max(1, recipe.steps // (recipe.refreshes + 1)),
+        progress=progress,
+        name=candidate.name,
+    )
+    _assert_one_trace(step)
+    smoothed, noise = eqx.filter_jit(over_members(_likeliest(series, control, noise)))(result.model)
+    end = smoothed.filtered[:, -1], smoothed.filtered_cov[:, -1]
+    return Trained(result.model, end, noise, result.history, result.stopped)
+
+
+def _coasted(series: Series) -> Smoothed:
+    channels = series.ys.shape[1]
+    dtype = series.ys.dtype
+    first = Noise(jnp.repeat(jnp.asarray([1e-4, 1.0], dtype), channels), jnp.full(channels, 1e-2, dtype))
+
+    @jax.jit
+    def run(series):
+        return smooth(coast, series, tune_noise(coast, series[:TUNED_ON], first))
+
+    return run(series)
+
+
+def _likeliest(series: Series, control: Series | None, first: Noise):
+    """The smoother with the noise under which the data are likeliest: what a forecast's start needs."""
+
+    def run(model):
+        noise = tune_noise(flow_of(model, control), series[:TUNED_ON], first)
+        return smooth_with(model, series, control, noise), noise
+
+    return run
+
+
+def _validation(series: Series, control: Series | None, length: int, cut: int):
+    """Squared error over longer windows that begin after `cut`, where training ended, from the current starts."""
+    last = series.ts.shape[0] - length
+    index = jnp.asarray(np.unique(np.linspace(cut, last, 200).astype(int)))
+    loss = pooled(losses.squared)
+
+    @eqx.filter_jit
+    def validate(model, data):
+        batch = Windows(series, length, starts=data.starts, control=control)[index]
+        return over_members(lambda member: loss(member, batch, jax.random.key(0))[0])(model)
+
+    return validate
+
+
+def _free(candidate, model, series, control, recipe, seed, progress) -> Trained:
+    """Windows start from parameters of their own, held together by a continuity penalty."""
+    samples = series.ts.shape[0]
+    window = samples if candidate.whole else min(recipe.window, samples)
+    count = -(-(samples - 1) // (window - 1))
+    # Padded with unobserved samples, so that windows that share their edges cover the whole series.
+    series, control = (s and s.pad(count * (window - 1) + 1) for s in (series, control))
+    data = Windows(series, window, stride=window - 1, control=control)
+    starts = jnp.broadcast_to(
+        _first_states(series, model)[data.at], (recipe.members, count, model.channels + model.augment)
+    )
+    horizon = optax.linear_schedule(2.0, float(window), recipe.steps // 2)
+    step = make_step(
+        objective(losses.shooting(recipe.continuity), transform=grow(horizon)), _optimiser(recipe), ensemble=True
+    )
+    result = fit(
+        step,
+        step.init(Shooting(model, starts), key=jax.random.key(seed)),
+        data,
+        steps=recipe.steps,
+        batch_size=count,
+        seed=seed,
+        every=max(1, recipe.steps // 40),
+        progress=progress,
+        name=candidate.name,
+    )
+    _assert_one_trace(step)
+    return _after_free(result, data)
+
+
+def _first_states(series: Series, model) -> Float[Array, "time state"]:
+    hidden = jnp.zeros((series.ts.shape[0], model.augment), series.ys.dtype)
+    return jnp.concatenate([series.fill_forward(), hidden], axis=1)
+
+
+def _after_free(result: FitResult, data: Windows) -> Trained:
+    """Where the last window ends; what the windows miss is the noise of the observations."""
+    batch = data[jnp.arange(len(data))]
+
+    def follow(shooting):
+        out = jax.vmap(lambda example: shooting(example.x, example.target.ts))(batch)
+        mask = batch.target.mask
+        square = jnp.where(mask, (out.ys - batch.target.ys) ** 2, 0)
+        return out.latents[-1, -1], jnp.sum(square, (0, 1)) / jnp.maximum(jnp.sum(mask, (0, 1), dtype=square.dtype), 1)
+
+    end, observation = eqx.filter_jit(over_members(follow))(result.model)
+    cov = jnp.broadcast_to(1e-4 * jnp.eye(end.shape[1], dtype=end.dtype), (*end.shape, end.shape[1]))
+    noise = Noise(jnp.full_like(end, 1e-2), jnp.maximum(observation, 1e-4))
+    return Trained(result.model.model, (end, cov), noise, result.history, result.stopped)
+
+
+def _assert_one_trace(step) -> None:
+    if step.traces > 1:
+        raise AssertionError(f"the training step was compiled {step.traces} times in one run; it must be once")

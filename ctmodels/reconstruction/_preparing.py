@@ -1,0 +1,69 @@
+"""From a table to a problem: what is modelled, in which units, and where training ends."""
+
+import numpy as np
+
+from ctmodels._door import DataError
+from ctmodels._scaling import Scaling
+from ctmodels._series import Series
+from ctmodels.data import Table
+from ctmodels.reconstruction._candidates import Problem
+from ctmodels.reconstruction._evaluation import Split
+from ctmodels.reconstruction._fitting import Recipe
+
+STEP = 0.25  # the longest solver step, in units of the scaled time, in which the data move at speed one
+
+
+def training_samples(n: int, held_out: float | int) -> int:
+    test = held_out if isinstance(held_out, int) and held_out >= 1 else round(held_out * n)
+    if not 1 <= test <= n - 2:
+        raise DataError(
+            f"held_out={held_out}: leaves {n - test} of {n} samples to train on and {test} to judge by; "
+            "both need some: choose another fraction or number"
+        )
+    return n - int(test)
+
+
+def check_length(table: Table, n_train: int, recipe: Recipe) -> None:
+    least = max(4, recipe.window)
+    if n_train < least:
+        raise DataError(
+            f"{table.source}: {n_train} samples to train on are fewer than a window of {least}: "
+            "give more rows or hold out fewer"
+        )
+
+
+def prepare(table: Table, inputs, n_train, horizon, season, log) -> tuple[Problem, Split, int]:
+    names = [n for n in table.names if n not in inputs]
+    if not names:
+        raise DataError(f"inputs {list(inputs)}: no column is left to be modelled; name fewer inputs")
+    state, driven = table.select(names), table.select(inputs) if inputs else None
+    train_ts, train_ys = table.time[:n_train], state.values[:n_train]
+    scaling = Scaling.fit(train_ts, train_ys, log=log)
+    series = scaling.series(table.time, state.values, names=names)
+    control, units = None, None
+    if driven is not None:
+        units = Scaling.fit(train_ts, driven.values[:n_train])
+        scaled = units.scale(driven.values)
+        control = Series.from_nan(scaling.times(table.time), scaled, names=inputs, constant=True)
+    n_test = len(table.time) - n_train
+    horizon = min(n_test, horizon or max(10, n_test // 8))
+    period = dominant_period(train_ts, np.asarray(series.fill_forward(), np.float64)[:n_train])
+    spacing = float(np.median(np.diff(train_ts)))
+    season = season or max(1, round(period / spacing))
+    level = scaling.unscale(np.zeros(len(names)))
+    gaps = np.diff(np.asarray(series.ts))
+    substeps = int(np.clip(np.ceil(np.quantile(gaps, 0.9) / STEP), 1, 16))
+    problem = Problem(len(names), scaling, units, substeps, season * spacing, tuple(level.tolist()))
+    return problem, Split.make(series, control, n_train, horizon), season
+
+
+def dominant_period(ts: np.ndarray, ys: np.ndarray) -> float:
+    """The period of the highest peak in the channels' summed spectrum, linear trend taken off; physical time."""
+    grid = np.linspace(ts[0], ts[-1], len(ts))
+    regular = np.stack([np.interp(grid, ts, y) for y in ys.T], axis=1)
+    trend = np.stack([np.polyval(np.polyfit(grid - grid[0], y, 1), grid - grid[0]) for y in regular.T], axis=1)
+    padded = 4 * len(ts)
+    power = np.sum(np.abs(np.fft.rfft((regular - trend) * np.hanning(len(ts))[:, None], padded, axis=0)) ** 2, axis=1)
+    frequency = np.fft.rfftfreq(padded, grid[1] - grid[0])
+    power[frequency < 1.5 / (grid[-1] - grid[0])] = 0  # under one and a half periods there is none to speak of
+    return float(1 / frequency[np.argmax(power)])

@@ -1,0 +1,166 @@
+"""Figures over time and over training steps: data and forecast, loss curves, Lyapunov exponents."""
+
+import numpy as np
+
+from ctmodels.reconstruction import Fitted
+from ctmodels.report._drawing import WIDE, Picture, drawing, log_axis, near, picture, span, thin
+from ctmodels.report._view import GREY, INK, View, plain
+
+CHANNELS = 6  # drawn at most
+FEW = 250  # samples; up to so many, each is a dot
+
+
+def window(view: View) -> slice:
+    """The samples to draw: about three horizons of the tail, and as much of the training."""
+    result = view.result
+    ahead = min(max(3 * result.horizon, 100), len(result.table.time) - result.n_train)
+    return slice(max(0, result.n_train - max(ahead, 100)), result.n_train + ahead)
+
+
+def forecasts(view: View) -> Picture:
+    """A panel per channel: observations, every candidate's forecast, and the band of the best."""
+    channels = min(CHANNELS, len(view.names))
+    with drawing(WIDE, 0.5 + (2.1 if channels > 1 else 3.0) * channels) as figure:
+        panels = figure.subplots(channels, 1, sharex=True, squeeze=False)[:, 0]
+        for channel, axes in enumerate(panels):
+            _forecast(axes, view, channel)
+        times = view.result.table.time[window(view)]
+        panels[-1].set_xlim(times[0], times[-1])
+        if np.all(times % 1 == 0):
+            panels[-1].locator_params(axis="x", integer=True)  # no half years
+        panels[-1].set_xlabel(view.time_label(), parse_math=False)
+        figure.align_ylabels(panels)
+        return picture(figure, f"Observations and forecasts of {', '.join(view.names[:channels])} over time")
+
+
+def valid_until(view: View) -> float | None:
+    """The end of the best candidate's valid prediction time, if it is among the samples drawn."""
+    ts, valid = view.result.table.time, view.best.scores.get("valid_prediction_time", np.nan)
+    until = ts[view.result.n_train - 1] + valid
+    return float(until) if valid > 0 and until <= ts[window(view)][-1] else None
+
+
+def _forecast(axes, view: View, channel: int) -> None:
+    result, shown = view.result, window(view)
+    log, ts, ys = result.problem.scaling.log, result.table.time, view.observed[:, channel]
+    limits = span(ys[shown], log)
+    if log:
+        axes.set_yscale("log")
+    axes.set_ylim(*limits)
+    if log:
+        log_axis(axes.yaxis)
+    end = ts[result.n_train - 1]
+    axes.axvspan(end, ts[shown][-1], color="#f5f7f9", zorder=0)
+    axes.axvline(end, color=GREY, linewidth=1)
+    _observations(axes, ts[shown], ys[shown], end)
+    for name in reversed(view.order):
+        _ahead(axes, view, name, channel, limits)
+    if (until := valid_until(view)) is not None:
+        axes.axvline(until, color=view.colour(view.order[0]), linewidth=1.2, linestyle=(0, (2, 2)))
+    axes.set_title(plain(view.names[channel]), parse_math=False)
+
+
+def _observations(axes, ts, ys, end) -> None:
+    dots = len(ts) <= FEW
+    for part, colour, order in ((ts >= end, INK, 3), (ts <= end, GREY, 4)):
+        t, y = (ts[part], ys[part]) if dots else thin(ts[part], ys[part])
+        axes.plot(t, y, color=colour, linewidth=0.8 if dots else 1.0, zorder=order)
+        # Between two gaps a line has no length: the lone sample is a dot.
+        seen = np.isfinite(y)
+        lone = seen & ~np.r_[False, seen[:-1]] & ~np.r_[seen[1:], False]
+        at = seen if dots else lone
+        axes.plot(t[at], y[at], "o", color=colour, markersize=3.2 if dots else 2, zorder=order)
+
+
+def _ahead(axes, view: View, name: str, channel: int, limits) -> None:
+    """From the end of training; the best with its band, the others thin."""
+    result, fitted, log = view.result, view.result.fitted[name], view.result.problem.scaling.log
+    length = window(view).stop - result.n_train
+    ts = result.table.time[result.n_train : window(view).stop]
+    middle, lower, upper = (near(a[:length, channel], limits, log) for a in (fitted.median, fitted.lower, fitted.upper))
+    best, colour = name == view.order[0], view.colour(name)
+    if best:
+        every = slice(None, None, max(1, length // 800))
+        axes.fill_between(ts[every], lower[every], upper[every], color=colour, alpha=0.16, linewidth=0, zorder=1)
+    axes.plot(*thin(ts, middle), color=colour, linewidth=2.2 if best else 0.9, zorder=2.5 if best else 2)
+
+
+def losses(view: View) -> Picture | None:
+    """Training loss and validation of every candidate: members thin, their mean thick."""
+    curves = [
+        (name, kind, *c)
+        for name in view.order
+        for kind in ("loss", "validation")
+        if (c := curve(view.result.fitted[name], kind)) is not None
+    ]
+    if not curves:
+        return None
+    with drawing(WIDE, 3.4) as figure:
+        axes = figure.subplots()
+        for name, kind, steps, values in curves:
+            style = {
+                "color": view.colour(name),
+                "linestyle": "-" if kind == "loss" else (0, (4, 2)),
+            }
+            if values.shape[1] > 1:
+                axes.plot(steps, values, linewidth=0.7, alpha=0.35, **style)
+            axes.plot(steps, _mean(values), linewidth=2, **style)
+        if min(np.nanmin(v, initial=np.inf) for *_, v in curves) > 0:
+            axes.set_yscale("log")
+            log_axis(axes.yaxis)
+        axes.set_xlabel("training step")
+        axes.set_ylabel("loss")
+        return picture(figure, "Loss over training steps")
+
+
+def curve(fitted: Fitted, kind: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Steps and values `(step, member)`, NaN where not finite; None if nothing was recorded."""
+    lines = [line for line in fitted.history if kind in line]
+    if not lines:
+        return None
+    values = np.array([np.atleast_1d(np.asarray(line[kind], float)) for line in lines])
+    values = np.where(np.isfinite(values), values, np.nan)
+    return (np.array([line["step"] for line in lines]), values) if np.isfinite(values).any() else None
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the members that are finite, if any is."""
+    seen = np.isfinite(values)
+    total = np.where(seen, values, 0).sum(axis=1)
+    return np.where(seen.any(axis=1), total / np.maximum(seen.sum(axis=1), 1), np.nan)
+
+
+def lyapunov(view: View) -> Picture | None:
+    """Every member's exponents, and their median."""
+    spectra = {name: e for name in view.order if (e := view.result.fitted[name].exponents) is not None}
+    if not any(np.isfinite(e).any() for e in spectra.values()):
+        return None
+    with drawing(WIDE, 3.2) as figure:
+        axes = figure.subplots()
+        axes.axhline(0, color=GREY, linewidth=1)
+        for place, (name, exponents) in enumerate(spectra.items()):
+            offset = (place - (len(spectra) - 1) / 2) * 0.7 / len(spectra)
+            _spectrum(
+                axes,
+                np.where(np.isfinite(exponents), exponents, np.nan),
+                offset,
+                view.colour(name),
+                len(spectra),
+            )
+        largest = max(e.shape[1] for e in spectra.values())
+        axes.set_xticks(range(1, largest + 1))
+        axes.set_xlim(0.4, largest + 0.6)
+        axes.grid(visible=False, axis="x")
+        axes.set_xlabel("exponent, in descending order")
+        axes.set_ylabel(f"λ [{view.per_unit()}]", parse_math=False)
+        return picture(figure, "Lyapunov exponents of each member and their median")
+
+
+def _spectrum(axes, exponents: np.ndarray, offset: float, colour: str, shared: int) -> None:
+    half = 0.24 / shared
+    for index, members in enumerate(exponents.T, start=1):
+        members, at = members[np.isfinite(members)], index + offset
+        if members.size:
+            spread = np.linspace(-half / 2, half / 2, members.size) if members.size > 1 else np.zeros(1)
+            axes.hlines(np.median(members), at - half, at + half, color=colour, linewidth=2.6)
+            axes.plot(at + spread, members, "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)

@@ -1,0 +1,130 @@
+"""The page itself: sections in the order in which a scientist asks."""
+
+import platform
+from pathlib import PurePath
+
+import jax
+import numpy as np
+
+from ctmodels.reconstruction import Reconstruction
+from ctmodels.report import _sections
+from ctmodels.report._parts import definitions, section
+from ctmodels.report._style import CSS
+from ctmodels.report._view import View, digits, html
+
+
+def render(result: Reconstruction) -> str:
+    """One HTML page with everything in it: no script, nothing to fetch.
+
+    **Arguments:**
+
+    - `result`: from [`ctmodels.reconstruction.reconstruct`][].
+
+    **Returns:** the page; write it anywhere, as UTF-8.
+    """
+    view = View.of(result)
+    sections = (
+        _head,
+        _sections.score_table,
+        _sections.forecasts,
+        _sections.portraits,
+        _sections.spectra,
+        _sections.losses,
+        _sections.lyapunov,
+        _made,
+    )
+    body = "\n".join(part(view) for part in sections)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html(_name(result))} · reconstruction</title>"
+        f"<style>{CSS}</style></head>\n<body><main>{body}</main></body></html>\n"
+    )
+
+
+def _name(result: Reconstruction) -> str:
+    return PurePath(result.table.source.replace("\\", "/")).name or "series"
+
+
+def _head(view: View) -> str:
+    result, ts = view.result, view.result.table.time
+    missing = int(np.isnan(view.observed).sum())
+    facts = [
+        _listed(view.names, "channel"),
+        f"driven by {_listed(result.inputs, 'input')}" if result.inputs else "",
+        f"{len(ts)} samples: {result.n_train} to train on, {len(ts) - result.n_train} held out",
+        f"{missing} values missing" if missing else "",
+        f"time: {html(view.time_label(), 120)}, {_number(ts[0])} to {_number(ts[-1])}",
+    ]
+    items = "".join(f"<li>{fact}</li>" for fact in facts if fact)
+    kind = "none" if result.believe is None else "some"
+    return (
+        f'<header><p class="kicker">Reconstruction</p><h1>{html(_name(result))}</h1>'
+        f'<ul class="facts">{items}</ul>'
+        f'<p class="verdict {kind}">{html(result.verdict, 2000)}</p></header>'
+    )
+
+
+def _listed(names, kind: str, most: int = 8) -> str:
+    """2 channels (hare, lynx)."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    shown = ", ".join(f"<b>{html(n, 60)}</b>" for n in names[:most])
+    return f"{len(names)} {kind}{'s' * (len(names) != 1)} ({shown}{more})"
+
+
+def _number(x: float) -> str:
+    return f"{x:.6g}".replace("-", "−")
+
+
+def _made(view: View) -> str:
+    result = view.result
+    substeps = result.problem.substeps
+    facts = {
+        "Source": html(result.table.source),
+        "Values inside": _inside(view),
+        "Time inside": f"one unit is {digits(result.problem.scaling.time_scale)} "
+        f"{html(view.unit())}, in which the data move at speed one",
+        "Solver": f"Runge–Kutta of order 4, {substeps} fixed step{'s' * (substeps != 1)} from sample to sample",
+        "Season": _duration(view, result.season),
+        "Horizon": _duration(view, result.horizon),
+        "Training": "; ".join(_training(view, name) for name in view.order),
+        "Versions": _versions(),
+    }
+    on = (
+        "<p>To forecast on, DIR being the folder that this page was written to:</p>"
+        "<pre><code>ctmodels forecast DIR --steps N</code></pre>"
+    )
+    return section("How it was made", definitions("facts", facts), on)
+
+
+def _inside(view: View, most: int = 12) -> str:
+    scaling = view.result.problem.scaling
+    units = [
+        f"{html(n, 40)}: {digits(m)} ± {digits(s)}"
+        for n, m, s in zip(view.names, scaling.mean, scaling.std, strict=True)
+    ]
+    first = "natural logarithms, " if scaling.log else ""
+    more = "; …" if len(units) > most else ""
+    return f"{first}less the mean, over the standard deviation ({'; '.join(units[:most])}{more})"
+
+
+def _duration(view: View, samples: int) -> str:
+    return f"{samples} samples ({digits(samples * view.spacing())} {html(view.unit())})"
+
+
+def _training(view: View, name: str) -> str:
+    fitted = view.result.fitted[name]
+    steps = f"{fitted.history[-1]['step']} steps, " if fitted.history else ""
+    return f"{html(name)}: {steps}{digits(fitted.seconds)} s"
+
+
+def _versions() -> str:
+    import ctmodels  # which may be importing this module
+
+    versions = {
+        "ctmodels": ctmodels.__version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "Python": platform.python_version(),
+    }
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,134 @@
+"""The page's sections, each from its figures and what must be said of them."""
+
+import numpy as np
+
+from ctmodels.report import _figures, _phase
+from ctmodels.report._parts import key, note, pictures, section, wide
+from ctmodels.report._table import legend, scores
+from ctmodels.report._view import GREY, INK, View, html, plain
+
+
+def score_table(view: View) -> str:
+    return section("Scores on the held-out tail", scores(view), legend(view))
+
+
+def forecasts(view: View) -> str:
+    best, colour = html(view.order[0]), view.colour(view.order[0])
+    entries = [
+        ("line", GREY, "observed, trained on"),
+        ("line", INK, "observed, held out"),
+        ("band", colour, f"{best}: median and 90 % band"),
+        *_lines(view, view.order)[1:],
+    ]
+    if _figures.valid_until(view) is not None:
+        entries.append(("dashes", colour, "valid prediction time"))
+    said = note(
+        "Forecasts start at the grey line, the end of training, and see nothing observed later.",
+        _shown(view),
+        _valid(view),
+        _left_out(view),
+        _given(view),
+        *_diverged(view),
+    )
+    return section("Data and forecast", key(*entries), wide(_figures.forecasts(view)), said)
+
+
+def _lines(view: View, names, first: str = "line thick") -> list[tuple[str, str, str]]:
+    return [(first if n == view.order[0] else "line", view.colour(n), html(n)) for n in names]
+
+
+def _shown(view: View) -> str:
+    shown, n = _figures.window(view), len(view.result.table.time)
+    if (shown.start, shown.stop) == (0, n):
+        return "All samples are drawn."
+    return f"Drawn are samples {shown.start + 1} to {shown.stop} of {n}."
+
+
+def _valid(view: View) -> str:
+    valid = view.best.scores.get("valid_prediction_time", np.nan)
+    if not np.isfinite(valid):
+        return ""
+    return (
+        f"Valid prediction time of {plain(view.order[0])}: {valid:.3g} {view.unit()}, the median "
+        "over the origins of forecasts; the forecast drawn here is from one of them."
+    )
+
+
+def _left_out(view: View) -> str:
+    names = [plain(name) for name in view.names[_figures.CHANNELS :]]
+    return f"{len(names)} more channels are not drawn: {', '.join(names)}." if names else ""
+
+
+def _given(view: View) -> str:
+    if not view.result.inputs:
+        return ""
+    return f"The system is driven by {_inputs(view)}: the forecasts were given its held-out values."
+
+
+def _inputs(view: View) -> str:
+    return ", ".join(plain(name) for name in view.result.inputs)
+
+
+def _diverged(view: View) -> list[str]:
+    fitted = view.result.fitted
+    names = [n for n in view.order if not np.isfinite(fitted[n].median).all()]
+    return [f"The forecast of {plain(n)} diverged." for n in names]
+
+
+def portraits(view: View) -> str:
+    if not _phase.runs(view):
+        return section("Phase portrait", note(_none(view, "phase portrait of a free run")))
+    drawn, said = _phase.portraits(view)
+    about = ["Observations, and a free run of the model's first member, on the same axes."]
+    if len(view.names) == 1:
+        about.append(f"One channel is drawn against itself {_phase.lag(view)} samples earlier.")
+    if len(view.names) > 3:
+        about.append("The first three channels.")
+    return section("Phase portrait", pictures(drawn), note(*about, *said))
+
+
+def _none(view: View, what: str) -> str:
+    if not view.result.inputs:
+        return f"There is no {what}: none was made."
+    return (
+        f"There is no {what}: the system is driven by {_inputs(view)}, and what it does beyond the "
+        "data depends on what drives it there."
+    )
+
+
+def spectra(view: View) -> str:
+    runs = _phase.runs(view)
+    if not runs:
+        return section("Power spectra", note(_none(view, "power spectrum of a free run")))
+    drawn, said = _phase.spectra(view)
+    if not drawn:
+        return section("Power spectra", note(*said))
+    lost = [plain(n) for n, g in runs.items() if not np.isfinite(g).all()]
+    said += [f"The free run of {n} diverged and has no spectrum." for n in lost]
+    entries = key(("line thick", INK, "observed"), *_lines(view, runs))
+    return section("Power spectra", entries, pictures(drawn), note(*said))
+
+
+def losses(view: View) -> str:
+    drawn = _figures.losses(view)
+    if drawn is None:
+        return section("Loss", note("No loss was recorded."))
+    entries = [("line thick", view.colour(n), html(n)) for n in view.order]
+    if any("validation" in line for f in view.result.fitted.values() for line in f.history):
+        entries.append(("dashes", GREY, "validation: longer windows near the end of the training data"))
+    about = "Thick: mean of the members; thin: each member. A loss may rise while windows grow."
+    if len(view.order) > 1:
+        about += " Losses of models that are trained in different ways do not compare."
+    return section("Loss", key(*entries), wide(drawn), note(about))
+
+
+def lyapunov(view: View) -> str:
+    title = "Lyapunov spectrum"
+    drawn = _figures.lyapunov(view)
+    if drawn is None and any(f.exponents is not None for f in view.result.fitted.values()):
+        return section(title, note("All exponents diverged."))
+    if drawn is None:
+        return section(title, note(_none(view, "Lyapunov spectrum")))
+    about = "Dots: members; bars: their median. A model's hidden variables add exponents."
+    entries = _lines(view, view.order, first="line")
+    return section(title, key(*entries), wide(drawn), note(about))

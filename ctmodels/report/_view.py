@@ -1,0 +1,84 @@
+"""What the page and its figures both need of a reconstruction, worked out once."""
+
+import dataclasses
+from html import escape
+
+import numpy as np
+
+from ctmodels.reconstruction import Fitted, Reconstruction
+
+# Okabe and Ito's colours, which the colour-blind can tell apart; the best candidate has the first.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK, GREY = "#1b1f24", "#8c939c"  # observed: held out, and trained on
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A reconstruction; `names` and `observed` `(time, channel)` of its state; `order`: its
+    candidates, best first."""
+
+    result: Reconstruction
+    names: tuple[str, ...]
+    observed: np.ndarray
+    order: tuple[str, ...]
+
+    @classmethod
+    def of(cls, result: Reconstruction) -> "View":
+        names = tuple(n for n in result.table.names if n not in result.inputs)
+        scores = {name: f.scores.get(result.measure, np.nan) for name, f in result.fitted.items()}
+        order = sorted(scores, key=lambda name: (name != result.believe, *ranked(scores[name])))
+        return cls(result, names, result.table.select(names).values, tuple(order))
+
+    @property
+    def best(self) -> Fitted:
+        return self.result.fitted[self.order[0]]
+
+    def colour(self, name: str) -> str:
+        return COLOURS[self.order.index(name) % len(COLOURS)]
+
+    def time_label(self) -> str:
+        table = self.result.table
+        if not table.time_unit:
+            return plain(table.time_name)
+        return plain(f"{table.time_name} [{table.time_unit} since {table.origin}]", 80)
+
+    def unit(self) -> str:
+        """Of durations."""
+        return self.result.table.time_unit or f"units of “{plain(self.result.table.time_name)}”"
+
+    def per_unit(self) -> str:
+        """Of rates."""
+        unit = self.result.table.time_unit
+        return f"1/{unit.removesuffix('s')}" if unit else f"per unit of “{plain(self.result.table.time_name)}”"
+
+    def spacing(self) -> float:
+        return float(np.median(np.diff(self.result.table.time)))
+
+    def regular(self) -> bool:
+        gaps = np.diff(self.result.table.time)
+        return bool(np.all(np.abs(gaps - self.spacing()) <= 0.01 * self.spacing()))
+
+
+def ranked(score: float) -> tuple[bool, float]:
+    """A key to sort by, lowest first: what is not a number comes last."""
+    return (True, 0.0) if np.isnan(score) else (False, score)
+
+
+def plain(text: str, most: int = 40) -> str:
+    """Text for a figure or a label: one line, printable, not too long."""
+    text = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def html(text: str, most: int = 400) -> str:
+    """The user's text, for the page."""
+    return escape(plain(str(text), most), quote=True)
+
+
+def digits(value: float) -> str:
+    """Three figures, without a computer's exponent."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        short = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+        return short.replace("-", "−")
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa} × 10<sup>{int(exponent)}</sup>".replace("-", "−")

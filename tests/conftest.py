@@ -1,0 +1,47 @@
+"""Strict JAX for every test, and the one place of the tolerances.
+
+Nothing here imports ctmodels at the top: the jaxtyping hook that checks its shapes comes first.
+"""
+
+import os
+
+import hypothesis
+import jax
+import matplotlib
+import numpy as np
+import pytest
+
+# float64 or not is JAX's own JAX_ENABLE_X64, which `make test` sets to 0 and to 1 in two processes.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+matplotlib.use("Agg")
+
+# A first call compiles, so time says nothing; in CI the same examples every time.
+hypothesis.settings.register_profile("ctmodels", deadline=None, max_examples=25, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("ctmodels")
+
+# Two ways to the same number, well conditioned. What is harder says so at the test, by a factor.
+TOLERANCES = {
+    np.dtype("float32"): {"rtol": 2e-5, "atol": 2e-6},
+    np.dtype("float64"): {"rtol": 1e-10, "atol": 1e-12},
+}
+
+
+def tolerance_of(factor: float = 1.0, dtype=None) -> dict[str, float]:
+    """`rtol` and `atol` for two computations of one number, `factor` times as loose as usual.
+
+    `dtype` is the precision computed in; None means JAX's default float.
+    """
+    dtype = jax.dtypes.canonicalize_dtype(float) if dtype is None else np.dtype(dtype)
+    return {name: factor * value for name, value in TOLERANCES[dtype].items()}
+
+
+@pytest.fixture
+def tolerance():
+    """`np.testing.assert_allclose(a, b, **tolerance())`; `**tolerance(10)` where it is harder."""
+    return tolerance_of
+
+
+def pytest_report_header() -> str:
+    precision = "float64" if jax.config.jax_enable_x64 else "float32"
+    return f"jax {jax.__version__} on {jax.default_backend()}, {precision}"

@@ -1,0 +1,122 @@
+"""The command line: bad input gets one line and leaves nothing behind; good input gets a report."""
+
+import os
+
+import numpy as np
+import pytest
+
+from ctmodels.cli import main
+
+GOOD = "t,x\n" + "\n".join(f"{i},{np.sin(i):.4f}" for i in range(30)) + "\n"
+TOY = ["--steps", "10", "--members", "1"]
+
+
+def table(rows):
+    return "t,x\n" + "\n".join(rows) + "\n"
+
+
+def rows(change):
+    lines = [f"{i},{np.sin(i):.4f}" for i in range(30)]
+    return table(change(lines))
+
+
+def replace(i, text):
+    return rows(lambda lines: [*lines[:i], text, *lines[i + 1 :]])
+
+
+BAD = {
+    "empty": (b"", ["data.csv", "empty"]),
+    "binary": (b"\x89PNG\x00\x01\x02" * 20, ["data.csv"]),
+    "header only": (b"t,x\n", ["data.csv"]),
+    "one row": (b"t,x\n1,2\n", ["data.csv"]),
+    "no such column": (b"time,x\n" + GOOD.encode()[4:], ["'t'", "time"]),
+    "text": (replace(4, "4,warm"), ["row 6", "'x'", "warm"]),
+    "ragged": (replace(4, "4,1,2"), ["row 6", "3", "2"]),
+    "decimal commas": ("t;x\n" + "\n".join(f"{i};{i},5" for i in range(9)), ["decimal comma"]),
+    "decreasing": (replace(4, "2.5,1"), ["row 6", "2.5", "increas"]),
+    "duplicate": (replace(4, "3,1"), ["row 6", "3"]),
+    "NaN time": (replace(4, "nan,1"), ["row 6", "nan"]),
+    "infinite time": (replace(4, "inf,1"), ["row 6", "inf"]),
+    "infinite": (replace(4, "4,inf"), ["row 6", "'x'", "inf"]),
+    "overflow": (replace(4, "4,1e400"), ["row 6", "1e400"]),
+    "all NaN": (table([f"{i},NA" for i in range(30)]), ["'x'"]),
+    "constant": (table([f"{i},7" for i in range(30)]), ["'x'", "constant"]),
+    "fewer than a window": (table([f"{i},{i * i}" for i in range(4)]), ["window"]),
+    "unresolved": (
+        table([f"{i},{np.sin(i):.4f}" for i in range(29)] + ["1e9,0", "1000000001,1"]),
+        ["ts[30]", "float32", "x64"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(case, tmp_path, capsys):
+    import jax
+
+    if case == "unresolved" and jax.config.jax_enable_x64:
+        pytest.skip("float64 resolves these times")
+    content, words = BAD[case]
+    path = tmp_path / "data.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    out = tmp_path / "out"
+    assert main(["reconstruct", str(path), "--time", "t", "--out", str(out), *TOY]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("ctmodels: error: ") and said.count("\n") == 1 and "Traceback" not in said
+    for word in words:
+        assert word in said, said
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_missing_file_and_unusable_folder(tmp_path, capsys):
+    assert main(["reconstruct", str(tmp_path / "no.csv"), "--time", "t", "--out", str(tmp_path / "out")]) == 2
+    assert "no.csv" in capsys.readouterr().err
+    good = tmp_path / "good.csv"
+    good.write_text(GOOD)
+    assert main(["reconstruct", str(good), "--time", "t", "--out", str(good)]) == 2
+    assert "this is a file; name a folder" in capsys.readouterr().err
+    below = good / "out"
+    assert main(["reconstruct", str(good), "--time", "t", "--out", str(below)]) == 2
+    assert str(below) in capsys.readouterr().err
+
+
+def test_read_only_folder(tmp_path, capsys, monkeypatch):
+    # Root may write anywhere, so the refusal of the system is played.
+    from pathlib import Path
+
+    good = tmp_path / "good.csv"
+    good.write_text(GOOD)
+
+    def refuse(self, data):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    assert main(["reconstruct", str(good), "--time", "t", "--out", str(tmp_path / "out")]) == 2
+    assert "cannot write there (Permission denied)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("clock", ["milliseconds", "dates"])
+def test_calendar_times_are_read_and_forecast_as_dates(clock, tmp_path, capsys):
+    days = np.datetime64("2024-02-20") + np.arange(30)
+    stamps = days.astype("datetime64[ms]").astype(int) if clock == "milliseconds" else days
+    path, out = tmp_path / "data.csv", tmp_path / "out"
+    path.write_text("when,x\n" + "\n".join(f"{s},{np.sin(i):.4f}" for i, s in enumerate(stamps)))
+    assert main(["reconstruct", str(path), "--time", "when", "--out", str(out), *TOY]) == 0
+    assert "report: " in capsys.readouterr().out and (out / "report.html").stat().st_size > 1000
+    assert main(["forecast", str(out), "--steps", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "when,x,x_lower,x_upper" and lines[1].startswith("2024-03-21")
+    assert main(["forecast", str(out), "--steps", "2", "--out", str(tmp_path / "ahead.csv")]) == 0
+    assert (tmp_path / "ahead.csv").read_text().splitlines() == lines
+
+
+def test_forecast_of_a_folder_that_holds_none(tmp_path, capsys):
+    assert main(["forecast", str(tmp_path), "--steps", "2"]) == 2
+    assert "metrics.json" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def test_doctor_and_help(capsys):
+    assert main(["doctor"]) == 0
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "reconstruct" in capsys.readouterr().out

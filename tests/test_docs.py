@@ -1,0 +1,58 @@
+"""The pages against the code: every public name has its place, and what is shown runs."""
+
+import re
+import sys
+import types
+from pathlib import Path
+from pydoc import locate
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+
+import ctmodels as ct
+from ctmodels import reconstruction
+
+DOCS = Path(__file__).parents[1] / "docs"
+ROOMS = [ct, ct.data, ct.metrics, ct.systems, reconstruction]
+
+
+def public(room):
+    names = (name for name in vars(room) if not name.startswith("_"))
+    return [
+        (f"{room.__name__}.{name}", value)
+        for name in names
+        if not isinstance(value := getattr(room, name), types.ModuleType)
+    ]
+
+
+def test_every_public_name_is_on_one_api_page():
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("api/*.md"))
+    entries = re.findall(r"^::: (\S+)$", pages, re.M)
+    documented = [locate(entry) for entry in entries]
+    assert all(found is not None for found in documented), entries
+    for name, value in (pair for room in ROOMS for pair in public(room)):
+        assert sum(found is value for found in documented) == 1, name
+
+
+@pytest.mark.parametrize("path", [*DOCS.glob("*.md"), *DOCS.glob("../*.md")], ids=lambda p: p.name)
+def test_links_between_pages_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
+        assert "://" in target or (path.parent / target).exists(), target
+
+
+def test_the_model_of_the_page_on_models_runs():
+    text = (DOCS / "adding-a-model.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    module = types.ModuleType("readout_ode")
+    sys.modules[module.__name__] = module  # where dataclasses look
+    exec(compile(source, "adding-a-model.md", "exec"), vars(module))
+    field, readout = jax.random.split(jax.random.key(0))
+    model = module.ReadoutODE(
+        ct.MLPField(3, width=4, key=field),
+        eqx.nn.Linear(3, 2, key=readout),
+        ct.Integrate(ct.RK4(), ct.Substeps(1)),
+    )
+    out = model(jnp.ones(3), jnp.linspace(0.0, 1.0, 5))
+    assert out.ys.shape == (5, 2) and out.latents.shape == (5, 3) and out.stats.status == 0

@@ -1,0 +1,67 @@
+"""Each example runs, at toy size, and says something sane; so does the README's."""
+
+import importlib.util
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+
+# name: (toy settings, the metric, the range it must lie in). Training is too short to be good.
+TOYS = {
+    "driven_oscillator": (
+        dict(runs=4, samples=12, width=8, steps=6, batch_size=4),
+        "nrmse",
+        (0, 10),
+    ),
+    "lyapunov_spectrum": (dict(time=30.0, iterations=2000), "lorenz_max", (0.5, 1.5)),
+    "multiple_shooting": (dict(windows=3, window=7, width=8, steps=6), "nrmse", (0, 10)),
+    "neural_ode_spiral": (
+        dict(series=8, samples=8, t1=1.0, width=8, steps=6, batch_size=4),
+        "rmse",
+        (0, 5),
+    ),
+    "reconstruct_lorenz": (dict(samples=400, members=2, steps=20), "nrmse", (0, 1e7)),
+    "universal_lotka_volterra": (
+        dict(samples=20, window=6, width=8, steps=6),
+        "field_error",
+        (0, 10),
+    ),
+}
+
+
+def main_of(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def test_every_example_is_here():
+    assert sorted(TOYS) == EXAMPLES
+
+
+SLOW = {"reconstruct_lorenz"}  # it compiles much, whatever the size
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in TOYS])
+def test_example(name, tmp_path, monkeypatch):
+    settings, metric, (low, high) = TOYS[name]
+    monkeypatch.chdir(tmp_path)  # what it writes
+    numbers = main_of(name)(**settings)
+    assert all(math.isfinite(value) for value in numbers.values()), numbers
+    assert low < numbers[metric] < high, numbers
+    assert numbers.get("traces", 1) == 1
+
+
+def test_readme(monkeypatch, tmp_path):
+    """The first Python block, as it stands but for the number of steps."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (snippet, *_) = re.findall(r"```python\n(.*?)```", text, re.S)
+    toy, found = re.subn(r"\bsteps=\d+", "steps=4", snippet)
+    assert found
+    exec(compile(toy, "README.md", "exec"), {})

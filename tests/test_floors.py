@@ -1,0 +1,76 @@
+"""The three laws of the house: imports go down, a leaf never imports a leaf, the wings never meet."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1] / "ctmodels"
+
+# Within a floor, the order: a file may import those of lower floors, and of its own room.
+FLOORS = {
+    0: ("_door", "_output", "_series", "_scaling", "_smoothing"),
+    1: ("_fields", "_model", "_paths", "_shooting", "data"),
+    2: ("_integrate",),
+    3: ("models", "losses", "regularisers", "metrics", "train", "systems"),
+    4: ("reconstruction", "report", "demo", "doctor", "cli"),
+}
+WEST = {"losses", "regularisers", "metrics", "train", "systems"}
+FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+
+
+def modules():
+    return [p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py"]
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Dotted names below ctmodels that a file imports, wherever in the file it does."""
+    package = ["ctmodels", *path.relative_to(ROOT).parts[:-1]]
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            names |= {f"{stem}.{alias.name}" for alias in node.names}
+    return {n.removeprefix("ctmodels.") for n in names if n.startswith("ctmodels.")}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported_modules(path)} - {room(path)}
+
+
+def test_every_room_has_a_floor():
+    assert {room(p) for p in modules()} == set(FLOOR)
+
+
+def test_imports_go_down():
+    for path in modules():
+        here = room(path)
+        for other in imported_rooms(path):
+            assert FLOOR[other] <= FLOOR[here], f"{path.name} imports up, from {other}"
+            if FLOOR[here] == 3:
+                assert FLOOR[other] < 3, f"{path.name} imports sideways, from {other}"
+
+
+def test_a_leaf_never_imports_a_leaf():
+    for path in (ROOT / "models").glob("_*.py"):
+        if path.name != "__init__.py":
+            assert not any(n.startswith("models") for n in imported_modules(path)), path.name
+
+
+def test_the_wings_never_meet():
+    for path in modules():
+        if room(path) in WEST:
+            assert "models" not in imported_rooms(path), path.name
+        if room(path) == "models":
+            assert not WEST & imported_rooms(path), path.name
+
+
+def test_nothing_inside_imports_the_front_door():
+    for path in modules():
+        names = [a.name for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import) for a in n.names]
+        assert "ctmodels" not in names or FLOOR[room(path)] == 4, path

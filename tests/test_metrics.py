@@ -1,0 +1,561 @@
+"""Metrics against closed forms, exact exponents, scipy, and their own limits."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter1d
+
+from ctmodels import metrics
+
+close = np.testing.assert_allclose
+
+DTYPES = [jnp.float32] + ([jnp.float64] if jax.config.jax_enable_x64 else [])
+DTYPE = DTYPES[-1]
+EPS = float(jnp.finfo(DTYPE).eps)
+NAN, INF = float("nan"), float("inf")
+
+
+# One compile per shape, instead of one per operation.
+smape = eqx.filter_jit(metrics.smape)
+mase = eqx.filter_jit(metrics.mase)
+rmse = eqx.filter_jit(metrics.rmse)
+nrmse = eqx.filter_jit(metrics.nrmse)
+valid_prediction_time = eqx.filter_jit(metrics.valid_prediction_time)
+d_stsp = eqx.filter_jit(metrics.d_stsp)
+d_stsp_gmm = eqx.filter_jit(metrics.d_stsp_gmm)
+d_hellinger = eqx.filter_jit(metrics.d_hellinger)
+power_spectrum = eqx.filter_jit(metrics.power_spectrum)
+lyapunov_spectrum = eqx.filter_jit(metrics.lyapunov_spectrum)
+lyapunov_spectrum_of_field = eqx.filter_jit(metrics.lyapunov_spectrum_of_field)
+kaplan_yorke = eqx.filter_jit(metrics.kaplan_yorke)
+
+
+def array(values, dtype=DTYPE):
+    return jnp.asarray(values, dtype)
+
+
+def lorenz(t, y, rho):
+    x, y, z = y
+    return jnp.stack([10 * (y - x), x * (rho - z) - y, x * y - 8 / 3 * z])
+
+
+@eqx.filter_jit
+def lorenz_orbit(y0, steps, dt=0.02, rho=28.0):
+    def step(y, _):
+        f = lambda y: lorenz(None, y, rho)
+        k1 = f(y)
+        k2 = f(y + dt / 2 * k1)
+        k3 = f(y + dt / 2 * k2)
+        y = y + dt / 6 * (k1 + 2 * k2 + 2 * k3 + f(y + dt * k3))
+        return y, y
+
+    return jax.lax.scan(step, y0, length=steps)[1]
+
+
+@pytest.fixture(scope="module")
+def orbit():
+    return lorenz_orbit(array([1.0, 2.0, 20.0]), 4500)[500:]
+
+
+#
+# Forecast
+#
+
+
+def test_smape_by_hand(tolerance):
+    true, predicted = array([1.0, 2.0, 0.0, -3.0]), array([3.0, 2.0, 0.0, 3.0])
+    # 2/4, 0/4, 0/0 := 0, 6/6
+    close(smape(true, predicted), 200 * (0.5 + 0 + 0 + 1) / 4, **tolerance())
+    close(smape(predicted, true), 75.0, **tolerance())
+
+
+def test_smape_of_an_infinite_forecast_is_its_limit():
+    assert smape(array([1.0, 1.0]), array([INF, 1.0])) == 100.0
+    assert jnp.isnan(smape(array([1.0, 1.0]), array([NAN, 1.0])))
+
+
+def test_mase_by_hand(tolerance):
+    history = array([[0.0, 0.0], [1.0, 10.0], [3.0, 0.0], [3.0, 10.0]])
+    true, predicted = array([[4.0, 0.0], [4.0, 0.0]]), array([[5.0, 5.0], [4.0, 0.0]])
+    # Season 1: scales (1+2+0)/3 = 1 and 10; errors 0.5 and 2.5.
+    # Season 2: scales (3+2)/2 = 2.5 and 0.
+    close(mase(true, predicted, history), (0.5 / 1 + 2.5 / 10) / 2, **tolerance())
+    close(mase(true[:, 0], predicted[:, 0], history[:, 0], 2), 0.5 / 2.5, **tolerance())
+    assert mase(true, predicted, history, 2) == INF
+    close(mase(true, true.at[0, 0].add(1.0), history, 2), 0.5 / 2.5 / 2, **tolerance())  # 0/0 is 0
+
+
+def test_mase_of_the_naive_forecast_on_the_history_is_one(tolerance):
+    history = jr.normal(jr.key(0), (50, 3), DTYPE)
+    close(mase(history[4:], history[:-4], history, 4), 1.0, **tolerance())
+
+
+def test_mase_counts_a_pair_of_the_history_if_both_ends_were_seen(tolerance):
+    history, seen = array([0.0, NAN, 3.0, 7.0]), jnp.array([True, False, True, True])
+    value = mase(jnp.zeros(2, DTYPE), jnp.ones(2, DTYPE), history, history_mask=seen)
+    close(value, 1 / 4, **tolerance())
+    one = seen.at[2].set(False)
+    assert jnp.isnan(mase(jnp.zeros(2, DTYPE), jnp.ones(2, DTYPE), history, history_mask=one))
+
+
+@pytest.mark.parametrize("season", [0, 4, 5])
+def test_mase_wants_a_season_within_the_history(season):
+    with pytest.raises(ValueError, match="season"):
+        mase(jnp.ones(3), jnp.ones(3), jnp.ones(4), season)
+
+
+def test_rmse_pools_and_nrmse_does_not(tolerance):
+    true = array([[1.0, 100.0], [-1.0, -100.0]])  # standard deviations 1 and 100
+    error = array([[1.0, 50.0], [1.0, 50.0]])
+    close(rmse(true, true + error), np.sqrt((1 + 2500) / 2), **tolerance())
+    close(nrmse(true, true + error), (1 / 1 + 50 / 100) / 2, **tolerance())
+    close(nrmse(true, jnp.zeros_like(true)), 1.0, **tolerance())
+
+
+def test_nrmse_of_a_constant_truth():
+    true = jnp.ones((5, 1), DTYPE)
+    assert nrmse(true, true) == 0
+    assert nrmse(true, true + 1) == INF
+
+
+def vpt_case(error):
+    ts = array([10.0, 10.5, 11.5, 12.0])
+    true = array([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])  # <||x - mean||^2> = 2
+    return ts, true, true.at[:, 0].add(array(error) * 2**0.5)
+
+
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        ([0.0, 0.0, 0.0, 0.0], 2.0),
+        ([0.0, 0.39, 0.41, 0.0], 1.5),
+        ([0.0, -0.41, 0.0, 0.0], 0.5),
+        ([9.0, 0.0, 0.0, 0.0], 0.0),
+        ([0.0, 0.0, NAN, 0.0], 1.5),
+        ([0.0, INF, 0.0, 0.0], 0.5),
+        ([0.0, 0.0, 0.0, -INF], 2.0),
+    ],
+)
+def test_valid_prediction_time_by_hand(error, expected):
+    assert valid_prediction_time(*vpt_case(error)) == expected
+
+
+def test_valid_prediction_time_scale_and_threshold():
+    case = vpt_case([0.0, 0.3, 0.6, 9.0])
+    root = 2**0.5
+    assert valid_prediction_time(*case, scale=root) == 1.5
+    assert valid_prediction_time(*case, scale=root / 2) == 0.5
+    assert valid_prediction_time(*case, scale=array(2 * root)) == 2.0
+    assert valid_prediction_time(*case, threshold=0.29) == 0.5
+
+
+def test_valid_prediction_time_of_a_truth_at_rest():
+    ts, rest = array([0.0, 1.0, 2.0]), jnp.ones((3, 2), DTYPE)
+    assert valid_prediction_time(ts, rest, rest) == 2
+    assert valid_prediction_time(ts, rest, rest.at[1].add(1e-3)) == 1
+
+
+def test_valid_prediction_time_with_missing_channels():
+    ts, true, predicted = vpt_case([0.0, 0.3, 0.3, 9.0])
+    mask = jnp.ones((4, 2), bool)
+    # Alone, the erring channel speaks for both: 0.3 * sqrt(2) > 0.4.
+    erring = mask.at[1, 1].set(False)
+    assert valid_prediction_time(ts, true, predicted, scale=2**0.5, mask=mask) == 2.0
+    assert valid_prediction_time(ts, true, predicted, scale=2**0.5, mask=erring) == 0.5
+    unseen, gone = mask.at[1].set(False), predicted.at[1].set(NAN)
+    assert valid_prediction_time(ts, true, gone, scale=2**0.5, mask=unseen) == 2.0
+    assert valid_prediction_time(ts, true, gone, scale=2**0.5, mask=mask) == 0.5
+    # A channel that was never seen does not enter the spread.
+    one = mask.at[:, 1].set(False)
+    assert valid_prediction_time(ts, true, predicted, threshold=0.43, mask=one) == 2.0
+    assert valid_prediction_time(ts, true, predicted, threshold=0.42, mask=one) == 0.5
+
+
+FORECASTS = {
+    "smape": smape,
+    "mase": lambda true, predicted, mask: mase(true, predicted, true, mask=mask, history_mask=mask),
+    "rmse": rmse,
+    "nrmse": nrmse,
+    "vpt": lambda true, predicted, mask: valid_prediction_time(
+        jnp.arange(len(true), dtype=true.dtype), true, predicted, mask=mask
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+def test_forecast_mask(name, tolerance):
+    """What is masked may be anything; masking a tail is the same as cutting it; masking matters."""
+    metric = jax.jit(FORECASTS[name])
+    true = jr.normal(jr.key(1), (20, 2), DTYPE)
+    predicted = true + jnp.linspace(0, 1.5, 20, dtype=DTYPE)[:, None]
+    mask = jr.bernoulli(jr.key(2), 0.7, (20, 2)).at[12].set(False).at[15:].set(False)
+    value = metric(true, predicted, mask)
+    hole = lambda x, fill: jnp.where(mask, x, fill)
+    assert metric(hole(true, NAN), hole(predicted, INF), mask) == value
+    assert metric(hole(true, 1e9), hole(predicted, NAN), mask) == value
+    everything = jnp.ones_like(mask)
+    assert metric(true, predicted, everything) != value
+    close(metric(true, predicted, everything), metric(true, predicted, None), **tolerance())
+    short = FORECASTS[name](true[:15], predicted[:15], mask[:15])
+    close(value, short, **tolerance())
+    # A channel never seen is left out, whatever it holds.
+    blind = mask.at[:, 1].set(False)
+    alone = FORECASTS[name](true[:, :1], predicted[:, :1], mask[:, :1])
+    close(metric(true.at[:, 1].set(NAN), predicted, blind), alone, **tolerance())
+
+
+@pytest.mark.parametrize("name", ["smape", "mase", "rmse", "nrmse"])
+def test_nothing_observed_is_nan_and_an_observed_nan_is_not_forgiven(name):
+    true = jr.normal(jr.key(1), (6, 2), DTYPE)
+    assert jnp.isnan(FORECASTS[name](true, true, jnp.zeros((6, 2), bool)))
+    assert jnp.isnan(FORECASTS[name](true, true.at[3, 1].set(NAN), None))
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+def test_forecast_vmap_equals_loop(name, tolerance):
+    true = jr.normal(jr.key(1), (3, 20, 2), DTYPE)
+    growth = jnp.linspace(0, 2, 20, dtype=DTYPE)[None, :, None]
+    predicted = true + growth * jr.normal(jr.key(2), true.shape, DTYPE)
+    mask = jr.bernoulli(jr.key(3), 0.7, true.shape)
+    loop = [FORECASTS[name](*one) for one in zip(true, predicted, mask, strict=True)]
+    close(jax.vmap(FORECASTS[name])(true, predicted, mask), jnp.stack(loop), **tolerance())
+    assert len({float(x) for x in loop}) > 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtype_is_kept_and_numpy_is_taken(dtype):
+    true = np.random.default_rng(0).normal(size=(40, 2)).astype(dtype)
+    predicted, ts = true + 1, np.arange(40).astype(dtype)
+    wide = np.tile(true, 2)
+    calls = [
+        lambda: metrics.smape(true, predicted),
+        lambda: metrics.mase(true, predicted, true),
+        lambda: metrics.rmse(true, predicted),
+        lambda: metrics.nrmse(true, predicted),
+        lambda: metrics.valid_prediction_time(ts, true, predicted, scale=1),
+        lambda: metrics.d_stsp(true, predicted),
+        lambda: metrics.d_stsp(wide, wide + 1, key=jr.key(0)),
+        lambda: metrics.d_hellinger(true, predicted, sigma=2),
+        lambda: metrics.power_spectrum(true, 1.5),
+        lambda: metrics.lyapunov_spectrum(lambda y: 0.5 * y, true[0], steps=2, dt=0.1, transient=1),
+        lambda: metrics.lyapunov_spectrum_of_field(lambda t, y, _: t - y, true[0], steps=2, dt=0.1),
+        lambda: metrics.kaplan_yorke(true[0]),
+    ]
+    for call in calls:  # traced only: nothing is compiled
+        assert jax.eval_shape(call).dtype == dtype
+
+
+#
+# D_stsp
+#
+
+
+def test_d_stsp_by_hand():
+    # Two cells on [0, 1]: p = (3, 1)/4 and q = (1, 1)/2, the points at 2 and -1 being outside.
+    true, generated = array([[0.0], [0.1], [0.2], [1.0]]), array([[0.3], [0.7], [2.0], [-1.0]])
+    value = d_stsp(true, generated, bins=2, widen=0.0, alpha=1e-9)
+    assert np.isclose(value, 0.75 * np.log(0.75 / 0.5) + 0.25 * np.log(0.25 / 0.5), rtol=1e-5)
+    # Smoothing by 1: p = (4, 2)/6, q = (2, 2)/4.
+    value = d_stsp(true, generated, bins=2, widen=0.0, alpha=1.0)
+    assert np.isclose(value, 2 / 3 * np.log(4 / 3) + 1 / 3 * np.log(2 / 3), rtol=1e-5)
+    # Half a standard deviation (0.396...) wider, the grid is [-0.198, 1.198] and takes in 1.15:
+    # q = (1, 2)/3.
+    value = d_stsp(true, generated.at[2].set(1.15), bins=2, widen=0.5, alpha=1e-9)
+    assert np.isclose(value, 0.75 * np.log(0.75 * 3) + 0.25 * np.log(0.25 * 3 / 2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_d_stsp_agrees_with_numpy(channels):
+    rng = np.random.default_rng(channels)
+    true = rng.normal(size=(3000, channels)).astype(DTYPE)
+    generated = (1.2 * rng.normal(size=(2000, channels)) + 0.3).astype(DTYPE)
+    margin = 0.1 * true.std(0)
+    edges = list(zip(true.min(0) - margin, true.max(0) + margin, strict=True))
+    p, q = (np.histogramdd(x, bins=10, range=edges)[0] + 1e-5 for x in (true, generated))
+    p, q = p / p.sum(), q / q.sum()
+    # In float32 a point may fall on the other side of an edge: one in 3000.
+    assert np.isclose(d_stsp(true, generated, bins=10), np.sum(p * np.log(p / q)), rtol=2e-3)
+
+
+def test_d_stsp_of_one_orbit_is_zero_and_of_others_is_not(orbit):
+    metric, orbit, another = d_stsp, orbit[:2000], orbit[2000:]
+    assert metric(orbit, orbit) == 0
+    assert metric(orbit, orbit[::-1]) == 0
+    floor = metric(orbit, another)
+    other = metric(orbit, lorenz_orbit(orbit[0], 2000, rho=40.0))
+    white = jr.normal(jr.key(0), (2000, 3), DTYPE)
+    noise = metric(orbit, orbit.mean(0)[None] + orbit.std(0)[None] * white)
+    rest = metric(orbit, jnp.tile(orbit[:1], (2000, 1)))
+    assert 0 < floor < 0.6 * noise
+    assert noise < other < rest
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_divergent_run_does_not_score_well(channels):
+    metric = lambda x, y: d_stsp(x, y, key=jr.key(0))
+    true = jr.normal(jr.key(0), (60, channels), DTYPE)
+    for bad in (NAN, INF, -INF):
+        assert metric(true, true.at[-1, 0].set(bad)) == INF
+        assert jnp.isnan(metric(true.at[-1, 0].set(bad), true))
+    assert metric(true, jnp.full_like(true, 1e30)) > 1e30
+
+
+def test_d_stsp_of_a_truth_at_rest():
+    rest = jnp.ones((10, 2), DTYPE)
+    assert d_stsp(rest, rest) == 0
+    assert d_stsp(rest, rest + 1e-3) == INF
+
+
+def test_d_stsp_above_three_channels_is_the_mixture():
+    true, generated = jr.normal(jr.key(0), (2, 60, 4), DTYPE)
+    value = d_stsp(true, generated, key=jr.key(1))
+    assert value == d_stsp_gmm(true, generated, key=jr.key(1))
+    assert value != d_stsp_gmm(true, generated, key=jr.key(2))
+    with pytest.raises(ValueError, match="key"):
+        d_stsp(true, generated)
+
+
+def test_d_stsp_gmm_of_two_gaussians():
+    """All centres in one point: KL = |shift|^2 / (2 variance), with variance 2 KL per sample."""
+    true, shift = jnp.ones((7, 5), DTYPE), array([1.0, -1.0, 0.5, 0.0, 2.0])
+    exact = 6.25 / (2 * 0.25)
+    value = d_stsp_gmm(true, true[:3] + shift[None], variance=0.25, samples=2000, key=jr.key(0))
+    assert abs(value - exact) < 3.5 * np.sqrt(2 * exact / 2000)
+    assert value != exact
+
+
+def test_d_stsp_gmm_of_two_mixtures():
+    """Two places far apart, with weights 3/4 and 1/4 against halves: KL = sum p log(p / q)."""
+    a, b = jnp.zeros((1, 4), DTYPE), jnp.full((1, 4), 50.0, DTYPE)
+    true, generated = jnp.concatenate([a, a, a, b]), jnp.concatenate([b, a])
+    exact = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
+    value = d_stsp_gmm(true, generated, samples=4000, key=jr.key(0))
+    assert abs(value - exact) < 3.5 * 0.75**0.5 * 0.25**0.5 * np.log(3) / np.sqrt(4000)
+
+
+def test_d_stsp_gmm_of_one_orbit_and_of_a_few_centres():
+    true, generated = jr.normal(jr.key(0), (2, 60, 4), DTYPE)
+    assert d_stsp_gmm(true, true, key=jr.key(1)) == 0
+    # 33 samples are two chunks and a rest.
+    few = d_stsp_gmm(true, generated, centres=20, samples=33, key=jr.key(1))
+    assert few == d_stsp_gmm(true[:20], generated[:20], samples=33, key=jr.key(1))
+
+
+#
+# D_H
+#
+
+
+@pytest.mark.parametrize("sigma, length", [(0.0, 64), (0.1, 64), (1.5, 101), (20.0, 400), (20.0, 64)])
+def test_power_spectrum_agrees_with_scipy(sigma, length, tolerance):
+    ys = np.random.default_rng(0).normal(size=(length, 2)).cumsum(0).astype(DTYPE)
+    z = (ys - ys.mean(0)) / ys.std(0)
+    power = np.abs(np.fft.rfft(z, axis=0)) ** 2
+    # 64 samples have 33 frequencies, fewer than the 80 by which the kernel reaches out: reflected
+    # more than once.
+    power = gaussian_filter1d(power, sigma, axis=0) if sigma else power
+    expected = power / power.sum(0)
+    close(power_spectrum(ys, sigma), expected, **tolerance())
+
+
+def test_power_spectrum_finds_the_frequency(tolerance):
+    ts = jnp.arange(200, dtype=DTYPE) / 200
+    ys = jnp.stack([5 + 3 * jnp.sin(2 * jnp.pi * 12 * ts), jnp.cos(2 * jnp.pi * 30 * ts)], axis=1)
+    p = power_spectrum(ys, 2.0)
+    assert p.shape == (101, 2)
+    assert p.argmax(axis=0).tolist() == [12, 30]
+    close(p.sum(axis=0), 1, **tolerance())
+    # The discrete Gaussian at its peak.
+    assert np.isclose(p[12, 0], 1 / np.exp(-0.5 * (np.arange(-8, 9) / 2) ** 2).sum(), rtol=1e-4)
+
+
+def test_d_hellinger_by_hand(tolerance):
+    """Power 1:1 at two frequencies against all at one of them: BC = sqrt(1/2)."""
+    ts = jnp.arange(64, dtype=DTYPE) / 64
+    a, b = jnp.sin(2 * jnp.pi * 5 * ts)[:, None], jnp.sin(2 * jnp.pi * 20 * ts)[:, None]
+    metric = lambda x, y: d_hellinger(x, y, sigma=0.0)
+    assert np.isclose(metric(a + b, 7 * a - 3), np.sqrt(1 - np.sqrt(0.5)), rtol=1e-4)
+    assert np.isclose(metric(a, b), 1, rtol=1e-3)
+    assert np.isclose(metric(jnp.hstack([a, a]), jnp.hstack([b, a])), 0.5, rtol=1e-3)
+    close(metric(a + b, a), metric(a, a + b), **tolerance())
+
+
+def test_d_hellinger_of_one_orbit_is_zero_and_of_others_is_not(orbit):
+    metric, orbit, another = d_hellinger, orbit[:2000], orbit[2000:]
+    assert metric(orbit, orbit) == 0
+    assert metric(orbit, 5 * orbit + 100) < 100 * EPS**0.5
+    floor = metric(orbit, another)
+    noise = metric(orbit, jr.normal(jr.key(0), (2000, 3), DTYPE))
+    assert 0 < floor < 0.2
+    assert noise > 3 * floor
+
+
+def test_d_hellinger_limits(orbit, tolerance):
+    metric, true = d_hellinger, orbit[:500]
+    rest = jnp.full_like(true, 0.1)
+    assert metric(true, rest) == 1
+    assert metric(rest, true) == 1
+    assert metric(rest, 3 * rest) == 0
+    # At rest in one channel of three, up to rounding.
+    sign = jr.rademacher(jr.key(0), (500,), DTYPE)
+    jitter = true.at[:, 1].set(0.1 * (1 + EPS * sign))
+    close(metric(true, jitter), 1 / 3, **tolerance())
+    for bad in (NAN, INF):
+        assert metric(true, true.at[-1, 0].set(bad)) == 1
+        assert jnp.isnan(metric(true.at[-1, 0].set(bad), true))
+    # Finite, but its square is not.
+    assert metric(true, true * (jnp.finfo(DTYPE).max / 1e4)) < 100 * EPS**0.5
+
+
+def test_d_hellinger_wants_orbits_of_one_length():
+    with pytest.raises((ValueError, TypeError)):  # ours, or jaxtyping's when it is on
+        metrics.d_hellinger(jnp.ones((101, 2)), jnp.ones((100, 2)))  # both have 51 frequencies
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_attractor_vmap_equals_loop(channels, tolerance):
+    true = jr.normal(jr.key(0), (3, 200, channels), DTYPE)
+    generated = jr.normal(jr.key(2), true.shape, DTYPE) * array([1.0, 0.5, 5.0])[:, None, None]
+    generated = generated.at[1, 5, 1].set(NAN)
+    keys = jr.split(jr.key(1), 3)
+
+    @jax.jit
+    def both(x, y, key):
+        d_h = metrics.d_hellinger(x, y, sigma=3)
+        return metrics.d_stsp(x, y, bins=5, key=key), d_h
+
+    loop = [both(*one) for one in zip(true, generated, keys, strict=True)]
+    batch = jax.vmap(both)(true, generated, keys)
+    for batched, single in zip(batch, zip(*loop, strict=True), strict=True):
+        close(batched, jnp.stack(single), **tolerance(2))
+        assert len({float(x) for x in single}) == 3
+
+
+#
+# Lyapunov
+#
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_lyapunov_of_a_linear_map(every, tolerance):
+    eigenvalues = np.array([2.0, -1.1, 0.3])
+    basis = np.random.default_rng(0).normal(size=(3, 3))
+    matrix = array(basis @ np.diag(eigenvalues) @ np.linalg.inv(basis))
+    y0 = jnp.zeros(3, DTYPE)
+    settings = {"steps": 500, "dt": 0.5, "transient": 100, "every": every}
+    spectrum = lyapunov_spectrum(lambda y: matrix @ y, y0, **settings)
+    close(spectrum, np.log(np.abs(eigenvalues)) / 0.5, **tolerance(10))
+    two = lyapunov_spectrum(lambda y: matrix @ y, y0, **settings, count=2)
+    close(two, spectrum[:2], **tolerance(10))
+
+
+def test_lyapunov_of_a_rotation_that_shrinks(tolerance):
+    """Complex eigenvalues: both exponents are log|eigenvalue|."""
+    c, s = 0.9 * np.cos(1.0), 0.9 * np.sin(1.0)
+    matrix = array([[c, -s], [s, c]])
+    spectrum = lyapunov_spectrum(lambda y: matrix @ y, jnp.ones(2, DTYPE), steps=50)
+    close(spectrum, np.log(0.9), **tolerance(5))
+
+
+def test_lyapunov_sums_do_not_drift():
+    """A long sum of equal terms, which a running sum in float32 gets wrong."""
+    rates = array([0.9, 0.7])
+    spectrum = lyapunov_spectrum(lambda y: rates * y, jnp.ones(2, DTYPE), steps=200_000, dt=0.01)
+    assert np.allclose(spectrum, np.log([0.9, 0.7]) / 0.01, rtol=2e-5)
+
+
+def test_lyapunov_of_the_logistic_map():
+    spectrum = lyapunov_spectrum(lambda y: 4 * y * (1 - y), array([0.3]), steps=2000, transient=10)
+    assert np.isclose(spectrum[0], np.log(2), atol=0.01)
+
+
+def test_lyapunov_of_the_henon_map():
+    def henon(z):
+        x, y = z
+        return jnp.stack([1 - 1.4 * x**2 + y, 0.3 * x])
+
+    spectrum = lyapunov_spectrum(henon, array([0.1, 0.1]), steps=10_000, transient=100, every=2)
+    assert np.isclose(spectrum[0], 0.419, atol=0.015)
+    assert np.isclose(spectrum.sum(), np.log(0.3), rtol=1e-4)  # the determinant is -0.3 everywhere
+    assert np.isclose(kaplan_yorke(spectrum), 1.258, atol=0.01)
+
+
+def test_lyapunov_of_a_contraction_to_nothing_and_of_divergence():
+    spectrum = lyapunov_spectrum(lambda y: jnp.stack([2 * y[0], y[0]]), jnp.ones(2, DTYPE), steps=4)
+    assert spectrum[0] > 0
+    assert spectrum[1] == -INF
+    assert kaplan_yorke(spectrum) == 1
+    assert jnp.isnan(lyapunov_spectrum(lambda y: y**3, array([10.0, 2.0]), steps=50)).all()
+
+
+def test_lyapunov_steps_are_whole_blocks():
+    with pytest.raises(ValueError, match="multiple"):
+        lyapunov_spectrum(lambda y: y, jnp.ones(2), steps=10, every=3)
+
+
+def test_lyapunov_of_a_linear_field(tolerance):
+    """The discretised flow of y' = a y grows by the Runge-Kutta polynomial of a dt."""
+    rates, dt = array([0.5, -1.0]), 0.1
+    spectrum = lyapunov_spectrum_of_field(
+        lambda t, y, args: args * y, jnp.ones(2, DTYPE), dt=dt, steps=20, args=rates, transient=3
+    )
+    h = np.array([0.5, -1.0]) * dt
+    growth = 1 + h + h**2 / 2 + h**3 / 6 + h**4 / 24
+    close(spectrum, np.log(growth) / dt, **tolerance(5))
+
+
+def lorenz_spectrum(y0, steps, every=1):
+    return lyapunov_spectrum_of_field(lorenz, y0, args=28.0, dt=0.01, steps=steps, transient=1000, every=every)
+
+
+def test_lyapunov_of_lorenz_63():
+    spectrum = eqx.filter_jit(lorenz_spectrum)(array([1.0, 2.0, 20.0]), 20_000)
+    assert np.allclose(spectrum, [0.906, 0.0, -14.572], atol=0.05)
+    # The divergence of the field, which is the same everywhere.
+    assert np.isclose(spectrum.sum(), -(10 + 1 + 8 / 3), rtol=2e-4)
+    assert np.isclose(kaplan_yorke(spectrum), 2.062, atol=0.004)
+
+
+@pytest.mark.slow
+def test_lyapunov_of_lorenz_63_longer():
+    spectrum = eqx.filter_jit(lorenz_spectrum)(array([1.0, 2.0, 20.0]), 400_000)
+    assert np.allclose(spectrum, [0.9056, 0.0, -14.5723], atol=0.012)
+
+
+def test_lyapunov_vmap_equals_loop(tolerance):
+    y0s = jr.normal(jr.key(0), (3, 3), DTYPE) + array([0.0, 0.0, 20.0])[None]
+    settings = {"args": 28.0, "dt": 0.01, "steps": 80, "transient": 20, "every": 4}
+    run = jax.jit(lambda y0: metrics.lyapunov_spectrum_of_field(lorenz, y0, **settings))
+    batched, loop = jax.vmap(run)(y0s), jnp.stack([run(y0) for y0 in y0s])
+    close(batched, loop, **tolerance(20))
+    assert not np.allclose(loop[0], loop[1], rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    "spectrum, dimension",
+    [
+        ([0.9, 0.0, -14.5], 2 + 0.9 / 14.5),
+        ([-14.5, 0.9, 0.0], 2 + 0.9 / 14.5),  # any order
+        ([-1.0, -2.0], 0.0),  # a fixed point
+        ([0.0, -1.0, -2.0], 1.0),  # a limit cycle
+        ([0.0, 0.0, -2.0], 2.0),  # a torus
+        ([1.0, -1.0, -3.0], 2.0),  # a partial sum of exactly zero
+        ([1.0, 0.5, -1.0], 3.0),  # never negative
+        ([1.0, 0.5], 2.0),
+        ([0.5], 1.0),
+        ([-0.5], 0.0),
+        ([1.0, -INF], 1.0),
+        ([1.0, NAN, -2.0], NAN),
+        ([NAN, NAN], NAN),
+    ],
+)
+def test_kaplan_yorke(spectrum, dimension, tolerance):
+    close(kaplan_yorke(array(spectrum)), dimension, **tolerance())
+
+
+def test_kaplan_yorke_vmap(tolerance):
+    spectra = array([[0.9, 0.0, -14.5], [-1.0, -2.0, -3.0], [1.0, 0.5, -1.0]])
+    close(jax.vmap(kaplan_yorke)(spectra), [2 + 0.9 / 14.5, 0.0, 3.0], **tolerance())

@@ -1,0 +1,189 @@
+"""The main job, at toy size: what it writes, what it says, and what comes back from its files."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ctmodels as ct
+from ctmodels.data import Table
+from ctmodels.demo import noisy_lorenz63
+from ctmodels.reconstruction import Recipe, forecast_csv, load_model, reconstruct
+from ctmodels.reconstruction._preparing import dominant_period
+from ctmodels.reconstruction._reconstruct import judge
+
+
+def toy(**changes):
+    return lambda n: dataclasses.replace(Recipe(members=2, steps=40, window=4, batch_size=16, refreshes=1), **changes)
+
+
+def oscillation(n=60, inputs=False):
+    ts = 1900 + 0.5 * np.arange(n)
+    rng = np.random.default_rng(0)
+    values = np.stack([np.cos(ts), np.sin(ts)], axis=1) + 0.02 * rng.normal(size=(n, 2))
+    names = ("x", "y")
+    if inputs:
+        values, names = np.concatenate([values, np.sin(0.3 * ts)[:, None]], axis=1), (*names, "u")
+    return Table(ts, values, names, "year", "", "", "toy.csv")
+
+
+@pytest.fixture(scope="module")
+def smoothed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("smoothed")
+    return reconstruct(noisy_lorenz63(600), recipe=toy(), out=out, progress=False), out
+
+
+@pytest.fixture(scope="module")
+def free(tmp_path_factory):
+    out = tmp_path_factory.mktemp("free")
+    models = ["lotka-volterra", "second-order"]
+    table = ct.data.lynx_hare()
+    return reconstruct(
+        table, models=models, recipe=toy(free=True), held_out=7, season=10, log=True, out=out, progress=False
+    ), out
+
+
+def test_what_is_written(smoothed):
+    result, out = smoothed
+    assert {p.name for p in out.iterdir()} == {
+        "model-neural.safetensors",
+        "metrics.json",
+        "history.jsonl",
+        "report.html",
+    }
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["n_train"] == 480 and metrics["n_test"] == 120 and metrics["horizon"] == 15
+    assert metrics["verdict"] in (out / "report.html").read_text()
+    scores = metrics["candidates"]["neural"]
+    assert {"nrmse", "rmse", "smape", "mase", "valid_prediction_time", "lyapunov_max", "kaplan_yorke", "d_stsp",
+            "d_hellinger", "seconds"} <= set(scores)  # fmt: skip
+    assert set(metrics["baselines"]) >= {"mean", "persistence"}
+    lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 40 and lines[-1]["model"] == "neural" and len(lines[-1]["validation"]) == 2
+
+
+def test_the_forecast_has_the_shape_of_the_tail_and_its_limits_are_ordered(smoothed):
+    fitted = smoothed[0].fitted["neural"]
+    assert fitted.median.shape == fitted.lower.shape == (120, 3)
+    assert np.all(fitted.lower <= fitted.median) and np.all(fitted.median <= fitted.upper)
+    assert fitted.generated.shape == (600, 3) and fitted.exponents.shape == (2, 3)
+
+
+def test_a_model_comes_back_from_its_file(smoothed):
+    result, out = smoothed
+    trained, problem, about = load_model(out / "model-neural.safetensors")
+    assert problem == result.problem and about["names"] == ["x", "y", "z"]
+    before, after = (jax.tree.leaves((t.model, t.end, t.noise)) for t in (result.fitted["neural"].trained, trained))
+    for a, b in zip(before, after, strict=True):
+        if hasattr(a, "shape"):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_file_of_another_model_is_refused(smoothed, free, tmp_path):
+    with pytest.raises(ct.DataError, match="missing|shape"):
+        load_model(smoothed[1] / "model-neural.safetensors", ct.reconstruction.CANDIDATES["augmented"])
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ct.DataError, match="broken.safetensors: not a model file"):
+        load_model(tmp_path / "broken.safetensors")
+
+
+def test_forecast_beyond_the_data(smoothed, free):
+    text = forecast_csv(free[1], 3, model="lotka-volterra").splitlines()
+    assert text[0] == "year,hare,hare_lower,hare_upper,lynx,lynx_lower,lynx_upper" and len(text) == 4
+    rows = np.array([line.split(",") for line in text[1:]], float)
+    assert rows[:, 0].tolist() == [1921, 1922, 1923] and np.all(rows[:, 2] < rows[:, 1]) and np.all(rows[:, 1:] > 0)
+    assert forecast_csv(smoothed[1], 2).count("\n") == 3
+
+
+def test_a_law_and_a_network_in_one_table(free):
+    result, _ = free
+    assert result.measure == "rmse_log" and set(result.baselines) == {"mean", "persistence", "seasonal"}
+    # Figures that need no fit: the seasonal forecast repeats 1904-1910, the mean is that of the logarithms.
+    assert result.baselines["seasonal"]["rmse_log"] == pytest.approx(0.398, abs=2e-3)
+    assert result.baselines["mean"]["rmse_log"] == pytest.approx(0.855, abs=2e-3)
+    assert all(name in result.verdict for name in ("lotka-volterra", "seasonal"))
+
+
+def test_inputs_drive_and_are_needed_for_a_forecast(tmp_path):
+    table = oscillation(inputs=True)
+    result = reconstruct(table, inputs=["u"], recipe=toy(free=True), out=tmp_path / "out", progress=False)
+    assert result.problem.inputs == 1 and result.fitted["neural"].generated is None
+    with pytest.raises(ct.DataError, match="driven by u.*--inputs"):
+        forecast_csv(tmp_path / "out", 2)
+    ahead = tmp_path / "ahead.csv"
+    ahead.write_text("year,u\n1930,0.1\n1930.5,0.2\n1931,0.3\n")
+    assert forecast_csv(tmp_path / "out", 2, inputs=ahead).splitlines()[1].startswith("1930,")
+    ahead.write_text("year,u\n1910,0.1\n1910.5,0.2\n")
+    with pytest.raises(ct.DataError, match="ahead.csv: begins at 1910, not after the data's end at 1929.5"):
+        forecast_csv(tmp_path / "out", 2, inputs=ahead)
+
+
+def test_a_series_will_do_and_missing_values_too(tmp_path):
+    table = oscillation(40)
+    table.values[5, 0] = table.values[11] = np.nan
+    series = ct.Series.from_nan(table.time - 1900, table.values)
+    result = reconstruct(series, models=["augmented"], recipe=toy(free=True), held_out=0.25, progress=False)
+    assert result.n_train == 30 and np.isfinite(result.fitted["augmented"].median).all()
+
+
+@pytest.mark.parametrize(
+    "kwargs, words",
+    [
+        (dict(models=["neurl"]), ["'neurl'", "neural"]),
+        (dict(held_out=60), ["held_out=60", "60 samples"]),
+        (dict(held_out=57, recipe=toy(window=10)), ["toy.csv", "3 samples", "window of 10"]),
+        (dict(inputs=["x", "y"]), ["no column is left"]),
+        (dict(inputs=["v"]), ["'v'"]),
+        (dict(log=True), ["ys[", "positive"]),
+        (dict(models=["lotka-volterra"], inputs=["y"]), ["two channels"]),
+    ],
+)
+def test_misuse_is_named(kwargs, words):
+    with pytest.raises(ct.DataError) as error:
+        reconstruct(oscillation(), progress=False, **kwargs)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_an_output_folder_that_cannot_be_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ct.DataError, match="this is a file; name a folder"):
+        reconstruct(oscillation(), out=tmp_path / "file")
+
+
+def test_judge_says_plainly_whom_to_believe():
+    best, said = judge({"law": 0.3, "net": 0.5, "hybrid": 0.35}, {"mean": 0.9, "seasonal": 0.4}, "rmse_log")
+    assert best == "law" and said.startswith("Believe law: rmse_log 0.3 against 0.4 of the best baseline (seasonal)")
+    assert "Do not believe net (0.5)" in said and "Also better than every baseline: hybrid (0.35)" in said
+    best, said = judge({"net": 0.5}, {"mean": 0.9, "seasonal": 0.4}, "nrmse")
+    assert best is None and said.startswith("Believe none of the models")
+    assert judge({"net": float("nan")}, {"mean": 0.9}, "nrmse")[0] is None
+
+
+def test_dominant_period():
+    ts = np.arange(120) / 12.0
+    ys = np.stack([np.sin(2 * np.pi * ts / 2.5) + 0.3 * ts], axis=1)
+    assert dominant_period(ts, ys) == pytest.approx(2.5, rel=0.05)
+
+
+def test_forecasts_are_scored_from_where_the_data_lead(smoothed):
+    # The origin's own state is known, so that the first forecast sample is near its target.
+    result = smoothed[0]
+    assert result.fitted["neural"].scores["nrmse"] < result.baselines["mean"]["nrmse"]
+
+
+def test_scores_of_a_perfect_and_of_a_diverged_forecast():
+    from ctmodels.reconstruction._evaluation import Split, score, valid_times
+
+    scaling = ct.Scaling.fit(np.arange(40.0), np.sin(np.arange(40.0))[:, None])
+    series = scaling.series(np.arange(40.0), np.sin(np.arange(40.0))[:, None])
+    split = Split.make(series, None, 30, 5)
+    perfect = split.targets()
+    assert score(perfect, split, scaling, 1)["nrmse"] == 0
+    assert np.allclose(valid_times(perfect, split, scaling.time_scale), 5)
+    assert score(np.full_like(perfect, np.nan), split, scaling, 1)["nrmse"] > 1e3
+    assert np.all(valid_times(np.full_like(perfect, np.nan), split, scaling.time_scale) == 0)
+    assert jnp.asarray(perfect).shape == (len(split.origins), 5, 1)

@@ -1,0 +1,113 @@
+"""The smoother against a batch least-squares solution, a closed-form likelihood, and what it is for."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import ctmodels as ct
+
+F = jnp.array([[1.0, 0.1], [-0.2, 0.95]])
+NOISE = ct.Noise(jnp.array([0.02, 0.05]), jnp.array([0.1]))
+
+
+def linear_flow(t0, t1, z):
+    return F @ z
+
+
+def series(n=12):
+    rng = np.random.default_rng(0)
+    ys = rng.normal(size=(n, 1))
+    ys[[3, 7]] = np.nan
+    return ct.Series.from_nan(np.arange(n), ys)
+
+
+def gaussian(s):
+    """The joint prior of all states and the observation model, written out as one big Gaussian."""
+    n, f = len(s.ts), np.asarray(F, np.float64)
+    Q, R = np.diag(np.asarray(NOISE.process, np.float64)), float(NOISE.observation[0])
+    cov = np.zeros((n, n, 2, 2))
+    marginal = np.eye(2)
+    for i in range(n):
+        if i:
+            marginal = f @ marginal @ f.T + Q
+        block = marginal
+        for j in range(i, n):
+            cov[j, i], cov[i, j] = block, block.T
+            block = f @ block
+    joint = cov.transpose(0, 2, 1, 3).reshape(2 * n, 2 * n)
+    H = np.zeros((n, 2 * n))
+    H[np.arange(n), 2 * np.arange(n)] = 1
+    seen = np.asarray(s.mask[:, 0])
+    return joint, H[seen], np.asarray(s.ys[:, 0], np.float64)[seen], R
+
+
+def test_equals_the_batch_solution_of_the_same_gaussian():
+    s = series()
+    joint, H, y, R = gaussian(s)
+    S = H @ joint @ H.T + R * np.eye(len(y))
+    mean = joint @ H.T @ np.linalg.solve(S, y)
+    cov = joint - joint @ H.T @ np.linalg.solve(S, H @ joint)
+    log_likelihood = -0.5 * (y @ np.linalg.solve(S, y) + np.linalg.slogdet(S)[1] + len(y) * np.log(2 * np.pi))
+    got = jax.jit(lambda s: ct.smooth(linear_flow, s, NOISE))(s)
+    tight = dict(rtol=1e-6, atol=1e-7) if s.ts.dtype == "float64" else dict(rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(got.mean, mean.reshape(-1, 2), **tight)
+    blocks = np.stack([cov[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] for i in range(len(s.ts))])
+    np.testing.assert_allclose(got.cov, blocks, **tight)
+    np.testing.assert_allclose(got.log_likelihood, log_likelihood, rtol=1e-4)
+    np.testing.assert_allclose(got.filtered[-1], got.mean[-1], **tight)
+
+
+def test_expectation_maximisation_never_lowers_the_likelihood():
+    s, noise, values = series(40), NOISE, []
+    run = jax.jit(lambda noise: ct.smooth(linear_flow, s, noise))
+    for _ in range(6):
+        out = run(noise)
+        values.append(float(out.log_likelihood))
+        noise = out.noise
+    assert np.all(np.diff(values) > -1e-3)
+    assert values[-1] > values[0] + 1
+
+
+def test_what_lies_under_the_mask_changes_nothing_and_gets_no_gradient():
+    s = series()
+
+    def total(ys):
+        return jnp.sum(ct.smooth(linear_flow, eqx.tree_at(lambda s: s.ys, s, ys), NOISE).mean)
+
+    gradient = jax.grad(total)(s.ys)
+    assert np.all(gradient[~np.asarray(s.mask)] == 0) and np.all(np.isfinite(gradient))
+    assert total(jnp.where(s.mask, s.ys, 1e6)) == total(s.ys)
+
+
+def test_padding_changes_nothing():
+    s = series()
+    padded = ct.smooth(linear_flow_in_time, s.pad(15), NOISE)
+    np.testing.assert_allclose(padded.mean[:12], ct.smooth(linear_flow_in_time, s, NOISE).mean, rtol=1e-3, atol=1e-4)
+
+
+def linear_flow_in_time(t0, t1, z):
+    return z + (t1 - t0) * (F @ z - z)
+
+
+def test_coasting_smooths_a_noisy_sine_without_knowing_its_law():
+    rng = np.random.default_rng(0)
+    ts = np.sort(rng.uniform(0, 20, 200))
+    true = np.sin(ts)[:, None]
+    s = ct.Series.from_nan(ts, true + 0.2 * rng.normal(size=true.shape))
+    first = ct.Noise(jnp.array([1e-4, 1.0]), jnp.array([1e-2]))
+    out = jax.jit(lambda s: ct.smooth(ct.coast, s, ct.tune_noise(ct.coast, s, first)))(s)
+    rms = lambda x: float(jnp.sqrt(jnp.mean(x**2)))
+    assert rms(out.mean[:, :1] - true) < 0.45 * 0.2
+    assert rms(out.mean[:, 1:] - np.cos(ts)[:, None]) < 0.25
+    np.testing.assert_allclose(out.noise.observation, [0.04], rtol=0.3)
+
+
+def test_the_right_field_is_worth_more_than_coasting():
+    field = ct.systems.VanDerPol()
+    clean = ct.systems.simulate(field, jnp.array([2.0, 0.0]), dt=0.1, steps=200)
+    noisy = clean + 0.3 * jax.random.normal(jax.random.key(0), clean.shape, clean.dtype)
+    s = ct.Series(0.1 * jnp.arange(200.0), noisy, jnp.ones(noisy.shape, bool))
+    flow = lambda t0, t1, z: ct.rk_step(ct.RK4().tableau, field, t0, t1 - t0, z, None).y1
+    informed = ct.smooth(flow, s, ct.Noise(jnp.full(2, 1e-5), jnp.full(2, 0.09)))
+    assert float(jnp.sqrt(jnp.mean((informed.mean - clean) ** 2))) < 0.05

@@ -1,0 +1,213 @@
+"""The objective, the step and the loop: pooling, masks, schedules, one compilation, repeatability."""
+
+import json
+import os
+import signal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import ctmodels as ct
+
+
+def model(key=0):
+    field = ct.MLPField(2, width=4, depth=1, key=jax.random.key(key))
+    return ct.NeuralODE(field, 2, 0, ct.Integrate(ct.RK4(), ct.Substeps(1)))
+
+
+def series(n=16):
+    ts = 0.2 * np.arange(n)
+    return ct.Series.from_nan(ts, np.stack([np.cos(ts), -np.sin(ts)], axis=1))
+
+
+def windows(length=4):
+    s = series()
+    return ct.Windows(s, length, starts=s.ys)
+
+
+def step_and_state(**kwargs):
+    step = ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2), **kwargs)
+    return step, step.init(model(), key=jax.random.key(1))
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(*map(arrays, (a, b)), strict=True))
+
+
+def arrays(tree):
+    keyless = jax.tree.map(
+        lambda x: jax.random.key_data(x) if eqx.is_array(x) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x,
+        tree,
+    )
+    return jax.tree.leaves(eqx.filter(keyless, eqx.is_array))
+
+
+def test_the_loss_is_a_pooled_mean_and_not_a_mean_of_means(tolerance):
+    batch = windows()[jnp.arange(5)]
+    mask = batch.target.mask.at[0, 1:].set(False).at[0, 1, 0].set(True)
+    batch = eqx.tree_at(lambda b: b.target.mask, batch, mask)
+    value, metrics = ct.objective(ct.losses.squared)(model(), batch, jax.random.key(0), 0)
+    ys = jax.vmap(lambda e: model()(e.x, e.target.ts).ys)(batch)
+    wanted = np.mean(np.square(ys - batch.target.ys)[np.asarray(mask)])
+    np.testing.assert_allclose(value, wanted, **tolerance())
+    assert metrics["evaluations"] == 12 and metrics["failed"] == 0
+
+
+def test_nan_under_the_mask_never_reaches_value_or_gradient():
+    batch = windows()[jnp.arange(3)]
+    batch = eqx.tree_at(lambda b: b.target.mask, batch, batch.target.mask.at[:, 2].set(False))
+    bad = eqx.tree_at(lambda b: b.target.ys, batch, batch.target.ys.at[:, 2].set(jnp.nan))
+    total = lambda m, b: ct.objective(ct.losses.squared)(m, b, jax.random.key(0), 0)[0]
+    assert equal(eqx.filter_grad(total)(model(), bad), eqx.filter_grad(total)(model(), batch))
+
+
+def test_a_weight_is_a_number_or_a_schedule(tolerance):
+    batch, m = windows()[jnp.arange(3)], model()
+    size = lambda model, output: jnp.sum(output.ys**2)
+    value = lambda weight, step: ct.objective(ct.losses.squared, {"size": (weight, size)})(
+        m, batch, jax.random.key(0), step
+    )
+    plain, metrics = value(0.0, 0)
+    assert value(0.5, 0)[0] == pytest.approx(float(plain + 0.5 * metrics["size"]), rel=1e-5)
+    assert value(optax.linear_schedule(0.0, 1.0, 10), 5)[0] == pytest.approx(
+        float(plain + 0.5 * metrics["size"]), rel=1e-5
+    )
+    with pytest.raises(ValueError, match="`size`: weight -1"):
+        value(-1, 0)
+
+
+def test_regularisers_read_the_account_or_say_what_to_ask_for():
+    batch = windows()[jnp.arange(3)]
+    asked = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(account=(ct.local_error, ct.stiffness)))
+    terms = {"error": (1.0, ct.regularisers.local_error), "stiffness": (0.1, ct.regularisers.stiffness)}
+    value, metrics = ct.objective(ct.losses.squared, terms)(asked, batch, jax.random.key(0), 0)
+    assert float(value) == pytest.approx(
+        float(metrics["loss"] + metrics["error"] + 0.1 * metrics["stiffness"]), rel=1e-5
+    )
+    with pytest.raises(ValueError, match="local_error.*account"):
+        ct.objective(ct.losses.squared, terms)(model(), batch, jax.random.key(0), 0)
+
+
+def test_the_horizon_grows_by_mask_with_one_compilation():
+    horizon = optax.linear_schedule(1, 3, 3)
+    step = ct.make_step(ct.objective(ct.losses.squared, transform=ct.grow(horizon)), optax.adam(1e-2))
+    state = step.init(model(), key=jax.random.key(0))
+    batch = windows()[jnp.arange(4)]
+    for _ in range(4):
+        state, _ = step(state, batch)
+    assert step.traces == 1
+    short = ct.objective(ct.losses.squared, transform=ct.grow(horizon))(model(), batch, jax.random.key(0), 0)[0]
+    two = ct.Windows(series(), 2, starts=series().ys)[jnp.arange(4)]
+    np.testing.assert_allclose(short, ct.objective(ct.losses.squared)(model(), two, jax.random.key(0), 0)[0], rtol=1e-5)
+
+
+def test_same_seed_same_run_and_a_run_in_two_parts_is_the_same_run():
+    def run(*parts):
+        step, state = step_and_state()
+        for steps in parts:
+            state = ct.fit(step, state, windows(), steps=steps, batch_size=13, progress=False).state
+        return state
+
+    assert equal(run(6), run(6))
+    # One batch an epoch here, so that the order within the epoch is all that differs.
+    np.testing.assert_allclose(*(jax.tree.leaves(run(*p).model)[0] for p in ((6,), (3, 6))), rtol=1e-3)
+
+
+def test_an_ensemble_is_its_members_trained_alone():
+    models = eqx.filter_vmap(lambda k: model())(jnp.arange(2))
+    models = jax.tree.map(lambda x: x.at[1].multiply(1.5) if eqx.is_inexact_array(x) else x, models)
+    together = ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2), ensemble=True)
+    state = together.init(models, key=jax.random.key(0))
+    batch = windows()[jnp.arange(8)]
+    for _ in range(3):
+        state, metrics = together(state, batch)
+    assert metrics["loss"].shape == (2,)
+    alone = ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2))
+    single = alone.init(jax.tree.map(lambda x: x[1] if eqx.is_array(x) else x, models), key=jax.random.key(0))
+    for _ in range(3):
+        single, _ = alone(single, batch)
+    for a, b in zip(arrays(state.model), arrays(single.model), strict=True):
+        np.testing.assert_allclose(a[1], b, rtol=1e-4, atol=1e-6)
+
+
+def test_only_what_is_trainable_moves():
+    trainable = lambda m: jax.tree.map(lambda x: x is m.field.mlp.layers[-1].bias, m)
+    before = model()
+    step, state = step_and_state(trainable=trainable)
+    state, _ = step(state, windows()[jnp.arange(4)])
+    moved = [not np.array_equal(a, b) for a, b in zip(arrays(before), arrays(state.model), strict=True)]
+    assert sum(moved) == 1 and moved[-1]
+
+
+def test_the_callers_model_survives_donation():
+    m = model()
+    step = ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2))
+    step(step.init(m, key=jax.random.key(0)), windows()[jnp.arange(4)])
+    assert np.isfinite(arrays(m)[0]).all()
+
+
+def test_fit_keeps_the_best_and_stops_early(tmp_path):
+    step, state = step_and_state()
+    scores = iter([3.0, 1.0, jnp.nan, 2.0, 5.0, 0.0])
+    seen = []
+    result = ct.fit(
+        step, state, windows(), steps=100, batch_size=13, every=5, patience=2, progress=False,
+        validate=lambda model, data: seen.append(model) or jnp.asarray(next(scores)), log=tmp_path / "history.jsonl",
+        callbacks=[lambda state, line: seen.append(line["step"])],
+    )  # fmt: skip
+    assert result.stopped == "early" and [s for s in seen if isinstance(s, int)] == [5, 10, 15, 20, 25]
+    assert step.traces == 1
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [5, 10, 15, 20, 25] and lines[-1]["loss"] < lines[0]["loss"] * 1.5
+    again, state = step_and_state()
+    at_ten = ct.fit(again, state, windows(), steps=10, batch_size=13, progress=False)
+    assert equal(result.model, at_ten.model)
+
+
+def test_refresh_replaces_the_data():
+    step, state = step_and_state()
+    calls = []
+
+    def refresh(model, data):
+        calls.append(1)
+        return eqx.tree_at(lambda d: d.starts, data, data.starts + 1)
+
+    result = ct.fit(
+        step, state, windows(), steps=6, batch_size=13, every=1, refresh=refresh, refresh_every=2, progress=False
+    )
+    assert len(calls) == 2 and step.traces == 1
+    losses = [line["loss"] for line in result.history]
+    assert losses[2] > 3 * losses[1]
+
+
+def test_ctrl_c_returns_the_best_so_far():
+    step, state = step_and_state()
+
+    def interrupt(state, line):
+        if line["step"] == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = ct.fit(step, state, windows(), steps=1000, batch_size=13, every=2, progress=False, callbacks=[interrupt],
+                    validate=lambda m, d: jnp.asarray(1.0))  # fmt: skip
+    assert result.stopped == "interrupted" and result.history[-1]["step"] < 10
+    assert np.isfinite(arrays(result.model)[0]).all()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_progress_without_a_terminal_is_plain_lines(capsys):
+    step, state = step_and_state()
+    ct.fit(step, state, windows(), steps=2, batch_size=13, name="toy")
+    said = capsys.readouterr().err
+    assert said.startswith("toy: step 2/2, 0 s left, loss ") and said.count("\n") == 1
+
+
+def test_rows_and_empty_data():
+    rows = ct.Rows({"a": jnp.arange(5.0)})
+    assert len(rows) == 5 and rows[jnp.array([1, 3])]["a"].tolist() == [1, 3]
+    step, state = step_and_state()
+    with pytest.raises(ValueError, match="data is empty"):
+        ct.fit(step, state, ct.Rows(jnp.zeros((0, 1))), steps=1, batch_size=1)
