@@ -204,5 +204,5 @@ def _check_channel(column: np.ndarray, place: str, constant_ok: bool) -> None:
         raise DataError(
             f"{place}: constant, all {len(seen)} observed values are {seen[0]}: "
             "a column must vary, to be scaled and learnt; "
-            "leave it out, or name it in constant_ok if it is an input"
+            "leave it out, or declare it an input (--input; constant_ok in Python)"
         )

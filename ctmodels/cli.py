@@ -106,7 +106,8 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
 
 
 def _forecast(arguments) -> int:
-    from ctmodels.reconstruction import forecast_csv, write_whole
+    from ctmodels.reconstruction import forecast_csv
+    from ctmodels.reconstruction._files import write_whole
 
     text = forecast_csv(arguments.folder, arguments.steps, model=arguments.model, inputs=arguments.inputs)
     if arguments.out is None:

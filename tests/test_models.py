@@ -85,9 +85,9 @@ def test_finite_of_the_right_shape_and_vmap_equals_loop(row):
 def test_trains_compiles_once_and_same_key_gives_the_same_answer(row):
     target = ct.Series(TS, jnp.ones((4, row.channels)), jnp.ones((4, row.channels), bool))
     examples = jax.vmap(lambda x: ct.Example(x, target))(batch_of(row))
+    step = ct.make_step(ct.objective(ct.losses.squared), optax.adam(0.03))
 
     def run():
-        step = ct.make_step(ct.objective(ct.losses.squared), optax.adam(0.03))
         state, losses = step.init(row.make(jax.random.key(0)), key=jax.random.key(2)), []
         for _ in range(15):
             state, metrics = step(state, examples)

@@ -39,11 +39,19 @@ def smoothed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def free(tmp_path_factory):
     out = tmp_path_factory.mktemp("free")
-    models = ["lotka-volterra", "second-order"]
-    table = ct.data.lynx_hare()
-    return reconstruct(
-        table, models=models, recipe=toy(free=True), held_out=7, season=10, log=True, out=out, progress=False
-    ), out
+    table, models = ct.data.lynx_hare(), ["lotka-volterra"]
+    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=out, progress=False)
+    return reconstruct(table, models=models, **kwargs), out
+
+
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory):
+    """A second-order model of half of a driven oscillation's channels, with missing values."""
+    out = tmp_path_factory.mktemp("driven")
+    table = oscillation(40, inputs=True)
+    table.values[5, 0] = table.values[11, :2] = np.nan
+    kwargs = dict(models=["second-order"], recipe=toy(free=True), held_out=0.25, out=out, progress=False)
+    return reconstruct(table, inputs=["u"], **kwargs), out
 
 
 def test_what_is_written(smoothed):
@@ -107,26 +115,30 @@ def test_a_law_and_a_network_in_one_table(free):
     assert all(name in result.verdict for name in ("lotka-volterra", "seasonal"))
 
 
-def test_inputs_drive_and_are_needed_for_a_forecast(tmp_path):
-    table = oscillation(inputs=True)
-    result = reconstruct(table, inputs=["u"], recipe=toy(free=True), out=tmp_path / "out", progress=False)
-    assert result.problem.inputs == 1 and result.fitted["neural"].generated is None
+def test_inputs_drive_and_are_needed_for_a_forecast(driven, tmp_path):
+    result, out = driven
+    assert result.problem.inputs == 1 and result.n_train == 30
+    fitted = result.fitted["second-order"]
+    assert fitted.generated is None and np.isfinite(fitted.median).all()
     with pytest.raises(ct.DataError, match="driven by u.*--inputs"):
-        forecast_csv(tmp_path / "out", 2)
+        forecast_csv(out, 2)
     ahead = tmp_path / "ahead.csv"
-    ahead.write_text("year,u\n1930,0.1\n1930.5,0.2\n1931,0.3\n")
-    assert forecast_csv(tmp_path / "out", 2, inputs=ahead).splitlines()[1].startswith("1930,")
+    ahead.write_text("year,u\n1920,0.1\n1920.5,0.2\n1921,0.3\n")
+    assert forecast_csv(out, 2, inputs=ahead).splitlines()[1].startswith("1920,")
+    with pytest.raises(ct.DataError, match="3 rows of inputs for 4 steps"):
+        forecast_csv(out, 4, inputs=ahead)
     ahead.write_text("year,u\n1910,0.1\n1910.5,0.2\n")
-    with pytest.raises(ct.DataError, match="ahead.csv: begins at 1910, not after the data's end at 1929.5"):
-        forecast_csv(tmp_path / "out", 2, inputs=ahead)
+    with pytest.raises(ct.DataError, match="ahead.csv: begins at 1910, not after the data's end at 1919.5"):
+        forecast_csv(out, 2, inputs=ahead)
+    ahead.write_text("year,u\n2020-01-01,0.1\n2020-01-02,0.2\n")
+    with pytest.raises(ct.DataError, match="its times are dates and those of the training data are plain numbers"):
+        forecast_csv(out, 2, inputs=ahead)
 
 
-def test_a_series_will_do_and_missing_values_too(tmp_path):
-    table = oscillation(40)
-    table.values[5, 0] = table.values[11] = np.nan
-    series = ct.Series.from_nan(table.time - 1900, table.values)
-    result = reconstruct(series, models=["augmented"], recipe=toy(free=True), held_out=0.25, progress=False)
-    assert result.n_train == 30 and np.isfinite(result.fitted["augmented"].median).all()
+def test_a_series_becomes_a_table():
+    series = ct.Series.from_nan(oscillation().time - 1900, oscillation().values)
+    with pytest.raises(ct.DataError, match="series: 3 samples"):  # read, and refused for its length only
+        reconstruct(series, held_out=57, recipe=toy(window=10))
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def _complaint(cell: str) -> str:
         return "decimal commas are not read; write 1.5 for 1,5"
     return (
         "text in a column of numbers; write a number, leave the cell empty if it is missing, "
-        "or choose other columns with columns="
+        "or choose other columns (--column; columns= in Python)"
     )
 
 

@@ -136,7 +136,7 @@ def _others(header: list[str], t: int, here: str) -> list[str]:
     if "" in names:
         raise DataError(
             f"{here}: column {header.index('') + 1} has no name: each column needs one; "
-            "name it, drop a trailing delimiter, or choose with columns="
+            "name it, drop a trailing delimiter, or choose columns (--column; columns= in Python)"
         )
     if not names:
         raise DataError(f"{here}: {header[t]!r} is the only column: a column of values is needed too; add one")

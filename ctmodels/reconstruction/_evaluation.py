@@ -99,16 +99,24 @@ def score(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> Sc
     scores = {"nrmse": float(np.sqrt(np.sum(error**2) / seen.sum()))}
     if scaling.log:
         scores["rmse_log"] = float(np.sqrt(np.sum((error * np.asarray(scaling.std)) ** 2) / seen.sum()))
-    physical, forecast = scaling.unscale(np.nan_to_num(true)), scaling.unscale(np.clip(median, -50, 50))
     history = split.train()[0]
-    past = scaling.unscale(np.asarray(history.ys, np.float64))
-    flat = (physical.reshape(-1, physical.shape[-1]), forecast.reshape(-1, physical.shape[-1]))
-    mask = seen.reshape(flat[0].shape)
-    scores["rmse"] = float(metrics.rmse(*flat, mask))
-    scores["smape"] = float(metrics.smape(*flat, mask))
+    tables = (np.nan_to_num(true), np.clip(median, -50, 50), np.asarray(history.ys, np.float64))
+    channels = true.shape[-1]
+    physical, forecast, past = (scaling.unscale(table).reshape(-1, channels) for table in tables)
     season = season if season < len(past) else 1
-    scores["mase"] = float(metrics.mase(*flat, past, season, mask, np.asarray(history.mask)))
-    return scores
+    return {**scores, **_physical(physical, forecast, past, seen.reshape(-1, channels), history.mask, season)}
+
+
+def _physical(true, forecast, past, seen, past_seen, season: int) -> Scores:
+    @jax.jit
+    def run(true, forecast, past, seen, past_seen):
+        return {
+            "rmse": metrics.rmse(true, forecast, seen),
+            "smape": metrics.smape(true, forecast, seen),
+            "mase": metrics.mase(true, forecast, past, season, seen, past_seen),
+        }
+
+    return {name: float(value) for name, value in run(true, forecast, past, seen, past_seen).items()}
 
 
 def baselines(split: Split, season: int) -> dict[str, np.ndarray]:
@@ -171,9 +179,14 @@ def lyapunov(trained: Trained, dt: float, steps: int) -> np.ndarray:
 def attractor_scores(true: np.ndarray, generated: np.ndarray) -> Scores:
     """D_stsp and D_H of each member's free run against the observations, noise included; the members' median."""
     observed = jnp.asarray(true[np.isfinite(true).all(axis=1)], generated.dtype)
-    length = min(len(observed), generated.shape[1])
-    stsp = [float(metrics.d_stsp(observed, jnp.asarray(g))) for g in generated]
-    hellinger = [float(metrics.d_hellinger(observed[:length], jnp.asarray(g[:length]))) for g in generated]
+    length, key = min(len(observed), generated.shape[1]), jax.random.key(0)
+
+    @jax.jit
+    def run(observed, generated):
+        stsp = metrics.d_stsp(observed, generated, key=key)
+        return stsp, metrics.d_hellinger(observed[:length], generated[:length])
+
+    stsp, hellinger = zip(*(run(observed, g) for g in jnp.asarray(generated)), strict=True)
     return {"d_stsp": float(np.median(stsp)), "d_hellinger": float(np.median(hellinger))}
 
 

@@ -1,6 +1,7 @@
 """Fitting one candidate: an ensemble over seeds, by shooting from smoothed states or from free starts."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -72,6 +73,21 @@ def over_members(function):
         return eqx.filter_vmap(function, in_axes=(eqx.if_array(0),) + (None,) * len(others))(model, *others)
 
     return mapped
+
+
+class MeanField(eqx.Module):
+    """The mean of the members' fields."""
+
+    fields: Callable
+
+    def __call__(self, t, y, args):
+        slopes = over_members(lambda field: field(t, y, args))(self.fields)
+        return jnp.mean(slopes, axis=0)
+
+
+def consensus(trained: Trained) -> NeuralODE:
+    """One model of an ensemble: its field is the mean of the members'."""
+    return eqx.tree_at(lambda m: m.field, trained.model, MeanField(trained.model.field))
 
 
 def train(
