@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import ctmodels as ct
 from ctmodels.data import Table
 from ctmodels.demo import noisy_lorenz63
-from ctmodels.reconstruction import Recipe, forecast_csv, load_model, reconstruct
+from ctmodels.reconstruction import Recipe, consensus, forecast_csv, load_model, reconstruct
 from ctmodels.reconstruction._preparing import dominant_period
 from ctmodels.reconstruction._reconstruct import judge
 
@@ -88,6 +89,14 @@ def test_a_model_comes_back_from_its_file(smoothed):
     for a, b in zip(before, after, strict=True):
         if hasattr(a, "shape"):
             np.testing.assert_array_equal(a, b)
+
+
+def test_the_consensus_is_the_mean_of_the_fields(smoothed, tolerance):
+    trained = smoothed[0].fitted["neural"].trained
+    z = jnp.array([0.1, -0.2, 0.3])
+    members = [jax.tree.map(lambda a, i=i: a[i] if eqx.is_array(a) else a, trained.model.field) for i in range(2)]
+    mean = sum(field(0.0, z, None) for field in members) / 2
+    np.testing.assert_allclose(consensus(trained).field(0.0, z, None), mean, **tolerance(10))
 
 
 def test_a_file_of_another_model_is_refused(smoothed, free, tmp_path):

@@ -34,7 +34,7 @@ class NeuralODE(AbstractModel):
 
     **Good values:** MLPField of width 64 and depth 2 on z-scored data in a unit of time where it moves at
     speed one (`Scaling.fit` gives both); `Integrate(RK4(), Substeps(1))` for training on windows of 5 to 20
-    samples; Adam 3e-3 with a cosine decay and global norm clipping at 1.
+    samples; Adam 3e-3 to 1e-2 with a cosine decay and global norm clipping at 1.
     """
 
     field: Callable
