@@ -168,6 +168,20 @@ def test_fit_keeps_the_best_and_stops_early(tmp_path):
     assert equal(result.model, at_ten.model)
 
 
+def test_keep_last_is_the_last_with_a_finite_validation():
+    def run(scores):
+        step, state = step_and_state()
+        scores = iter(scores)
+        validate = lambda model, data: jnp.asarray(next(scores))
+        return ct.fit(
+            step, state, windows(), steps=3, batch_size=13, every=1, keep="last", validate=validate, progress=False
+        )
+
+    last, second = run([1.0, 2.0, 3.0]), run([1.0, 2.0, jnp.nan])
+    assert equal(last.model, last.state.model)
+    assert equal(last.state.model, second.state.model) and not equal(second.model, second.state.model)
+
+
 def test_refresh_replaces_the_data():
     step, state = step_and_state()
     calls = []

@@ -142,6 +142,8 @@ def _smoothed(candidate, model, series, control, recipe, seed, progress) -> Trai
         batch_size=recipe.batch_size,
         seed=seed,
         validate=_validation(series, control, 2 * recipe.window, cut),
+        # Each refresh moves the starts, so that a lucky set of them would choose an early model.
+        keep="last",
         every=max(1, recipe.steps // 40),
         refresh=refresh,
         refresh_every=max(1, recipe.steps // (recipe.refreshes + 1)),

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,7 +19,7 @@ from ctmodels.train._step import State, TrainStep
 
 
 class FitResult(NamedTuple):
-    """- `model`: the best by `validate`, each member of an ensemble at its own best; without it, the last.
+    """- `model`: the best by `validate`, each member of an ensemble at its own; without it, or by choice, the last.
     - `state`: where training stood at the end; give it to `fit` again to go on.
     - `history`: a dict of plain numbers (lists for an ensemble) per logged step, as in the JSON lines.
     - `stopped`: "finished", "early" or "interrupted".
@@ -54,6 +54,7 @@ def fit(
     validate: Callable[[PyTree, Any], Any] | None = None,
     every: int = 100,
     patience: int | None = None,
+    keep: Literal["best", "last"] = "best",
     refresh: Callable[[PyTree, Any], Any] | None = None,
     refresh_every: int = 0,
     log: str | Path | None = None,
@@ -70,6 +71,8 @@ def fit(
       [`ctmodels.Rows`][]. Shuffled by `seed`, epoch after epoch; an incomplete batch waits for the next epoch.
     - `validate`: (model, data) -> scalar, lower is better (one per member of an ensemble); every `every` steps
       and at the end. NaN never counts as best. `patience`: stop after so many validations without a better one.
+    - `keep`: the model with the best validation, or the last one whose validation is a number: for validations that
+      `refresh` makes incomparable, and learning rates that fall to zero by the last step.
     - `refresh`: (model, data) -> data of the same shapes, every `refresh_every` steps: for data that the model
       itself improves, such as smoothed starts.
     - `log`: a file of JSON lines, one per `every` steps. `progress`: a bar, or plain lines where there is no
@@ -82,7 +85,7 @@ def fit(
         raise ValueError("data is empty: there is nothing to fit")
     batches = _shuffled(len(data), min(batch_size, len(data)), seed)
     take = eqx.filter_jit(lambda data, index: data[index])
-    best, history = _Best(step.ensemble), []
+    best, history = _Best(keep), []
     stopped = "finished"
     with _interruptible() as interrupted, _writer(log) as write, Progress(steps, name, progress) as bar:
         first = int(np.max(jax.device_get(state.step)))
@@ -108,10 +111,10 @@ def fit(
 
 
 class _Best:
-    """The best model so far, kept on the device; each member of an ensemble at its own best."""
+    """The best model so far, or the last good one, kept on the device; each member of an ensemble for itself."""
 
-    def __init__(self, ensemble: bool):
-        self.ensemble, self.model, self.score, self.stale = ensemble, None, jnp.inf, 0
+    def __init__(self, keep: str):
+        self.keep, self.model, self.score, self.stale = keep, None, jnp.inf, 0
 
     def update(self, model, score) -> None:
         score = jnp.where(jnp.isnan(score), jnp.inf, score)
@@ -121,7 +124,8 @@ class _Best:
             self.score = score
             return
         better = score < self.score
-        self.model, self.score = _choose(better, model, self.model), jnp.where(better, score, self.score)
+        chosen = better if self.keep == "best" else jnp.isfinite(score)
+        self.model, self.score = _choose(chosen, model, self.model), jnp.where(better, score, self.score)
         self.stale = 0 if bool(jnp.any(better)) else self.stale + 1
 
 
