@@ -40,7 +40,7 @@ class Recipe:
     members: int = 3
     steps: int = 5000
     window: int = 20
-    batch_size: int = 64
+    batch_size: int = 128
     learning_rate: float = 1e-2
     refreshes: int = 10
     process: float = 1e-3
