@@ -56,8 +56,11 @@ class Windows(eqx.Module):
     def __len__(self) -> int:
         return self.at.shape[0]
 
-    def __getitem__(self, index: Int[Array, " batch"]) -> Example:
-        return jax.vmap(self._example)(index)
+    def __getitem__(self, index: Int[Array, "*batch"]) -> Example:
+        example = self._example
+        for _ in index.shape:
+            example = jax.vmap(example)
+        return example(index)
 
     def _example(self, index: Int[Array, ""]) -> Example:
         at = self.at[index]

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ctmodels import losses
 from ctmodels._paths import LinearPath
-from ctmodels._series import Driven, Series
+from ctmodels._series import Driven, Example, Series
 from ctmodels._shooting import Shooting, Windows, grow
 from ctmodels._smoothing import Noise, Smoothed, coast, smooth, tune_noise
 from ctmodels.models import NeuralODE
@@ -28,8 +28,8 @@ TUNED_ON = 1500  # samples of the stretch on which the filter's noise is estimat
 class Recipe:
     """How to train.
 
-    - `members`: of the ensemble; `steps`; `window`: samples; `batch_size`: windows; `learning_rate`: Adam's, decaying
-      by a cosine to a hundredth.
+    - `members`: of the ensemble, whose mean field and median forecast are what is used; `steps`; `window`: samples;
+      `batch_size`: windows a member; `learning_rate`: Adam's, decaying by a cosine to a hundredth.
     - `refreshes`: how often the smoother runs again with the field learned so far.
     - `process`: variance per unit of scaled time that the smoother grants the field's error. The likeliest value falls
       as the field learns to agree with its own smoother, and then windows start where the field would have them and
@@ -37,10 +37,10 @@ class Recipe:
     - `free`: starts are parameters instead; `continuity`: weight of the gaps between them.
     """
 
-    members: int = 3
+    members: int = 5
     steps: int = 5000
     window: int = 20
-    batch_size: int = 128
+    batch_size: int = 64
     learning_rate: float = 1e-2
     refreshes: int = 10
     process: float = 1e-3
@@ -64,6 +64,23 @@ class Trained(NamedTuple):
     noise: Noise
     history: list[dict]
     stopped: str
+
+
+class OwnStarts(eqx.Module):
+    """Windows of one series for an ensemble, each member with starts of its own: errors that the members shared would
+    stay in their mean."""
+
+    windows: Windows
+    starts: Float[Array, "member time state"]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: Int[Array, "member batch"]) -> Example:
+        def one(starts, index):
+            return eqx.tree_at(lambda w: w.starts, self.windows, starts)[index]
+
+        return jax.vmap(one)(self.starts, index)
 
 
 def over_members(function):
@@ -124,15 +141,18 @@ def _smoothed(candidate, model, series, control, recipe, seed, progress) -> Trai
     starts = jnp.pad(start.mean, ((0, 0), (0, size)))[:, :size]
     samples = series.ts.shape[0]
     cut = samples - max(samples // 20, 2 * recipe.window)
-    data = Windows(series, recipe.window, stop=cut, starts=starts, control=control)
+    windows = Windows(series, recipe.window, stop=cut, starts=starts, control=control)
+    data = OwnStarts(windows, jnp.broadcast_to(starts, (recipe.members, *starts.shape)))
     horizon = optax.linear_schedule(recipe.window / 4, recipe.window, recipe.steps // 4)
     step = make_step(objective(losses.squared, transform=grow(horizon)), _optimiser(recipe), ensemble=True)
     noise = Noise(jnp.full(size, recipe.process, starts.dtype), start.noise.observation)
     resmooth = eqx.filter_jit(over_members(lambda model: smooth_with(model, series, control, noise).mean))
 
     def refresh(model, data):
-        # The members' median: one that went astray does not spoil the others' starts.
-        return eqx.tree_at(lambda d: d.starts, data, jnp.nanmedian(resmooth(model), axis=0))
+        own = resmooth(model)
+        # A member that went astray goes on from where the others would start.
+        others = jnp.nanmedian(own, axis=0, keepdims=True)
+        return OwnStarts(data.windows, jnp.where(jnp.isfinite(own), own, others))
 
     result = fit(
         step,
@@ -186,8 +206,11 @@ def _validation(series: Series, control: Series | None, length: int, cut: int):
 
     @eqx.filter_jit
     def validate(model, data):
-        batch = Windows(series, length, starts=data.starts, control=control)[index]
-        return over_members(lambda member: loss(member, batch, jax.random.key(0))[0])(model)
+        def one(model, starts):
+            batch = Windows(series, length, starts=starts, control=control)[index]
+            return loss(model, batch, jax.random.key(0))[0]
+
+        return eqx.filter_vmap(one)(model, data.starts)
 
     return validate
 

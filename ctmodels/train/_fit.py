@@ -69,6 +69,7 @@ def fit(
     - `step`, `state`: from [`ctmodels.make_step`][] and its `init`. The state is consumed.
     - `data`: anything with `len` and `data[indices] -> batch` (a PyTree), such as [`ctmodels.Windows`][] or
       [`ctmodels.Rows`][]. Shuffled by `seed`, epoch after epoch; an incomplete batch waits for the next epoch.
+      For an ensemble, the indices are `(member, batch)`, in an order of each member's own.
     - `validate`: (model, data) -> scalar, lower is better (one per member of an ensemble); every `every` steps
       and at the end. NaN never counts as best. `patience`: stop after so many validations without a better one.
     - `keep`: the model with the best validation, or the last one whose validation is a number: for validations that
@@ -83,7 +84,7 @@ def fit(
     """
     if len(data) < 1:
         raise ValueError("data is empty: there is nothing to fit")
-    batches = _shuffled(len(data), min(batch_size, len(data)), seed)
+    batches = _batches(len(data), min(batch_size, len(data)), seed, state.step.shape)
     take = eqx.filter_jit(lambda data, index: data[index])
     best, history = _Best(keep), []
     stopped = "finished"
@@ -139,8 +140,15 @@ def _choose(better, new, old):
     return jax.tree.map(leaf, new, old)
 
 
-def _shuffled(n: int, size: int, seed: int):
-    rng = np.random.default_rng(seed)
+def _batches(n: int, size: int, seed: int, ensemble: tuple[int, ...]):
+    """Indices of one batch after another, `(*ensemble, size)`."""
+    if not ensemble:
+        return _shuffled(n, size, np.random.default_rng(seed))
+    members = [_shuffled(n, size, rng) for rng in np.random.default_rng(seed).spawn(*ensemble)]
+    return map(np.stack, zip(*members, strict=True))
+
+
+def _shuffled(n: int, size: int, rng: np.random.Generator):
     while True:
         order = rng.permutation(n)
         for i in range(0, n - size + 1, size):

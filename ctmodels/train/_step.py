@@ -31,7 +31,7 @@ class TrainStep:
         self.ensemble = ensemble
         # Counts how often JAX traces the step; a whole run must trace it once.
         self._counted = eqx.debug.assert_max_traces(self._advance, max_traces=None)
-        over = eqx.filter_vmap(self._counted, in_axes=(None, eqx.if_array(0))) if ensemble else self._counted
+        over = eqx.filter_vmap(self._counted, in_axes=eqx.if_array(0)) if ensemble else self._counted
         self._jitted = eqx.filter_jit(over, donate="all-except-first")
 
     @property
@@ -94,8 +94,8 @@ def make_step(
     - `objective`: (model, batch, key, step) -> (scalar, metrics), from [`ctmodels.objective`][] or your own.
     - `optimiser`: any of optax: clipping, schedules, accumulation are chained there.
     - `trainable`: a tree of booleans shaped as the model, or a function that makes it; default: all floats.
-    - `ensemble`: the model's arrays have a leading axis of members, trained side by side on the same batches,
-      each with its own optimiser state and randomness.
+    - `ensemble`: the model's arrays have a leading axis of members, trained side by side, and so have a batch's: each
+      member has batches, optimiser state and randomness of its own. What members share does not average out.
 
     **Returns:** `step` with `state = step.init(model, key=key)` and `state, metrics = step(state, batch)`.
     The randomness of step n is `fold_in(state.key, n)`: a restart repeats itself.
