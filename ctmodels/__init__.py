@@ -50,9 +50,12 @@ from ctmodels.train import (
     Rows as Rows,
     State as State,
     fit as fit,
+    load as load,
     make_step as make_step,
+    manifest as manifest,
     objective as objective,
     pooled as pooled,
+    save as save,
 )
 
 __version__ = "0.1.0"

@@ -6,19 +6,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ctmodels._disk import write_whole
 from ctmodels._door import DataError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 (a check failed), 2 (bad input), 130 (interrupted)."""
+    """Run one command; returns the exit status: 0, 1 (a check failed), 2 (bad input), 130 (Ctrl-C), 143 (SIGTERM)."""
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments) or 0
     except DataError as error:
         print(f"ctmodels: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("ctmodels: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"ctmodels: interrupted; {stop}" if stop.args else "ctmodels: interrupted", file=sys.stderr)
         return 130
 
 
@@ -56,6 +57,7 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--members", type=_positive, metavar="N", help="of the ensemble")
     add("--steps", type=_positive, metavar="N", help="of training")
     add("--seed", type=int, default=0)
+    add("--resume", action="store_true", help="go on with a run that was stopped, from its checkpoints in DIR/training")
     parser.set_defaults(run=_reconstruct)
 
 
@@ -90,6 +92,7 @@ def _reconstruct(arguments) -> int:
         recipe=lambda samples: dataclasses.replace(Recipe.default(samples), **changes),
         seed=arguments.seed,
         out=arguments.out,
+        resume=arguments.resume,
     )
     print(result.verdict)
     print(f"report: {Path(arguments.out) / 'report.html'}")
@@ -107,7 +110,6 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
 
 def _forecast(arguments) -> int:
     from ctmodels.reconstruction import forecast_csv
-    from ctmodels.reconstruction._files import write_whole
 
     text = forecast_csv(arguments.folder, arguments.steps, model=arguments.model, inputs=arguments.inputs)
     if arguments.out is None:

@@ -25,6 +25,7 @@ TOYS = {
         (0, 5),
     ),
     "reconstruct_lorenz": (dict(samples=400, members=2, steps=20), "nrmse", (0, 1e7)),
+    "resume_training": (dict(samples=30, width=8, steps=6, save_every=3, batch_size=4), "differ", (0, 0)),
     "universal_lotka_volterra": (
         dict(samples=20, window=6, width=8, steps=6),
         "field_error",

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1] / "ctmodels"
 
 # Within a floor, the order: a file may import those of lower floors, and of its own room.
 FLOORS = {
-    0: ("_door", "_output", "_series", "_scaling", "_smoothing"),
+    0: ("_disk", "_door", "_output", "_series", "_scaling", "_smoothing"),
     1: ("_fields", "_model", "_paths", "_shooting", "data"),
     2: ("_integrate",),
     3: ("models", "losses", "regularisers", "metrics", "train", "systems"),

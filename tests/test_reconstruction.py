@@ -1,13 +1,17 @@
 """The main job, at toy size: what it writes, what it says, and what comes back from its files."""
 
 import dataclasses
+import functools
 import json
+import os
+import signal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toys import equal
 
 import ctmodels as ct
 from ctmodels.data import Table
@@ -100,11 +104,31 @@ def test_the_consensus_is_the_mean_of_the_fields(smoothed, tolerance):
 
 
 def test_a_file_of_another_model_is_refused(smoothed, free, tmp_path):
-    with pytest.raises(ct.DataError, match="missing|shape"):
+    with pytest.raises(ct.DataError, match="another structure"):
         load_model(smoothed[1] / "model-neural.safetensors", ct.reconstruction.CANDIDATES["augmented"])
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ct.DataError, match="broken.safetensors: not a model file"):
+    with pytest.raises(ct.DataError, match="broken.safetensors: a header of"):
         load_model(tmp_path / "broken.safetensors")
+
+
+def test_an_interrupted_job_is_kept_and_goes_on_as_if_unbroken(free, tmp_path, monkeypatch):
+    from ctmodels.reconstruction import _fitting
+
+    def interrupt(state, line):
+        if line["step"] == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
+    job = lambda **more: reconstruct(ct.data.lynx_hare(), models=["lotka-volterra"], **kwargs, **more)
+    monkeypatch.setattr(_fitting, "fit", functools.partial(ct.fit, callbacks=[interrupt]))
+    with pytest.raises(KeyboardInterrupt, match="training is saved"):
+        job()
+    with pytest.raises(ct.DataError, match="holds a run of 20 steps.*--resume"):
+        job()
+    monkeypatch.undo()
+    went_on = job(resume=True).fitted["lotka-volterra"].trained
+    assert equal(went_on.model, free[0].fitted["lotka-volterra"].trained.model)
+    assert not (tmp_path / "training").exists()
 
 
 def test_forecast_beyond_the_data(smoothed, free):

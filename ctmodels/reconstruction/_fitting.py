@@ -37,8 +37,8 @@ class Recipe:
     - `free`: starts are parameters instead; `continuity`: weight of the gaps between them.
     """
 
-    members: int = 5
-    steps: int = 5000
+    members: int = 4
+    steps: int = 4000
     window: int = 20
     batch_size: int = 64
     learning_rate: float = 1e-2
@@ -108,13 +108,17 @@ def consensus(trained: Trained) -> NeuralODE:
 
 
 def train(
-    candidate: Candidate, problem: Problem, series: Series, control: Series | None, recipe: Recipe, seed: int, progress
+    candidate: Candidate, problem: Problem, series: Series, control: Series | None, recipe: Recipe, seed: int, **run
 ) -> Trained:
-    """Fit an ensemble of one candidate to the scaled training series."""
+    """Fit an ensemble of one candidate to the scaled training series. `run`: of `fit`: folder, resume, progress."""
     keys = jax.random.split(jax.random.key(seed), recipe.members)
     model = eqx.filter_vmap(lambda key: candidate.build(problem, key))(keys)
     shoot = _free if recipe.free else _smoothed
-    return shoot(candidate, model, series, control, recipe, seed, progress)
+    about = {"candidate": candidate.name, "problem": problem.to_dict(), "recipe": dataclasses.asdict(recipe)}
+    trained = shoot(candidate, model, series, control, recipe, seed, about=about, **run)
+    if trained.stopped == "interrupted" and run.get("folder") is not None:
+        raise KeyboardInterrupt(f"training is saved in {run['folder']}; resume goes on with it")
+    return trained
 
 
 def smooth_with(model: NeuralODE, series: Series, control: Series | None, noise: Noise, prior=None) -> Smoothed:
@@ -133,7 +137,7 @@ def _optimiser(recipe: Recipe) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
 
-def _smoothed(candidate, model, series, control, recipe, seed, progress) -> Trained:
+def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained:
     """Windows start from smoothed states; first from a smoother that knows no law, then from one that uses the
     field learned so far."""
     size = model.channels + model.augment
@@ -167,8 +171,8 @@ def _smoothed(candidate, model, series, control, recipe, seed, progress) -> Trai
         every=max(1, recipe.steps // 40),
         refresh=refresh,
         refresh_every=max(1, recipe.steps // (recipe.refreshes + 1)),
-        progress=progress,
         name=candidate.name,
+        **run,
     )
     _assert_one_trace(step)
     smoothed, noise = eqx.filter_jit(over_members(_likeliest(series, control, noise)))(result.model)
@@ -215,7 +219,7 @@ def _validation(series: Series, control: Series | None, length: int, cut: int):
     return validate
 
 
-def _free(candidate, model, series, control, recipe, seed, progress) -> Trained:
+def _free(candidate, model, series, control, recipe, seed, **run) -> Trained:
     """Windows start from parameters of their own, held together by a continuity penalty."""
     samples = series.ts.shape[0]
     window = samples if candidate.whole else min(recipe.window, samples)
@@ -238,8 +242,8 @@ def _free(candidate, model, series, control, recipe, seed, progress) -> Trained:
         batch_size=count,
         seed=seed,
         every=max(1, recipe.steps // 40),
-        progress=progress,
         name=candidate.name,
+        **run,
     )
     _assert_one_trace(step)
     return _after_free(result, data)

@@ -1,13 +1,16 @@
 """From a table of measurements to fitted dynamical systems, judged on the held-out tail."""
 
+import contextlib
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ctmodels._disk import Lock, write_whole
 from ctmodels._door import DataError
 from ctmodels._series import Series
 from ctmodels.data import Table
@@ -15,7 +18,7 @@ from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
 from ctmodels.reconstruction._evaluation import Scores, Split
-from ctmodels.reconstruction._files import check_folder, save_model, write_whole
+from ctmodels.reconstruction._files import check_folder, save_model
 from ctmodels.reconstruction._fitting import Recipe, Trained, train
 from ctmodels.reconstruction._preparing import check_length, prepare, training_samples
 
@@ -94,6 +97,7 @@ def reconstruct(
     recipe: Callable[[int], Recipe] = Recipe.default,
     seed: int = 0,
     out: str | Path | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> Reconstruction:
     """Fit candidates to the first part of a series and judge them on the rest.
@@ -108,7 +112,8 @@ def reconstruct(
     - `season`: of the seasonal baseline, in samples; default: the spectrum's peak.
     - `log`: work on logarithms (positive data of many magnitudes, such as populations).
     - `recipe`: how to train, from the number of training samples.
-    - `out`: a folder for the models, `metrics.json`, `history.jsonl` and `report.html`.
+    - `out`: a folder for the models, `metrics.json`, `history.jsonl` and `report.html`; and for `training/`, the
+      checkpoints, until all is done. Ctrl-C then ends the job, and `resume` goes on where it was.
 
     **Returns:** [`ctmodels.reconstruction.Reconstruction`][]. Raises `DataError` naming place and remedy.
     """
@@ -119,7 +124,11 @@ def reconstruct(
     check_length(table, n_train, how)
     problem, split, season = prepare(table, tuple(inputs), n_train, horizon, season, log)
     folder = None if out is None else check_folder(out)
-    fitted = {c.name: _fit(c, problem, split, season, how, seed, progress) for c in candidates}
+    fitted = {}
+    with _training(folder) as place:
+        for c in candidates:
+            run = {"folder": place and place / c.name, "resume": resume, "progress": progress}
+            fitted[c.name] = _fit(c, problem, split, season, how, seed, **run)
     tables = evaluation.baselines(split, season)
     bases = {name: evaluation.score(b, split, problem.scaling, season) for name, b in tables.items()}
     measure = "rmse_log" if log else "nrmse"
@@ -131,7 +140,20 @@ def reconstruct(
     )
     if folder is not None:
         write(result, folder)
+        shutil.rmtree(folder / "training")
     return result
+
+
+@contextlib.contextmanager
+def _training(folder: Path | None):
+    """Where the checkpoints of a job go, held by one process."""
+    if folder is None:
+        yield None
+        return
+    place = folder / "training"
+    place.mkdir(exist_ok=True)
+    with Lock(place):
+        yield place
 
 
 def judge(models: dict[str, float], bases: dict[str, float], measure: str) -> tuple[str | None, str]:
@@ -189,9 +211,9 @@ def _candidate(model: str | Candidate) -> Candidate:
     return CANDIDATES[model]
 
 
-def _fit(candidate, problem: Problem, split: Split, season: int, recipe: Recipe, seed: int, progress: bool) -> Fitted:
+def _fit(candidate, problem: Problem, split: Split, season: int, recipe: Recipe, seed: int, **run) -> Fitted:
     begun = time.monotonic()
-    trained = train(candidate, problem, *split.train(), recipe, seed, progress)
+    trained = train(candidate, problem, *split.train(), recipe, seed, **run)
     states, covs = evaluation.follow(trained, split)
     scaling, forecasts = problem.scaling, evaluation.forecast(trained, split, states)
     scores = evaluation.score(forecasts.median, split, scaling, season)

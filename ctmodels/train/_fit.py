@@ -1,10 +1,14 @@
 """The loop around the step, for scripts."""
 
 import contextlib
+import functools
 import json
+import platform
 import signal
 import threading
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,17 +16,25 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Float, PyTree
 
+from ctmodels._door import DataError
+from ctmodels.train._checkpoint import restore
+from ctmodels.train._faults import gave_up, told, unreached
 from ctmodels.train._progress import Progress
+from ctmodels.train._run import Nowhere, Run
 from ctmodels.train._step import State, TrainStep
+from ctmodels.train._structure import fingerprint
+
+STUCK = 5  # lines with one and the same loss, after which it is said
+TERMINATED = 128 + signal.SIGTERM
 
 
 class FitResult(NamedTuple):
     """- `model`: the best by `validate`, each member of an ensemble at its own; without it, or by choice, the last.
     - `state`: where training stood at the end; give it to `fit` again to go on.
     - `history`: a dict of plain numbers (lists for an ensemble) per logged step, as in the JSON lines.
-    - `stopped`: "finished", "early" or "interrupted".
+    - `stopped`: "finished", "early", "interrupted" or "not finite".
     """
 
     model: PyTree
@@ -57,7 +69,12 @@ def fit(
     keep: Literal["best", "last"] = "best",
     refresh: Callable[[PyTree, Any], Any] | None = None,
     refresh_every: int = 0,
-    log: str | Path | None = None,
+    folder: str | Path | None = None,
+    save_every: int = 1000,
+    keep_checkpoints: int = 3,
+    resume: bool = False,
+    accept: Collection[str] = (),
+    about: Mapping[str, Any] | None = None,
     progress: bool = True,
     name: str = "fit",
     callbacks: Sequence[Callable[[State, dict], None]] = (),
@@ -76,83 +93,194 @@ def fit(
       `refresh` makes incomparable, and learning rates that fall to zero by the last step.
     - `refresh`: (model, data) -> data of the same shapes, every `refresh_every` steps: for data that the model
       itself improves, such as smoothed starts.
-    - `log`: a file of JSON lines, one per `every` steps. `progress`: a bar, or plain lines where there is no
-      terminal. `callbacks`: (state, metrics), at each line.
+    - `folder`: of checkpoints, every `save_every` steps and at the end, of which the newest `keep_checkpoints` stay,
+      and of `history.jsonl`, a line per `every` steps. One writer at a time; an earlier run's is refused, unless:
+    - `resume`: go on from the newest whole checkpoint in `folder`, if there is one, as if the run had not stopped: bit
+      for bit on the same machine, `steps` may be more. Another model, data, batch size, seed, precision or version of
+      the libraries is refused with the differences; `accept` names those to take ("data", "batch_size", "seed",
+      "precision", "environment", "about", "model").
+    - `about`: JSON-able, kept in each checkpoint: what the model was made with, `scaling.to_dict()`.
+    - `progress`: a bar, or plain lines where there is no terminal. `callbacks`: (state, metrics), at each line.
 
-    Nothing waits for the device between two lines. Ctrl-C ends the loop after the step in flight and returns
-    the best model so far; a second one interrupts as usual.
+    Nothing waits for the device between two lines. Ctrl-C ends the loop after the step in flight, saves and returns
+    the best model so far; a second one interrupts as usual. SIGTERM saves and exits with status 143. Five steps in a
+    row that are not finite stop the run, with a warning that names the first bad array; the model returned is one from
+    before them. Arrays that no gradient reaches are named in a warning.
     """
     if len(data) < 1:
         raise ValueError("data is empty: there is nothing to fit")
-    batches = _batches(len(data), min(batch_size, len(data)), seed, state.step.shape)
+    size = min(batch_size, len(data))
+    run = Nowhere() if folder is None else Run(folder, keep_checkpoints)
+    identity = {} if folder is None else _identity(data, size, seed, about)
+    kept = Kept(state, Best.start(state), None if refresh is None else data)
     take = eqx.filter_jit(lambda data, index: data[index])
-    best, history = _Best(keep), []
-    stopped = "finished"
-    with _interruptible() as interrupted, _writer(log) as write, Progress(steps, name, progress) as bar:
+    with run, _interruptible() as interrupted, Progress(steps, name, progress) as bar:
+        kept, history = _resumed(run, identity, kept, steps, resume, accept)
+        state, best, data = kept.state, kept.best, data if kept.data is None else kept.data
         first = int(np.max(jax.device_get(state.step)))
-        for n in range(first, steps):
-            if refresh is not None and refresh_every and n % refresh_every == 0 and n > first:
+        batches = _batches(len(data), size, seed, state.step.shape, first)
+        watch = _Watch(step, steps, patience, name)
+        stopped = watch.early(best)
+        for n in range(first + 1, steps + 1) if stopped == "finished" else ():
+            if refresh is not None and refresh_every and (n - 1) % refresh_every == 0 and n > 1:
                 data = refresh(state.model, data)
-            state, metrics = step(state, take(data, jnp.asarray(next(batches))))
-            if (n + 1) % every and n + 1 < steps and not interrupted():
-                continue
-            if validate is not None:
-                metrics = {**metrics, "validation": validate(state.model, data)}
-                best.update(state.model, metrics["validation"])
-            line = {"step": n + 1, **jax.tree.map(_plain, jax.device_get(metrics))}
-            history.append(line)
-            write(line)
-            bar.update(n + 1, line)
-            for callback in callbacks:
-                callback(state, line)
-            if interrupted() or (patience is not None and best.stale > patience):
-                stopped = "interrupted" if interrupted() else "early"
+            with _memory_named(batch_size):
+                state, metrics = step(state, take(data, jnp.asarray(next(batches))))
+            if n % every == 0 or n == steps:
+                if validate is not None:
+                    metrics = {**metrics, "validation": validate(state.model, data)}
+                    best = best.update(state.model, metrics["validation"], keep)
+                history.append({"step": n, **jax.tree.map(_plain, jax.device_get(metrics))})
+                for say in (run.write, bar.update, *(functools.partial(call, state) for call in callbacks)):
+                    say(history[-1])
+                stopped = watch.look(state, best, history)
+            stopped = "interrupted" if interrupted() else stopped
+            if n % save_every == 0 or n == steps or stopped != "finished":
+                run.save(n, Kept(state, best, None if refresh is None else data), {"step": n, "run": identity})
+            if stopped != "finished":
                 break
-    return FitResult(best.model if validate is not None else state.model, state, history, stopped)
+    if run.failure:
+        warnings.warn(run.failure, stacklevel=2)
+    if interrupted() == signal.SIGTERM:
+        raise SystemExit(TERMINATED)
+    return FitResult(best.or_last(state.model), state, history, stopped)
 
 
-class _Best:
+class Kept(eqx.Module):
+    """What a checkpoint holds: all that the loop carries. `data`: as `refresh` left it, None without one."""
+
+    state: State
+    best: "Best"
+    data: Any
+
+
+class Best(eqx.Module):
     """The best model so far, or the last good one, kept on the device; each member of an ensemble for itself."""
 
-    def __init__(self, keep: str):
-        self.keep, self.model, self.score, self.stale = keep, None, jnp.inf, 0
+    model: PyTree
+    score: Float[Array, "*ensemble"]
+    stale: Array
 
-    def update(self, model, score) -> None:
+    @classmethod
+    def start(cls, state: State) -> "Best":
+        # Copied, since the next step reuses the buffers.
+        model = jax.tree.map(lambda x: jnp.array(x) if eqx.is_array(x) else x, state.model)
+        return cls(model, jnp.full(state.step.shape, jnp.inf), jnp.zeros((), jnp.int32))
+
+    def update(self, model, score, keep: str) -> "Best":
+        score = jnp.asarray(score, self.score.dtype)
         score = jnp.where(jnp.isnan(score), jnp.inf, score)
-        if self.model is None:
-            # Copied, since the next step reuses the buffers.
-            self.model = jax.tree.map(lambda x: jnp.array(x) if eqx.is_array(x) else x, model)
-            self.score = score
-            return
         better = score < self.score
-        chosen = better if self.keep == "best" else jnp.isfinite(score)
-        self.model, self.score = _choose(chosen, model, self.model), jnp.where(better, score, self.score)
-        self.stale = 0 if bool(jnp.any(better)) else self.stale + 1
+        chosen = better if keep == "best" else jnp.isfinite(score)
+        stale = jnp.where(jnp.any(better), 0, self.stale + 1)
+        return Best(_choose(chosen, model, self.model), jnp.where(better, score, self.score), stale)
+
+    def or_last(self, model) -> PyTree:
+        """The best; the last, where no validation was a number."""
+        return _choose(jnp.isinf(self.score), model, self.model)
 
 
 @eqx.filter_jit
-def _choose(better, new, old):
+def _choose(chosen, new, old):
     def leaf(a, b):
         if not eqx.is_array(a):
             return b
-        return jnp.where(better.reshape(better.shape + (1,) * (a.ndim - better.ndim)), a, b)
+        return jnp.where(chosen.reshape(chosen.shape + (1,) * (a.ndim - chosen.ndim)), a, b)
 
     return jax.tree.map(leaf, new, old)
 
 
-def _batches(n: int, size: int, seed: int, ensemble: tuple[int, ...]):
-    """Indices of one batch after another, `(*ensemble, size)`."""
+def _identity(data, batch_size: int, seed: int, about) -> dict:
+    """What must agree for a run to go on: dotted names -> values, as JSON gives them back."""
+    packages = {name: version(name) for name in ("ctmodels", "jax", "equinox", "optax")}
+    devices = f"{len(jax.devices())} x {jax.devices()[0].device_kind}"
+    said = {
+        "data": fingerprint(data),
+        "batch_size": batch_size,
+        "seed": seed,
+        "precision": str(jnp.zeros(()).dtype),
+        "environment": {**packages, "python": platform.python_version(), "devices": devices},
+        "about": dict(about or {}),
+    }
+    return dict(_flat(json.loads(json.dumps(said))))
+
+
+def _flat(said: dict, at: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in said.items():
+        yield from _flat(value, f"{at}{name}.") if isinstance(value, dict) else [(at + name, value)]
+
+
+def _resumed(run, identity, kept: Kept, steps: int, resume: bool, accept) -> tuple[Kept, list[dict]]:
+    """What the folder's newest checkpoint holds, and its history; or an error that says what differs."""
+    found = run.newest()
+    if found is None:
+        return kept, run.history(0)
+    path, said, arrays = found
+    at, was = said["about"]["step"], said["about"]["run"]
+    if not resume:
+        raise DataError(
+            f"{run.folder}: holds a run of {at} steps; go on with resume=True (--resume), or name another folder"
+        )
+    differ = [name for name in {**identity, **was} if was.get(name) != identity.get(name)]
+    differ = [name for name in differ if name.partition(".")[0] not in accept]
+    if differ:
+        shown = "".join(f"\n  {name}: {was.get(name)} then, {identity.get(name)} now" for name in differ)
+        kinds = sorted({name.partition(".")[0] for name in differ})
+        raise DataError(f"{path}: of another run:{shown}\nGive what was given then, or pass accept={kinds} to go on")
+    if at > steps:
+        raise ValueError(f"steps={steps}: the checkpoint is at step {at} already; give at least as many")
+    if was["data"] != identity["data"]:
+        # Accepted: the new data stay as they are, whatever the old had become.
+        tree = {place: words for place, words in said["tree"].items() if not place.startswith(".data")}
+        like = Kept(kept.state, kept.best, None)
+        old = restore(path, {**said, "tree": {**tree, ".data": "None"}}, arrays, like, accept=accept)
+        return Kept(old.state, old.best, kept.data), run.history(at)
+    return restore(path, said, arrays, kept, accept=accept), run.history(at)
+
+
+class _Watch:
+    """Looks at training at each line: why to stop, and, said once, what is wrong."""
+
+    def __init__(self, step: TrainStep, steps: int, patience: int | None, name: str):
+        self.step, self.steps, self.patience, self.name, self.said = step, steps, patience, name, set()
+
+    def early(self, best: Best) -> str:
+        return "early" if self.patience is not None and int(best.stale) > self.patience else "finished"
+
+    def look(self, state: State, best: Best, history: list[dict]) -> str:
+        faults, n, places = jax.device_get(state.faults), history[-1]["step"], self.step.places
+        last = [line["loss"] for line in history[-STUCK:] if "loss" in line]
+        if gave_up(faults):
+            self._say("faults", f"step {n}: {told(faults, places, state.model)}")
+            return "not finite"
+        if n >= min(10, self.steps) and (names := unreached(faults, places)):
+            self._say("unreached", f"no gradient reached {', '.join(names)} in {n} steps: does the model use it?")
+        if len(last) == STUCK and all(loss == last[0] for loss in last):
+            self._say("stuck", f"the loss was {last[0]} at each of the last {STUCK} lines: nothing is learnt")
+        return self.early(best)
+
+    def _say(self, kind: str, message: str) -> None:
+        if kind not in self.said:
+            warnings.warn(f"{self.name}: {message}", RuntimeWarning, stacklevel=4)
+        self.said.add(kind)
+
+
+def _batches(n: int, size: int, seed: int, ensemble: tuple[int, ...], first: int):
+    """Indices of one batch after another, `(*ensemble, size)`, from step `first` on: a function of seed and step, so
+    that a run in parts sees what an unbroken one does."""
     if not ensemble:
-        return _shuffled(n, size, np.random.default_rng(seed))
-    members = [_shuffled(n, size, rng) for rng in np.random.default_rng(seed).spawn(*ensemble)]
+        return _shuffled(n, size, (seed,), first)
+    members = [_shuffled(n, size, (seed, member), first) for member in range(*ensemble)]
     return map(np.stack, zip(*members, strict=True))
 
 
-def _shuffled(n: int, size: int, rng: np.random.Generator):
+def _shuffled(n: int, size: int, seed: tuple[int, ...], first: int):
+    epoch, at = divmod(first, n // size)
     while True:
-        order = rng.permutation(n)
-        for i in range(0, n - size + 1, size):
-            yield order[i : i + size]
+        order = np.random.default_rng((*seed, epoch)).permutation(n)
+        for i in range(at, n // size):
+            yield order[i * size : (i + 1) * size]
+        epoch, at = epoch + 1, 0
 
 
 def _plain(x):
@@ -160,34 +288,34 @@ def _plain(x):
 
 
 @contextlib.contextmanager
-def _writer(path):
-    if path is None:
-        yield lambda line: None
-        return
-    with open(path, "a", encoding="utf-8") as file:
-
-        def write(line):
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-
-        yield write
+def _memory_named(batch_size: int):
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            error.add_note(
+                f"out of memory with batch_size={batch_size}: try {max(1, batch_size // 2)}, or shorter series"
+            )
+        raise
 
 
 @contextlib.contextmanager
 def _interruptible():
-    """Ctrl-C sets a flag, so that a step is never cut in two while its buffers are being reused."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
+    """Ctrl-C and SIGTERM set a flag, so that a step is never cut in two while its buffers are being reused."""
     asked = []
-    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(signum, frame):
-        asked.append(True)
-        signal.signal(signal.SIGINT, previous)
+        asked.append(signum)
+        signal.signal(signum, previous[signum])
 
-    signal.signal(signal.SIGINT, ask)
+    for number in previous:
+        signal.signal(number, ask)
     try:
-        yield lambda: bool(asked)
+        yield lambda: max(asked, default=0)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -5,7 +5,7 @@ import time
 
 
 class Progress:
-    """`with Progress(total, name, enabled) as bar: bar.update(step, metrics)`."""
+    """`with Progress(total, name, enabled) as bar: bar.update(metrics)`, metrics with their `step`."""
 
     def __init__(self, total: int, name: str, enabled: bool = True, seconds: float = 15.0):
         self.total, self.name, self.enabled, self.seconds = total, name, enabled, seconds
@@ -22,7 +22,8 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def update(self, step: int, metrics: dict) -> None:
+    def update(self, metrics: dict) -> None:
+        step = metrics["step"]
         if self.bar is not None:
             self.bar.set_postfix_str(_short(metrics), refresh=False)
             self.bar.update(step - self.bar.n)

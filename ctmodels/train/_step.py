@@ -8,14 +8,17 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+from ctmodels.train._faults import Faults
+
 
 class State(eqx.Module):
-    """All that training carries from step to step, and all that a checkpoint holds."""
+    """All that training carries from step to step, and all that a checkpoint needs to hold of it."""
 
     model: PyTree
     opt_state: PyTree
     step: Int[Array, "*ensemble"]
     key: PRNGKeyArray
+    faults: Faults
 
 
 class TrainStep:
@@ -29,6 +32,7 @@ class TrainStep:
         self.optimiser = optimiser
         self.trainable = trainable
         self.ensemble = ensemble
+        self.places: tuple[str, ...] = ()  # names of what is watched for faults, known once it is traced
         # Counts how often JAX traces the step; a whole run must trace it once.
         self._counted = eqx.debug.assert_max_traces(self._advance, max_traces=None)
         over = eqx.filter_vmap(self._counted, in_axes=eqx.if_array(0)) if ensemble else self._counted
@@ -59,7 +63,7 @@ class TrainStep:
 
     def _fresh(self, model, key) -> State:
         trained, _ = self.split(model)
-        return State(model, self.optimiser.init(trained), jnp.zeros((), jnp.int32), key)
+        return State(model, self.optimiser.init(trained), jnp.zeros((), jnp.int32), key, Faults.none(trained))
 
     def _advance(self, batch, state: State) -> tuple[State, dict]:
         trained, rest = self.split(state.model)
@@ -68,12 +72,15 @@ class TrainStep:
         def loss(trained):
             return self.objective(eqx.combine(trained, rest), batch, key, state.step)
 
-        (_, metrics), grads = eqx.filter_value_and_grad(loss, has_aux=True)(trained)
+        (value, metrics), grads = eqx.filter_value_and_grad(loss, has_aux=True)(trained)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes types; our users may be strict
             updates, opt_state = self.optimiser.update(grads, state.opt_state, trained)
-        model = eqx.combine(eqx.apply_updates(trained, updates), rest)
-        metrics = {**metrics, "grad_norm": optax.tree.norm(grads)}
-        return State(model, opt_state, state.step + 1, state.key), metrics
+        self.places, faults = state.faults.look(batch, value, grads, updates)
+        # A step that is not finite changes nothing but the count, and the randomness of the next.
+        kept = [eqx.apply_updates(trained, updates), opt_state], [trained, state.opt_state]
+        moved, opt_state = jax.tree.map(lambda new, old: jnp.where(faults.row == 0, new, old), *kept)
+        metrics = {**metrics, "grad_norm": optax.tree.norm(grads), "skipped": faults.skipped}
+        return State(eqx.combine(moved, rest), opt_state, state.step + 1, state.key, faults), metrics
 
 
 def _all_inexact(model: PyTree) -> PyTree:
@@ -98,6 +105,7 @@ def make_step(
       member has batches, optimiser state and randomness of its own. What members share does not average out.
 
     **Returns:** `step` with `state = step.init(model, key=key)` and `state, metrics = step(state, batch)`.
-    The randomness of step n is `fold_in(state.key, n)`: a restart repeats itself.
+    The randomness of step n is `fold_in(state.key, n)`: a restart repeats itself. A step whose loss, gradient or update
+    is not finite leaves model and optimiser as they were and is counted, in `metrics["skipped"]`.
     """
     return TrainStep(objective, optimiser, trainable, ensemble)

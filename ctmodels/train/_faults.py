@@ -1,0 +1,80 @@
+"""What goes wrong in training, watched inside the compiled step and told on the host."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, PyTree
+
+IN_A_ROW = 5  # steps that are not finite, after which training stops
+
+
+class Faults(eqx.Module):
+    """- `skipped`: steps that were not finite, and so changed nothing; `row`: how many of them up to now without a
+      finite one between; `longest`: the longest such row; `place`: where the first bad value of the last row was.
+    - `reached`: for each trained array, whether any gradient in it was ever other than zero.
+    """
+
+    skipped: Int[Array, "*ensemble"]
+    row: Int[Array, "*ensemble"]
+    longest: Int[Array, "*ensemble"]
+    place: Int[Array, "*ensemble"]
+    reached: Bool[Array, "*ensemble leaf"]
+
+    @classmethod
+    def none(cls, trained: PyTree) -> "Faults":
+        return cls(*jnp.zeros((4,), jnp.int32), jnp.zeros(len(jax.tree.leaves(trained)), bool))
+
+    def look(self, batch, loss, gradient, update) -> tuple[tuple[str, ...], "Faults"]:
+        """Names of all that was looked at, in the order in which a fault passes on, and the count after this step."""
+        inputs, slopes = _named("batch", batch), _named("gradient", gradient)
+        sizes = [jnp.sum(jnp.abs(leaf)) for _, leaf in slopes]
+        wrong = [jnp.any(~jnp.isfinite(leaf)) for _, leaf in inputs]  # harmless, where it is under a mask
+        fatal = [~jnp.isfinite(x) for x in (loss, *sizes, sum(jnp.sum(jnp.abs(leaf)) for _, leaf in _named("", update)))]
+        row = jnp.where(jnp.any(jnp.stack(fatal)), self.row + 1, 0)
+        names = (*(name for name, _ in inputs), "loss", *(name for name, _ in slopes), "update")
+        return names, Faults(
+            self.skipped + jnp.minimum(row, 1),
+            row,
+            jnp.maximum(self.longest, row),
+            jnp.where(row == 1, jnp.argmax(jnp.stack(wrong + fatal)).astype(jnp.int32), self.place),
+            self.reached | (jnp.stack(sizes) != 0),
+        )
+
+
+def _named(name: str, tree: PyTree) -> list[tuple[str, Array]]:
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_inexact_array))
+    return [(name + jax.tree_util.keystr(at), leaf) for at, leaf in leaves]
+
+
+def gave_up(faults: Faults) -> bool:
+    """Whether every member has had too many bad steps in a row."""
+    return bool(np.all(np.asarray(faults.longest) >= IN_A_ROW))
+
+
+def told(faults: Faults, places: Sequence[str], model: PyTree) -> str:
+    """Where it began, and what to do."""
+    broken = [name for name, leaf in _named("model", model) if not np.all(np.isfinite(leaf))]
+    place = broken[0] if broken else places[int(np.ravel(faults.place)[0])]
+    return (
+        f"{IN_A_ROW} steps in a row were not finite, from `{place}` on: none of them changed the model, and training "
+        f"stopped; {_REMEDIES[place.partition('.')[0].partition('[')[0]]}"
+    )
+
+
+_REMEDIES = {
+    "batch": "look for NaN or infinity in the data (`Series.from_nan` masks NaN)",
+    "model": "a parameter was not finite before the step: look at how the model is made",
+    "loss": "lower the learning rate, shorten the windows, or bound the field",
+    "gradient": "the loss is finite and its gradient is not: guard square roots, logarithms and divisions at zero",
+    "update": "the optimiser overflowed: lower the learning rate, clip the gradient",
+}
+
+
+def unreached(faults: Faults, places: Sequence[str]) -> list[str]:
+    """The trained arrays that no gradient has reached yet."""
+    names = [p.removeprefix("gradient") for p in places if p.startswith("gradient")]
+    reached = np.asarray(faults.reached).reshape(-1, len(names)).any(axis=0)
+    return [name for name, known in zip(names, reached, strict=True) if not known]

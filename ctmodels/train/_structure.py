@@ -1,0 +1,101 @@
+"""What a PyTree is made of, in words to keep and compare: path by path, its arrays, types and static fields."""
+
+import dataclasses
+import enum
+import functools
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+NUMBER = (bool, int, float, complex)
+
+
+def describe(tree: PyTree) -> dict[str, str]:
+    """Path -> what is there: `float32[3,64]`, `key<fry>[]`, `float` for a number of Python's, the name of a type or
+    function, the text of a static field. Two trees with the same description can take each other's arrays."""
+    return dict(_walk(tree, ""))
+
+
+def is_array(x) -> bool:
+    return isinstance(x, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
+
+
+def is_key(x) -> bool:
+    return is_array(x) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def is_kept(x) -> bool:
+    """Whether a leaf's value goes into a file: arrays, keys and numbers do, functions and text are described only."""
+    return is_array(x) or isinstance(x, NUMBER)
+
+
+def _walk(x: Any, at: str) -> Iterator[tuple[str, str]]:
+    if is_array(x):
+        yield at, f"{x.dtype}[{','.join(map(str, x.shape))}]"
+    elif isinstance(x, NUMBER):
+        yield at, type(x).__name__
+    elif isinstance(x, eqx.Module):
+        yield at, type(x).__qualname__
+        for field in dataclasses.fields(x):
+            value, place = getattr(x, field.name, None), f"{at}.{field.name}"
+            yield from [(place, text(value))] if field.metadata.get("static") else _walk(value, place)
+    else:
+        yield from _node(x, at)
+
+
+def _node(x: Any, at: str) -> Iterator[tuple[str, str]]:
+    children, structure = jax.tree_util.tree_flatten_with_path(x, is_leaf=lambda y: y is not x)
+    if x is None or any(not path for path, _ in children):  # a leaf that is no array: a function, a string
+        yield at, text(x)
+        return
+    _, fixed = structure.node_data()
+    known = isinstance(x, tuple | list | dict)  # whose paths say all
+    yield at, type(x).__qualname__ + ("" if known else f"({text(fixed)})")
+    for path, child in children:
+        yield from _walk(child, at + jax.tree_util.keystr(path))
+
+
+def text(x: Any) -> str:
+    """A value in words that are the same in every process: no addresses."""
+    if x is None or isinstance(x, (*NUMBER, str, bytes)):
+        return repr(x)
+    if is_array(x):
+        return f"{x.dtype}{list(x.shape)} {sha256(np.asarray(x))[:12]}"
+    if isinstance(x, enum.Enum):
+        return f"{type(x).__qualname__}.{x.name}"
+    if isinstance(x, functools.partial):
+        return f"partial({text(x.func)}, {text(x.args)}, {text(x.keywords)})"
+    if isinstance(x, dict):
+        return "{" + ", ".join(f"{text(k)}: {text(v)}" for k, v in x.items()) + "}"
+    if isinstance(x, tuple | list):
+        return "(" + ", ".join(map(text, x)) + ")"
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        fields = ((f.name, getattr(x, f.name, None)) for f in dataclasses.fields(x))
+        return f"{type(x).__qualname__}({', '.join(f'{name}={text(value)}' for name, value in fields)})"
+    return getattr(x, "__qualname__", None) or getattr(x, "__name__", None) or type(x).__qualname__
+
+
+def sha256(array: np.ndarray) -> str:
+    """Of an array's bytes; its shape and type are told elsewhere."""
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
+
+
+def fingerprint(data: Any) -> str:
+    """One number for a data set: of its structure and arrays, or of a first and last sample of what is no PyTree."""
+    if not any(map(is_array, jax.tree.leaves(data))):
+        data = (len(data), data[jnp.asarray([0, len(data) - 1])])
+    digest = hashlib.sha256(repr(sorted(describe(data).items())).encode())
+    for leaf in filter(is_array, jax.tree.leaves(data)):
+        digest.update(sha256(on_host(leaf)).encode())
+    return digest.hexdigest()[:16]
+
+
+def on_host(leaf) -> np.ndarray:
+    """A kept leaf as a NumPy array; of a key, its raw data."""
+    return np.asarray(jax.device_get(jax.random.key_data(leaf) if is_key(leaf) else leaf))
