@@ -1,5 +1,7 @@
 """ctmodels: continuous-time and differential-equation models in JAX."""
 
+from jax import __version__ as _jax_version
+
 from ctmodels import (
     data as data,
     losses as losses,
@@ -10,6 +12,7 @@ from ctmodels import (
     systems as systems,
 )
 from ctmodels._door import DataError as DataError
+from ctmodels._export import export as export
 from ctmodels._fields import (
     MLPField as MLPField,
     Rescaled as Rescaled,
@@ -43,6 +46,7 @@ from ctmodels._smoothing import (
     smooth as smooth,
     tune_noise as tune_noise,
 )
+from ctmodels._versions import warn_if_bad
 from ctmodels.models import NeuralODE as NeuralODE
 from ctmodels.reconstruction import reconstruct as reconstruct
 from ctmodels.train import (
@@ -57,5 +61,7 @@ from ctmodels.train import (
     pooled as pooled,
     save as save,
 )
+
+warn_if_bad(_jax_version)
 
 __version__ = "0.1.0"

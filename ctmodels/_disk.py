@@ -56,7 +56,7 @@ class Lock:
         self.path = folder / ".lock"
 
     def __enter__(self):
-        self.file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115
+        self.file = open(self.path, "a+", encoding="utf-8")
         try:
             _lock(self.file)
         except OSError:

@@ -1,12 +1,13 @@
 """Scaling: the units of the data on the outside, numbers near one on the inside. Saved with the model."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._door import DataError, check_lengths, check_times, check_values
 from ctmodels._series import Series
 
 
@@ -25,22 +26,30 @@ class Scaling:
     log: bool = False
 
     @classmethod
-    def fit(cls, ts, ys, *, log: bool = False) -> "Scaling":
+    def fit(cls, ts, ys, *, log: bool = False, names: Sequence[str] | None = None) -> "Scaling":
         """Fit to `ts` `(time,)` and `ys` `(time, channel)` with NaN for missing values.
 
         Values are z-scored. The unit of time is the one in which the scaled series moves at speed one
         (root mean square), rounded so that the median spacing is a power of two: regular sampling times
-        are then exact in any float type. *Convenience.*
+        are then exact in any float type. *Convenience.* Raises `DataError` where either is unusable.
         """
-        ts, ys = np.asarray(ts, np.float64), np.asarray(ys, np.float64)
-        if log and np.any(ys <= 0):
-            row, channel = np.argwhere(ys <= 0)[0]
-            raise DataError(f"ys[{row}, {channel}] = {ys[row, channel]:g}: logarithms need positive values; drop `log`")
+        return cls.fit_all([(ts, ys)], log=log, names=names)
+
+    @classmethod
+    def fit_all(cls, pairs: Sequence[tuple], *, log: bool = False, names: Sequence[str] | None = None) -> "Scaling":
+        """One scaling for several series, `pairs` of `ts` and `ys` as in `fit`: each observed value counts the same."""
+        for ts, ys in pairs:
+            check_times(ts)
+            check_lengths(ts, ys)
+        ts = [np.asarray(ts, np.float64) for ts, _ in pairs]
+        ys = np.concatenate([np.asarray(ys, np.float64) for _, ys in pairs])
+        _check_values(ys, names, log)
         values = np.log(ys) if log else ys
         mean, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
         std = np.where(std > 0, std, 1.0)
-        time_scale = _unit_of_time(ts, (values - mean) / std)
-        return cls(float(ts[0]), time_scale, tuple(mean.tolist()), tuple(std.tolist()), log)
+        zs = np.split((values - mean) / std, np.cumsum([len(t) for t in ts])[:-1])
+        origin = min(float(t[0]) for t in ts)
+        return cls(origin, _unit_of_time(ts, zs), tuple(mean.tolist()), tuple(std.tolist()), log)
 
     def times(self, ts) -> np.ndarray:
         """Scaled times, float64, on the host."""
@@ -62,9 +71,9 @@ class Scaling:
         values = zs * _like(self.std, zs, xp) + _like(self.mean, zs, xp)
         return xp.exp(values) if self.log else values
 
-    def series(self, ts, ys, *, names=None) -> Series:
+    def series(self, ts, ys, *, names=None, constant: bool = False) -> Series:
         """Physical `(time,)` and `(time, channel)` with NaN, checked and scaled to a `Series`."""
-        return Series.from_nan(self.times(ts), self.scale(np.asarray(ys, np.float64)), names=names)
+        return Series.from_nan(self.times(ts), self.scale(np.asarray(ys, np.float64)), names=names, constant=constant)
 
     def to_dict(self) -> dict:
         """For JSON; `Scaling.from_dict` brings it back."""
@@ -80,9 +89,18 @@ def _like(row: tuple[float, ...], values, xp):
     return xp.broadcast_to(xp.asarray(row, values.dtype), values.shape)
 
 
-def _unit_of_time(ts: np.ndarray, zs: np.ndarray) -> float:
-    spacing = float(np.median(np.diff(ts)))
-    speed = np.diff(zs, axis=0) / np.diff(ts)[:, None]
+def _check_values(ys: np.ndarray, names: Sequence[str] | None, log: bool) -> None:
+    # An input may be constant, and so may an unlucky stretch of a channel.
+    check_values(ys, names, constant_ok=names or [str(c) for c in range(np.shape(ys)[-1])])
+    if log and np.any(ys <= 0):
+        row, channel = np.argwhere(ys <= 0)[0]
+        raise DataError(f"ys[{row}, {channel}] = {ys[row, channel]:g}: logarithms need positive values; drop `log`")
+
+
+def _unit_of_time(ts: list[np.ndarray], zs: list[np.ndarray]) -> float:
+    gaps = np.concatenate([np.diff(t) for t in ts])
+    spacing = float(np.median(gaps))
+    speed = np.concatenate([np.diff(z, axis=0) for z in zs]) / gaps[:, None]
     rms = float(np.sqrt(np.nanmean(speed**2))) if np.any(np.isfinite(speed)) else 0.0
     per_unit = 1 / (rms * spacing) if rms > 0 else 1.0
     # Measurement noise only makes the estimate shorter; a unit under one sample would be meaningless.

@@ -1,4 +1,4 @@
-"""The `ctmodels` command: reconstruct, forecast, doctor, demo. Errors of the user's are one line, no traceback."""
+"""The `ctmodels` command: reconstruct, forecast, export, doctor, demo. The user's errors are one line each."""
 
 import argparse
 import dataclasses
@@ -26,8 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ctmodels", description="Reconstruct dynamical systems from measurements.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_reconstruct(commands.add_parser("reconstruct", help="from a CSV file to a model, its forecast and a report"))
+    _add_reconstruct(commands.add_parser("reconstruct", help="from a data file to a model, its forecast and a report"))
     _add_forecast(commands.add_parser("forecast", help="beyond the data, from a folder that `reconstruct` wrote"))
+    _add_export(commands.add_parser("export", help="a trained model as one file that needs nothing but JAX"))
     doctor = commands.add_parser("doctor", help="versions, devices, and checks for known miscompiles")
     doctor.set_defaults(run=_doctor)
     demo = commands.add_parser("demo", help="lynx and hare, and a noisy Lorenz system")
@@ -38,11 +39,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("file", help="CSV with a header")
+    add("file", help="CSV with a header, or npz, Parquet, netCDF, HDF5")
     add("--time", required=True, metavar="COLUMN", help="the column of times: numbers, dates or epochs")
     add("--out", required=True, metavar="DIR", help="folder for models, metrics and report")
     add("--input", action="append", default=[], metavar="COLUMN", help="a column that drives the system; repeat it")
     add("--column", action="append", default=[], metavar="COLUMN", help="a column to model; default: all the others")
+    add("--missing", action="append", default=[], type=float, metavar="VALUE", help="means missing, as --missing=-999")
+    add("--sort", action="store_true", help="the rows may stand in any order")
     add(
         "--model",
         action="append",
@@ -75,11 +78,9 @@ def _positive(text: str) -> int:
 
 
 def _reconstruct(arguments) -> int:
-    from ctmodels.data import read_csv
     from ctmodels.reconstruction import Recipe, reconstruct
 
-    columns = [*arguments.column, *arguments.input] if arguments.column else None
-    table = read_csv(arguments.file, arguments.time, columns, constant_ok=arguments.input)
+    table = _read(arguments)
     changes = {k: v for k, v in (("members", arguments.members), ("steps", arguments.steps)) if v is not None}
     result = reconstruct(
         table,
@@ -97,6 +98,24 @@ def _reconstruct(arguments) -> int:
     print(result.verdict)
     print(f"report: {Path(arguments.out) / 'report.html'}")
     return 0
+
+
+def _read(arguments):
+    """The table, with what the reader noted on standard error."""
+    from ctmodels.data import read
+
+    columns = [*arguments.column, *arguments.input] if arguments.column else None
+    table = read(
+        arguments.file,
+        arguments.time,
+        columns,
+        sentinels=arguments.missing,
+        constant_ok=arguments.input,
+        sort=arguments.sort,
+    )
+    for note in table.notes:
+        print(f"ctmodels: note: {note}", file=sys.stderr)
+    return table
 
 
 def _add_forecast(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +138,21 @@ def _forecast(arguments) -> int:
         write_whole(Path(arguments.out), text.encode())
     except OSError as error:
         raise DataError(f"--out {arguments.out}: cannot write ({error.strerror}); name another file") from error
+    return 0
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", help="written by `ctmodels reconstruct`")
+    parser.add_argument("--model", metavar="NAME", help="default: the one that the report believes")
+    parser.add_argument("--times", type=_positive, metavar="N", help="times it takes; needed if the model has inputs")
+    parser.add_argument("--out", required=True, metavar="FILE", help="to write; `ctmodels.export` says how to run it")
+    parser.set_defaults(run=_export)
+
+
+def _export(arguments) -> int:
+    from ctmodels.reconstruction import export_model
+
+    export_model(arguments.folder, arguments.out, model=arguments.model, times=arguments.times)
     return 0
 
 

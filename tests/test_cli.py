@@ -32,7 +32,7 @@ BAD = {
     "no such column": (b"time,x\n" + GOOD.encode()[4:], ["'t'", "time"]),
     "text": (replace(4, "4,warm"), ["row 6", "'x'", "warm"]),
     "ragged": (replace(4, "4,1,2"), ["row 6", "3", "2"]),
-    "decimal commas": ("t;x\n" + "\n".join(f"{i};{i},5" for i in range(9)), ["decimal comma"]),
+    "decimal commas": ("t,x\n" + "\n".join(f'{i},"{i},5"' for i in range(9)), ["decimal comma"]),
     "decreasing": (replace(4, "2.5,1"), ["row 6", "2.5", "increas"]),
     "duplicate": (replace(4, "3,1"), ["row 6", "3"]),
     "NaN time": (replace(4, "nan,1"), ["row 6", "nan"]),
@@ -65,6 +65,34 @@ def test_bad_input_is_one_line_and_leaves_nothing(case, tmp_path, capsys):
     for word in words:
         assert word in said, said
     assert not out.exists() or not list(out.iterdir())
+
+
+def test_every_format_is_read_and_what_was_noted_is_said(tmp_path, capsys, monkeypatch):
+    import ctmodels.reconstruction
+
+    tables = []
+
+    def stop(table, **settings):
+        tables.append(table)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(ctmodels.reconstruction, "reconstruct", stop)
+    ts, xs = np.arange(30.0)[::-1], np.sin(np.arange(30.0))
+    xs[[3, 7]] = -999
+    np.savez(tmp_path / "a.npz", t=ts, x=xs)
+    (tmp_path / "a.csv").write_text(table(f"{t},{x}" for t, x in zip(ts, xs, strict=True)))
+    for name in ("a.npz", "a.csv"):
+        command = ["reconstruct", str(tmp_path / name), "--time", "t", "--out", str(tmp_path / "out")]
+        assert main(command) == 2 and "must increase; sort the rows by 't'" in capsys.readouterr().err
+        with pytest.raises(SystemExit):
+            main([*command, "--sort"])
+        said = capsys.readouterr().err
+        assert said.startswith("ctmodels: note: ") and "-999 in 2 of 30 rows" in said and "--missing=-999" in said
+        with pytest.raises(SystemExit):
+            main([*command, "--sort", "--missing=-999", "--missing", "-9999"])
+        assert "2 values of -999 or -9999 taken as missing" in capsys.readouterr().err
+        assert [np.isnan(t.values).sum() for t in tables[-2:]] == [0, 2]
+        np.testing.assert_array_equal(tables[-1].time, ts[::-1])
 
 
 def test_missing_file_and_unusable_folder(tmp_path, capsys):

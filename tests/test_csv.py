@@ -67,12 +67,16 @@ _head = "t,x,y\n0,1,2\n1,2,3\n"
             ("a.csv, row 2", "3 cells", "header has 2", "decimal commas", "1.5 for 1,5"),
         ),
         (
-            "t;x\n0;1,5\n1;2,5\n",
-            ("a.csv, row 2, column 'x'", "'1,5'", "decimal commas", "1.5 for 1,5"),
+            't,x\n0,"1,5"\n1,"2,5"\n',
+            ("a.csv, row 2, column 'x'", "'1,5'", "decimal commas", "another sign", "1.5 for 1,5"),
         ),
         (
-            "t;x\n0,5;1\n1,5;2\n",
-            ("a.csv, row 2, column 't'", "'0,5'", "decimal commas", "1.5 for 1,5"),
+            "t;x\n0;1,5\n1;2.5\n",
+            ("row 2, column 'x'", "'1,5'", "decimal comma", "'2.5'", "row 3, column 'x'", "1.5 for 1,5"),
+        ),
+        (
+            "t;x\n0;1,500\n1;2,250\n",
+            ("row 2, column 'x'", "'1,500'", "between thousands", "nothing is guessed", "1500 for 1,500"),
         ),
         (
             _head + "2,1e400,4\n",
@@ -179,6 +183,7 @@ def test_unreadable(tmp_path, monkeypatch):
     def refuse(self):  # chmod does not stop root
         raise PermissionError(13, "Permission denied")
 
+    write(tmp_path, _head)
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match=says("a.csv", "cannot be read", "Permission denied", "permissions")):
         read_csv(tmp_path / "a.csv", "t")
@@ -211,6 +216,42 @@ def test_dialects(tmp_path, delimiter, bom, end):
     assert table.time.dtype == table.values.dtype == np.float64
     assert (table.time_name, table.time_unit, table.origin) == ("t", "", "")
     assert table.source == str(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "t x\n0 1.5\n1 -2\n",
+        "  t    x  \n  0   1.5\n  1   -2   \n",
+        "'t' 'x'\n0 1.5\n1 -2\n",
+        "t:x\n0:1.5\n1:-2\n",
+        "t^x\n0^1.5\n1^-2\n",
+        "'t','x'\n'0','1.5'\n'1','-2'\n",
+        't,"x"\n"0",  "1.5"\n"1",  "-2"\n',
+        "t;x\n0;1,5\n1;-2,0\n",
+        "t\tx\n0,0\t1,5\n1\t-2\n",
+    ],
+)
+def test_what_the_standard_library_sniffs(tmp_path, text):
+    table = read_csv(write(tmp_path, text), "t")
+    assert table.names == ("x",)
+    np.testing.assert_array_equal(table.time, [0, 1])
+    np.testing.assert_array_equal(table.values, [[1.5], [-2]])
+
+
+def test_quotes_in_names(tmp_path):
+    escaped = 't,"a \\"b\\", c"\n0,1\n1,2\n'
+    assert read_csv(write(tmp_path, escaped), "t").names == ('a "b", c',)
+    folder = 't,x,path\n0,1,"C:\\"\n1,2,"D:\\"\n'  # a backslash that escapes nothing
+    assert read_csv(write(tmp_path, folder), "t", ["x"]).values.tolist() == [[1], [2]]
+    single = "t,'driver''s'\n0,1\n1,2\n"
+    assert read_csv(write(tmp_path, single), "t").names == ("driver's",)
+    assert read_csv(write(tmp_path, "t,driver's\n0,1\n1,2\n"), "t").names == ("driver's",)
+
+
+def test_three_decimals_are_decimals_where_one_of_the_file_must_be(tmp_path):
+    table = read_csv(write(tmp_path, "t;x\n0;1,500\n1;0,250\n"), "t")
+    assert table.values.tolist() == [[1.5], [0.25]]
 
 
 @pytest.mark.parametrize("cell", ["", " ", "NA", "n/a", "NaN", "nan", "NULL", "None", "-", '""'])

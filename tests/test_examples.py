@@ -17,7 +17,9 @@ TOYS = {
         "nrmse",
         (0, 10),
     ),
+    "export_model": (dict(steps=3, width=8), "difference", (-1, 1e-3)),
     "lyapunov_spectrum": (dict(time=30.0, iterations=2000), "lorenz_max", (0.5, 1.5)),
+    "many_trials": (dict(trials=6, samples=12, width=8, steps=6, batch_size=4), "ratio", (0, 5)),
     "multiple_shooting": (dict(windows=3, window=7, width=8, steps=6), "nrmse", (0, 10)),
     "neural_ode_spiral": (
         dict(series=8, samples=8, t1=1.0, width=8, steps=6, batch_size=4),
@@ -25,7 +27,7 @@ TOYS = {
         (0, 5),
     ),
     "reconstruct_lorenz": (dict(samples=400, members=2, steps=20), "nrmse", (0, 1e7)),
-    "resume_training": (dict(samples=30, width=8, steps=6, save_every=3, batch_size=4), "differ", (0, 0)),
+    "resume_training": (dict(samples=30, width=8, steps=6, save_every=3, batch_size=4), "differ", (-1, 1)),
     "universal_lotka_volterra": (
         dict(samples=20, window=6, width=8, steps=6),
         "field_error",

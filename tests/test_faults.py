@@ -285,6 +285,25 @@ def test_data_that_are_no_pytree_have_a_fingerprint_too():
     assert fingerprint(a) == fingerprint(Plain(np.arange(4.0))) != fingerprint(b)
 
 
+def test_an_unfriendly_environment_changes_nothing(tmp_path):
+    """No UTF-8, spaces and umlauts in the path, Equinox's errors off: a failed solve is still told by its status."""
+    code = """
+import sys, jax.numpy as jnp, ctmodels as ct
+from ctmodels.train._run import Run
+blown = ct.Integrate(ct.RK4(), ct.Substeps(1))(lambda t, y, args: 1e9 * y**2, jnp.arange(9.0), jnp.ones(1))[1]
+with Run(sys.argv[1], 1) as run:
+    run.save(1, jnp.arange(3.0), {"note": chr(229)})
+    run.wait()
+    path, said, arrays = run.newest()
+print(int(blown.status), ascii(said["about"]["note"]), ct.data.lynx_hare().values.shape)
+"""
+    settings = {"EQX_ON_ERROR": "off", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "zwei Wörter")], env=os.environ | settings,
+                          cwd=Path(__file__).parents[1], capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(" ", 1) == [str(ct._output.NON_FINITE), "'\\xe5' (21, 2)\n"]
+
+
 @pytest.mark.slow
 def test_a_run_killed_at_any_time_goes_on_as_if_unbroken(tmp_path):
     code = (

@@ -7,9 +7,9 @@ ROOT = Path(__file__).parents[1] / "ctmodels"
 
 # Within a floor, the order: a file may import those of lower floors, and of its own room.
 FLOORS = {
-    0: ("_disk", "_door", "_output", "_series", "_scaling", "_smoothing"),
+    0: ("_disk", "_door", "_output", "_series", "_scaling", "_smoothing", "_versions"),
     1: ("_fields", "_model", "_paths", "_shooting", "data"),
-    2: ("_integrate",),
+    2: ("_integrate", "_export"),
     3: ("models", "losses", "regularisers", "metrics", "train", "systems"),
     4: ("reconstruction", "report", "demo", "doctor", "cli"),
 }

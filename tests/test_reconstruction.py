@@ -16,7 +16,7 @@ from toys import equal
 import ctmodels as ct
 from ctmodels.data import Table
 from ctmodels.demo import noisy_lorenz63
-from ctmodels.reconstruction import Recipe, consensus, forecast_csv, load_model, reconstruct
+from ctmodels.reconstruction import Recipe, consensus, export_model, forecast_csv, load_model, reconstruct
 from ctmodels.reconstruction._preparing import dominant_period
 from ctmodels.reconstruction._reconstruct import judge
 
@@ -137,6 +137,18 @@ def test_forecast_beyond_the_data(smoothed, free):
     rows = np.array([line.split(",") for line in text[1:]], float)
     assert rows[:, 0].tolist() == [1921, 1922, 1923] and np.all(rows[:, 2] < rows[:, 1]) and np.all(rows[:, 1:] > 0)
     assert forecast_csv(smoothed[1], 2).count("\n") == 3
+
+
+def test_a_model_of_a_folder_is_exported(free, driven, tmp_path):
+    import jax.export
+
+    export_model(free[1], tmp_path / "pelts.stablehlo", model="lotka-volterra")
+    solve = jax.export.deserialize(bytearray((tmp_path / "pelts.stablehlo").read_bytes())).call
+    dtype = jnp.zeros(()).dtype
+    ys = solve(np.array([[20.0, 10.0]], dtype), np.arange(5.0, dtype=dtype)[None])
+    assert ys.shape == (2, 1, 5, 2) and np.allclose(ys[:, 0, 0], [20, 10], rtol=1e-4) and np.all(ys > 0)
+    with pytest.raises(ct.DataError, match="driven by u.*--times"):
+        export_model(driven[1], tmp_path / "driven.stablehlo")
 
 
 def test_a_law_and_a_network_in_one_table(free):

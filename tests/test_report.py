@@ -1,6 +1,7 @@
 """The report: a page that is whole, needs nothing from elsewhere, and says what was found."""
 
 import base64
+import dataclasses
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -219,6 +220,16 @@ def test_what_diverged_is_said_and_wrecks_no_axis():
     # Nor where all candidates did.
     alone = Reconstruction(**{**vars(result), "fitted": {"second": result.fitted["second"]}, "believe": None})
     assert 'class="verdict none"' in render(alone)
+
+
+def test_units_and_notes_of_the_reader_are_shown():
+    result = reconstruction(("x", "y"), inputs=("u",), candidates=("neural",))
+    table = dataclasses.replace(result.table, units=("m/s", "", "°C"), notes=("a.csv: <suspect>",), origin="")
+    page = check(Reconstruction(**{**vars(result), "table": table}), figures=1 + 1)
+    assert "2 channels (x [m/s], y)" in page.text and "driven by 1 input (u [°C])" in page.text
+    assert "a.csv: <suspect>" in page.text
+    drawn = "".join(ElementTree.fromstring(page.svgs()[0]).itertext())
+    assert "x [m/s]" in drawn and "t [days]" in drawn
 
 
 def test_names_are_text():

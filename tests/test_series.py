@@ -25,6 +25,20 @@ def test_fill_forward():
     np.testing.assert_array_equal(filled, [[2, 1], [2, 1], [3, 5], [3, 7]])
 
 
+def test_a_path_is_finite_before_the_first_and_after_the_last_observation():
+    series = ct.Series.from_nan(TS, np.array([[np.nan], [2.0], [3.0], [np.nan]])).pad(6)
+    path = ct.LinearPath.from_series(series)
+    t = jnp.array([-1.0, 0.0, 0.25, 2.25, 9.0])
+    np.testing.assert_array_equal(jax.vmap(path)(t)[:, 0], [2, 2, 2, 3, 3])
+    assert np.isfinite(jax.vmap(jax.grad(lambda t: path(t)[0]))(t)).all()
+
+
+def test_a_batch_of_none_is_refused_and_one_is_a_batch():
+    with pytest.raises(ValueError, match="at least one"):
+        ct.collate([])
+    assert ct.collate([ct.Series.from_nan(TS, YS)]).ys.shape == (1, 4, 2)
+
+
 def test_collate_pads_with_unobserved_repeats_of_the_last_time():
     a, b = ct.Series.from_nan(TS, YS), ct.Series.from_nan(TS[:2], YS[2:] * [[1], [2]], constant=True)
     batch = ct.collate([a, b])
@@ -78,6 +92,20 @@ def test_scaling_round_trip(log, tolerance):
     np.testing.assert_allclose(scaling.unscale_times(scaling.times(ts)), ts, rtol=1e-12)
     np.testing.assert_allclose(scaling.unscale(jnp.asarray(zs)), ys, **tolerance())
     assert ct.Scaling.from_dict(json.loads(json.dumps(scaling.to_dict()))) == scaling
+
+
+@pytest.mark.parametrize(
+    "ts, ys, words",
+    [
+        ([0.0, 2.0, 1.0], np.arange(3.0)[:, None], "ts\\[2\\].*must increase"),
+        ([0.0, 1.0, 2.0], np.ones((2, 3)), "pass ys.T"),
+        ([0.0, 1.0, 2.0], np.array([[1.0, np.nan]] * 3), "ys, column 'lynx': all 3 values are missing"),
+        ([0.0, 1.0, 2.0], np.array([[1.0, np.inf]] * 3), "column 'lynx': infinite"),
+    ],
+)
+def test_a_scaling_is_not_fitted_to_bad_data(ts, ys, words):
+    with pytest.raises(ct.DataError, match=words):
+        ct.Scaling.fit(ts, ys, names=["hare", "lynx"][: ys.shape[1]])
 
 
 def test_scaling_refuses_the_logarithm_of_what_is_not_positive():

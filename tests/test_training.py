@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toys import arrays, equal, model, series, step_and_state, windows
+from toys import arrays, compiled_once, equal, model, series, step_and_state, windows
 
 import ctmodels as ct
 
@@ -76,7 +76,8 @@ def test_the_horizon_grows_by_mask_with_one_compilation():
 
 def test_same_seed_same_run_and_a_run_in_two_parts_is_the_same_run():
     def run(*parts):
-        step, state = step_and_state()
+        step = compiled_once()
+        state = step.init(model(), key=jax.random.key(1))
         for steps in parts:
             state = ct.fit(step, state, windows(), steps=steps, batch_size=5, progress=False).state
         return state
@@ -195,3 +196,19 @@ def test_rows_and_empty_data():
     step, state = step_and_state()
     with pytest.raises(ValueError, match="data is empty"):
         ct.fit(step, state, ct.Rows(jnp.zeros((0, 1))), steps=1, batch_size=1)
+
+
+def test_integers_and_booleans_are_not_trained():
+    class Counted(eqx.Module):
+        field: eqx.Module
+        count: jax.Array
+        on: jax.Array
+
+        def __call__(self, t, y, args):
+            return jnp.where(self.on, self.field(t, y, args), 0) * self.count.astype(y.dtype)
+
+    m = eqx.tree_at(lambda m: m.field, model(), Counted(model().field, jnp.asarray(2), jnp.asarray(True)))
+    step = ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2))
+    state, _ = step(step.init(m, key=jax.random.key(0)), windows()[jnp.arange(4)])
+    assert int(state.model.field.count) == 2 and bool(state.model.field.on)
+    assert not equal(state.model.field.field, m.field.field)

@@ -7,7 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ctmodels._door import DataError
-from ctmodels.data._csv import Table, read_csv
+from ctmodels.data._csv import read_csv
+from ctmodels.data._table import Table
 
 
 def lynx_hare() -> Table:

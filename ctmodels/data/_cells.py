@@ -3,10 +3,13 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from ctmodels._door import DataError
+
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
 # float() alone would take 1_000 and the digits of other scripts
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)", re.ASCII | re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
 _DATE_LIKE = re.compile(r"\d{4}-\d\d", re.ASCII)
 
 
@@ -37,11 +40,44 @@ def number(cell: str) -> float:
 
 def _complaint(cell: str) -> str:
     if _DECIMAL_COMMA.fullmatch(cell):
-        return "decimal commas are not read; write 1.5 for 1,5"
+        return "decimal commas are read only where another sign parts the cells; write 1.5 for 1,5"
     return (
         "text in a column of numbers; write a number, leave the cell empty if it is missing, "
         "or choose other columns (--column; columns= in Python)"
     )
+
+
+class Commas:
+    """Decimal commas, read where no comma parts cells; refused at the end where they may be something else."""
+
+    def __init__(self, delimiter: str):
+        self.read = delimiter != ","
+        self.comma = self.point = ("", "")  # the first of each: its place and its cell
+        self.sure = False
+
+    def __call__(self, cell: str, here: str, column: str) -> str:
+        """The cell with a decimal point."""
+        if self.read and "," in cell and _DECIMAL_COMMA.fullmatch(cell):
+            self.comma = self.comma if self.comma[0] else (f"{here}, column {column!r}", cell)
+            self.sure |= not _THOUSANDS.fullmatch(cell)
+            return cell.replace(",", ".")
+        if self.read and "." in cell and not self.point[0] and _NUMBER.fullmatch(cell):
+            self.point = (f"{here}, column {column!r}", cell)
+        return cell
+
+    def check(self) -> None:
+        """Whether all commas were decimal, without doubt."""
+        (place, cell), (other, pointed) = self.comma, self.point
+        if place and other:
+            raise DataError(
+                f"{place}: cell {cell!r} has a decimal comma and {pointed!r} ({other}) a decimal point: "
+                "one file uses one of them; write 1.5 for 1,5, and 1500 for 1,500"
+            )
+        if place and not self.sure:
+            raise DataError(
+                f"{place}: cell {cell!r} may be a decimal comma or one between thousands, as may all in the file: "
+                "nothing is guessed; write 1.5 for 1,5, or 1500 for 1,500"
+            )
 
 
 def is_text(cell: str) -> bool:

@@ -1,4 +1,4 @@
-"""Times as a file writes them: plain numbers, ISO dates, or whole units since 1970.
+"""Times as they come: plain numbers, dates as text or as datetime64, or whole units since 1970.
 
 Dates and epochs stay exact integers (ticks since the first row) until they are checked; only then
 are they scaled.
@@ -19,6 +19,7 @@ _DATE = re.compile(
     r"(?: ?(Z|UTC)| ?([+-]\d\d):?(\d\d)?)?)?",
     re.ASCII | re.IGNORECASE,
 )
+_RATES = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
 
@@ -30,14 +31,19 @@ class Clock:
     rate: int = 0
     origin: str = ""
 
-    def scaled(self) -> tuple[np.ndarray, str]:
-        """Times as float64, and their unit."""
+    def __getitem__(self, rows: np.ndarray) -> "Clock":
+        """Some of the times, from the same origin."""
+        return dataclasses.replace(self, ticks=self.ticks[rows])
+
+    def unit(self, gap: float) -> str:
+        """The unit that suits the typical `gap` in ticks; "" for plain times."""
         if self.rate == 0:
-            return self.ticks, ""
-        day = 86400 * self.rate
-        if np.median(np.diff(self.ticks)) >= day / 2:
-            return self.ticks / day, "days"
-        return self.ticks / self.rate, "seconds"
+            return ""
+        return "days" if gap >= 86400 * self.rate / 2 else "seconds"
+
+    def scaled(self, unit: str) -> np.ndarray:
+        """Times as float64 in their unit."""
+        return self.ticks / {"": 1, "seconds": self.rate, "days": 86400 * self.rate}[unit]
 
 
 def read_clock(cells: Sequence[str], at: Callable[[int], str]) -> Clock:
@@ -55,12 +61,50 @@ def read_clock(cells: Sequence[str], at: Callable[[int], str]) -> Clock:
     """
     if _DATE.fullmatch(cells[0]):
         return _dates(cells, at)
-    rate = _epoch_rate(cells)
-    if rate:
-        ticks = np.array([int(cell) for cell in cells], dtype=np.int64)
-        unit = {1: "s", 10**3: "ms", 10**6: "us", 10**9: "ns"}[rate]
-        return Clock(ticks - ticks[0], rate, _iso(ticks[0], unit, True))
+    if all(_INTEGER.fullmatch(cell) for cell in cells):
+        return clock_of(np.array([int(cell) for cell in cells]), at)
     return Clock(np.array(_each(cells, at, _plain)))
+
+
+def clock_of(times: np.ndarray, at: Callable[[int], str], utc: bool = False) -> Clock:
+    """Times of an array.
+
+    **Arguments:**
+
+    - `times`: datetime64, timedelta64 or real numbers, shape `(n,)`.
+    - `at`: names the place of time `i`.
+    - `utc`: whether datetime64 is known to be UTC.
+
+    **Returns:**
+
+    A `Clock`. Raises `DataError` at the first NaT.
+    """
+    kind = times.dtype.kind
+    if kind in "mM":
+        return _instants(times, at, utc)
+    unit = _epoch_unit(times) if kind in "iuO" and len(times) else ""
+    if unit:
+        return _since(times.astype(np.int64), unit, True)
+    return Clock(times.astype(np.float64))
+
+
+def _instants(times: np.ndarray, at: Callable[[int], str], utc: bool) -> Clock:
+    """Ticks of datetime64 since the first, or of timedelta64 as they are."""
+    wrong = np.flatnonzero(np.isnat(times))
+    if len(wrong):
+        raise DataError(f"{at(int(wrong[0]))}: missing time (NaT): each row needs one; drop the row")
+    kind, unit = times.dtype.kind, np.datetime_data(times.dtype)[0]
+    unit = unit if unit in _RATES else "s"
+    ticks = times.astype(f"{kind}8[{unit}]").astype(np.int64)
+    if int(ticks.max(initial=0)) - int(ticks.min(initial=0)) >= 2**63:  # centuries in nanoseconds
+        unit = "us"
+        ticks = times.astype(f"{kind}8[us]").astype(np.int64)
+    return Clock(ticks, _RATES[unit]) if kind == "m" else _since(ticks, unit, utc)
+
+
+def _since(ticks: np.ndarray, unit: str, utc: bool) -> Clock:
+    origin = _iso(ticks[0], unit, utc) if len(ticks) else ""
+    return Clock(ticks - ticks[:1].sum(), _RATES[unit], origin)
 
 
 def _dates(cells: Sequence[str], at: Callable[[int], str]) -> Clock:
@@ -73,7 +117,7 @@ def _dates(cells: Sequence[str], at: Callable[[int], str]) -> Clock:
             "time zones cannot be mixed; give all rows a zone, or none"
         )
     ticks = np.array(instants, dtype=np.int64)
-    return Clock(ticks - ticks[0], 10**6, _iso(ticks[0], "us", zoned[0]))
+    return _since(ticks, "us", zoned[0])
 
 
 def _each(cells: Sequence[str], at: Callable[[int], str], read: Callable) -> list:
@@ -104,13 +148,11 @@ def _instant(cell: str) -> tuple[int, bool]:
     return int(local.astype(np.int64)) - east * 60 * 10**6, bool(utc or hours)
 
 
-def _epoch_rate(cells: Sequence[str]) -> int:
-    """Ticks per second of integers since 1970, of 2001 to 2286; 0 for all else, such as years."""
-    if not all(_INTEGER.fullmatch(cell) for cell in cells):
-        return 0
-    ticks = [int(cell) for cell in cells]
-    rates = [1, 10**3, 10**6, 10**9]
-    return next((r for r in rates if 10**9 * r <= min(ticks) and max(ticks) < min(10**10 * r, 2**63)), 0)
+def _epoch_unit(ticks: np.ndarray) -> str:
+    """The unit of integers since 1970, of 2001 to 2286; "" for all else, such as years."""
+    low, high = int(ticks.min()), int(ticks.max())
+    units = ("s", "ms", "us", "ns")
+    return next((u for u in units if 10**9 * _RATES[u] <= low and high < min(10**10 * _RATES[u], 2**63)), "")
 
 
 def _plain(cell: str) -> float:

@@ -1,15 +1,31 @@
-"""From a file to rows of cells, with the line of each: encoding, delimiter, quotes, line breaks."""
+"""From a file to rows of cells, with the line of each: compression, encoding, dialect, line breaks."""
 
 import csv
-import difflib
+import gzip
 import io
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from ctmodels._door import DataError
 from ctmodels.data._cells import is_data
+from ctmodels.data._files import readable
+from ctmodels.data._memory import TEXT, available, check_memory, size
 
 DELIMITERS = ",;\t|"
+GZIP = b"\x1f\x8b"
+SAMPLE = 65536
+CUT = "cut it into shorter files, or convert it to Parquet and choose columns (--column; columns= in Python)"
+
+
+class Dialect(NamedTuple):
+    """How cells are parted and quoted."""
+
+    delimiter: str
+    quote: str = '"'
+    escape: str | None = None
 
 
 def read_text(source: str) -> str:
@@ -32,43 +48,83 @@ def read_text(source: str) -> str:
 
 
 def _read_bytes(path: Path, source: str) -> bytes:
+    with readable(source):
+        length = path.stat().st_size
+        check_memory(source, f"{size(length)} of text", TEXT * length, CUT)
+        raw = path.read_bytes()
+    return _unpacked(raw, source) if raw.startswith(GZIP) else raw
+
+
+def _unpacked(raw: bytes, source: str) -> bytes:
+    """What a gzip file holds, if the memory holds it: a small file may hold much."""
+    most, text = available() / TEXT, bytearray()
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{source}: no such file (looked from {Path.cwd()}); {_nearest_file(path)}") from None
-    except IsADirectoryError:
-        raise DataError(f"{source}: is a directory: one CSV file is needed; name a file in it") from None
-    except (OSError, ValueError) as e:
-        raise DataError(f"{source}: cannot be read ({e}); check the path and your permissions") from None
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+            while chunk := file.read(1 << 20):
+                text += chunk
+                if len(text) > most:
+                    check_memory(source, f"unpacks to more than {size(len(text))} of text", TEXT * len(text), CUT)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+        raise DataError(f"{source}: damaged gzip ({e}): a whole file is needed; copy or compress it again") from None
+    return bytes(text)
 
 
-def _nearest_file(path: Path) -> str:
-    there = [p.name for p in path.parent.glob("*")]  # nothing, if there is no such folder
-    near = difflib.get_close_matches(path.name, there, n=1)
-    return f"did you mean {near[0]!r}?" if near else "check the path"
-
-
-def find_delimiter(text: str, time: str) -> str:
-    """The delimiter under which the header names the time, or else splits into most cells.
+def find_dialect(text: str, time: str) -> Dialect:
+    """The dialect under which the header names the time, or else splits into most cells.
 
     Where there is no header, the one that makes the first row all numbers, so that it can be said.
+    Blanks and colons, which also stand in names and in times, and what only `csv.Sniffer` finds, are
+    tried where nothing else parts the header.
     """
+    sample = text[:SAMPLE]
 
-    def score(delimiter: str) -> tuple[bool, bool, int]:
-        _, header = next(read_rows(text[:65536], delimiter, "", strict=False), (0, []))
+    def score(dialect: Dialect) -> tuple[bool, bool, int]:
+        header = _header(sample, dialect)
         return time in header, is_data(header), len(header)
 
-    return max(DELIMITERS, key=score)
+    best = max((_quoted(sample, delimiter) for delimiter in DELIMITERS), key=score)
+    if len(_header(sample, best)) > 1:
+        return best
+    return max([best, *(_quoted(sample, delimiter) for delimiter in (" ", ":", *_sniffed(sample)))], key=score)
 
 
-def read_rows(text: str, delimiter: str, source: str, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+def _header(sample: str, dialect: Dialect) -> list[str]:
+    return next(read_rows(sample, dialect, "", strict=False), (0, []))[1]
+
+
+def _sniffed(sample: str) -> list[str]:
+    try:
+        found = csv.Sniffer().sniff(sample[:4096]).delimiter
+    except csv.Error:
+        return []
+    return [] if found.isalnum() or found in "._\"'" else [found]
+
+
+def _quoted(sample: str, delimiter: str) -> Dialect:
+    """Which quote opens cells, and whether a backslash escapes it within."""
+    part = re.escape(delimiter)
+    found = re.findall(rf"(?:^|{part}) *(?:'(?:[^'\n]|'')*' *(?={part}|$)|(\"))", sample, re.MULTILINE)
+    quote = "'" if found and not any(found) else '"'
+    escaped = re.search(rf"\\{quote}(?! *(?:{part}|$))", sample, re.MULTILINE)
+    return Dialect(delimiter, quote, "\\" if escaped else None)
+
+
+def read_rows(text: str, dialect: Dialect, source: str, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not blank, with its line in the file."""
-    lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=strict)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=dialect.delimiter,
+        quotechar=dialect.quote,
+        escapechar=dialect.escape,
+        skipinitialspace=True,
+        strict=strict,
+    )
     line = 1
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
+            if dialect.delimiter == " " and cells and not cells[-1]:
+                del cells[-1]  # blanks at the end of a line
             if cells not in ([], [""]):
                 yield line, cells
             line = reader.line_num + 1  # a quoted line break makes one row of several lines

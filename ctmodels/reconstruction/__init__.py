@@ -8,7 +8,7 @@ from ctmodels.reconstruction._candidates import (
 from ctmodels.reconstruction._evaluation import Scores as Scores
 from ctmodels.reconstruction._files import load_model as load_model, save_model as save_model
 from ctmodels.reconstruction._fitting import Recipe as Recipe, Trained as Trained, consensus as consensus
-from ctmodels.reconstruction._forecast import forecast_csv as forecast_csv
+from ctmodels.reconstruction._forecast import export_model as export_model, forecast_csv as forecast_csv
 from ctmodels.reconstruction._reconstruct import (
     Fitted as Fitted,
     Reconstruction as Reconstruction,

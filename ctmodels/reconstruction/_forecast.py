@@ -1,4 +1,4 @@
-"""A forecast beyond the data, from the folder that a reconstruction wrote."""
+"""What comes out of a folder that a reconstruction wrote: a forecast beyond the data, a model to run elsewhere."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._export import export
 from ctmodels._series import Series
 from ctmodels.data import read_csv
 from ctmodels.reconstruction._candidates import Problem
@@ -31,6 +32,15 @@ def forecast_csv(folder: str | Path, steps: int, *, model: str | None = None, in
     times, control = _ahead(problem, about, steps, inputs)
     spread = forecast_tail(trained, _split(problem, times, control))
     return _csv(about, times[1:], spread.band(problem.scaling))
+
+
+def export_model(folder: str | Path, out: str | Path, *, model: str | None = None, times: int | None = None) -> None:
+    """The ensemble of a folder that `reconstruct` wrote, as one file of StableHLO: see [`ctmodels.export`][]."""
+    folder = Path(folder)
+    trained, problem, about = load_model(folder / f"model-{model or _best(folder)}.safetensors")
+    if problem.inputs and times is None:
+        raise DataError(f"{folder}: the model is driven by {', '.join(about['inputs'])}; give the number of --times")
+    export(out, trained.model, problem.scaling, inputs=problem.input_scaling, ensemble=True, times=times)
 
 
 def _best(folder: Path) -> str:

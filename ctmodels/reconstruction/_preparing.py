@@ -38,11 +38,11 @@ def prepare(table: Table, inputs, n_train, horizon, season, log) -> tuple[Proble
         raise DataError(f"inputs {list(inputs)}: no column is left to be modelled; name fewer inputs")
     state, driven = table.select(names), table.select(inputs) if inputs else None
     train_ts, train_ys = table.time[:n_train], state.values[:n_train]
-    scaling = Scaling.fit(train_ts, train_ys, log=log)
+    scaling = Scaling.fit(train_ts, train_ys, log=log, names=names)
     series = scaling.series(table.time, state.values, names=names)
     control, units = None, None
     if driven is not None:
-        units = Scaling.fit(train_ts, driven.values[:n_train])
+        units = Scaling.fit(train_ts, driven.values[:n_train], names=inputs)
         scaled = units.scale(driven.values)
         control = Series.from_nan(scaling.times(table.time), scaled, names=inputs, constant=True)
     n_test = len(table.time) - n_train

@@ -72,6 +72,7 @@ class Reconstruction:
         return {
             "source": self.table.source,
             "channels": [n for n in self.table.names if n not in self.inputs],
+            "units": dict(zip(self.table.names, self.table.units, strict=True)),
             "time_unit": self.table.time_unit,
             "n_train": self.n_train,
             "n_test": len(self.table.time) - self.n_train,
@@ -80,6 +81,7 @@ class Reconstruction:
             "measure": self.measure,
             "believe": self.believe,
             "verdict": self.verdict,
+            "notes": list(self.table.notes),
             "candidates": {name: {**f.scores, "seconds": f.seconds} for name, f in self.fitted.items()},
             "baselines": self.baselines,
         }
@@ -104,7 +106,7 @@ def reconstruct(
 
     **Arguments:**
 
-    - `data`: a [`ctmodels.data.Table`][] (from `read_csv`), or a [`ctmodels.Series`][] in physical units.
+    - `data`: a [`ctmodels.data.Table`][] (from `ctmodels.data.read`), or a [`ctmodels.Series`][] in physical units.
     - `inputs`: names of the columns that drive the system; the others are its state.
     - `models`: names from [`ctmodels.reconstruction.CANDIDATES`][], or candidates of your own.
     - `held_out`: the tail, as a fraction of the samples or as their number.

@@ -57,7 +57,7 @@ def _forecast(axes, view: View, channel: int) -> None:
         _ahead(axes, view, name, channel, limits)
     if (until := valid_until(view)) is not None:
         axes.axvline(until, color=view.colour(view.order[0]), linewidth=1.2, linestyle=(0, (2, 2)))
-    axes.set_title(plain(view.names[channel]), parse_math=False)
+    axes.set_title(plain(view.label(view.names[channel])), parse_math=False)
 
 
 def _observations(axes, ts, ys, end) -> None:

@@ -8,9 +8,11 @@ import numpy as np
 
 from ctmodels.reconstruction import Reconstruction
 from ctmodels.report import _sections
-from ctmodels.report._parts import definitions, section
+from ctmodels.report._parts import definitions, note, section
 from ctmodels.report._style import CSS
 from ctmodels.report._view import View, digits, html
+
+NOTES = 12  # of the reader; a table of many columns may have one for each
 
 
 def render(result: Reconstruction) -> str:
@@ -50,8 +52,8 @@ def _head(view: View) -> str:
     result, ts = view.result, view.result.table.time
     missing = int(np.isnan(view.observed).sum())
     facts = [
-        _listed(view.names, "channel"),
-        f"driven by {_listed(result.inputs, 'input')}" if result.inputs else "",
+        _listed(view, view.names, "channel"),
+        f"driven by {_listed(view, result.inputs, 'input')}" if result.inputs else "",
         f"{len(ts)} samples: {result.n_train} to train on, {len(ts) - result.n_train} held out",
         f"{missing} values missing" if missing else "",
         f"time: {html(view.time_label(), 120)}, {_number(ts[0])} to {_number(ts[-1])}",
@@ -61,14 +63,15 @@ def _head(view: View) -> str:
     return (
         f'<header><p class="kicker">Reconstruction</p><h1>{html(_name(result))}</h1>'
         f'<ul class="facts">{items}</ul>'
-        f'<p class="verdict {kind}">{html(result.verdict, 2000)}</p></header>'
+        f'<p class="verdict {kind}">{html(result.verdict, 2000)}</p>'
+        f"{''.join(note(text) for text in result.table.notes[:NOTES])}</header>"
     )
 
 
-def _listed(names, kind: str, most: int = 8) -> str:
+def _listed(view: View, names, kind: str, most: int = 8) -> str:
     """2 channels (hare, lynx)."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    shown = ", ".join(f"<b>{html(n, 60)}</b>" for n in names[:most])
+    shown = ", ".join(f"<b>{html(view.label(n), 60)}</b>" for n in names[:most])
     return f"{len(names)} {kind}{'s' * (len(names) != 1)} ({shown}{more})"
 
 
@@ -100,7 +103,7 @@ def _made(view: View) -> str:
 def _inside(view: View, most: int = 12) -> str:
     scaling = view.result.problem.scaling
     units = [
-        f"{html(n, 40)}: {digits(m)} ± {digits(s)}"
+        f"{html(view.label(n), 40)}: {digits(m)} ± {digits(s)}"
         for n, m, s in zip(view.names, scaling.mean, scaling.std, strict=True)
     ]
     first = "natural logarithms, " if scaling.log else ""

@@ -59,7 +59,7 @@ def _coordinates(view: View) -> tuple[list[str], int]:
     """Labels of the axes, and the lag where there is one channel (0: no delay)."""
     log = "log₁₀ " if view.result.problem.scaling.log and len(view.names) > 2 else ""
     if len(view.names) > 1:
-        return [log + plain(n, 24) for n in view.names[:3]], 0
+        return [log + plain(view.label(n), 24) for n in view.names[:3]], 0
     name, delay = plain("".join(view.names), 24), lag(view)
     return [f"{name} (t)", f"{name} (t − {delay * view.spacing():.3g})"], delay
 

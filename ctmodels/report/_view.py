@@ -36,11 +36,18 @@ class View:
     def colour(self, name: str) -> str:
         return COLOURS[self.order.index(name) % len(COLOURS)]
 
+    def label(self, name: str) -> str:
+        """A channel or an input, with its unit if the data have one."""
+        table = self.result.table
+        unit = table.units[table.names.index(name)]
+        return f"{name} [{unit}]" if unit else name
+
     def time_label(self) -> str:
         table = self.result.table
         if not table.time_unit:
             return plain(table.time_name)
-        return plain(f"{table.time_name} [{table.time_unit} since {table.origin}]", 80)
+        since = f" since {table.origin}" if table.origin else ""
+        return plain(f"{table.time_name} [{table.time_unit}{since}]", 80)
 
     def unit(self) -> str:
         """Of durations."""

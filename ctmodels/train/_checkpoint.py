@@ -105,7 +105,7 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
 def restore(path, said: dict, arrays: dict[str, np.ndarray], like: PyTree, *, accept: Collection[str] = ()) -> PyTree:
     """`like` with the arrays of a file that was read."""
     wanted = describe(like)
-    differences = [d for d in _differences(said["tree"], wanted) if not _accepted(*d, accept)]
+    differences = [d for d in _differences(said["tree"], wanted) if not _accepted(d[1], d[2], accept)]
     if differences:
         shown = "".join(f"\n  `{at or 'the tree'}`: {was} in the file, {now} here" for at, was, now in differences[:8])
         more = f"\n  and {len(differences) - 8} more" if len(differences) > 8 else ""
@@ -171,7 +171,7 @@ def _differences(was: dict[str, str], now: dict[str, str]) -> list[tuple[str, st
     return [(at, a, b) for at, a, b in pairs if a != b]
 
 
-def _accepted(_at: str, was: str, now: str, accept: Collection[str]) -> bool:
+def _accepted(was: str, now: str, accept: Collection[str]) -> bool:
     (was_type, was_shape), (now_type, now_shape) = (_array_words(s) for s in (was, now))
     if was_shape is None and now_shape is None:
         return "model" in accept
@@ -186,9 +186,9 @@ def _array_words(said: str) -> tuple[str, str | None]:
 
 
 def _advice(differences) -> str:
-    if all(_accepted(*d, ("precision",)) for d in differences):
+    if all(_accepted(was, now, ["precision"]) for _, was, now in differences):
         return "Another precision: set JAX_ENABLE_X64 as it was, or pass accept=['precision'] to cast."
-    if all(_accepted(*d, ("model",)) for d in differences):
+    if all(_accepted(was, now, ["model"]) for _, was, now in differences):
         return "The arrays agree: make the model as it was made, or pass accept=['model'] to take them anyway."
     return "Make `like` with the arguments that the saved one was made with (ctmodels.manifest(path)['about'])."
 

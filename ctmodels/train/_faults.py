@@ -25,14 +25,16 @@ class Faults(eqx.Module):
 
     @classmethod
     def none(cls, trained: PyTree) -> "Faults":
-        return cls(*jnp.zeros((4,), jnp.int32), jnp.zeros(len(jax.tree.leaves(trained)), bool))
+        skipped, row, longest, place = (jnp.zeros((), jnp.int32) for _ in range(4))  # four buffers, to be donated
+        return cls(skipped, row, longest, place, jnp.zeros(len(jax.tree.leaves(trained)), bool))
 
     def look(self, batch, loss, gradient, update) -> tuple[tuple[str, ...], "Faults"]:
         """Names of all that was looked at, in the order in which a fault passes on, and the count after this step."""
         inputs, slopes = _named("batch", batch), _named("gradient", gradient)
         sizes = [jnp.sum(jnp.abs(leaf)) for _, leaf in slopes]
         wrong = [jnp.any(~jnp.isfinite(leaf)) for _, leaf in inputs]  # harmless, where it is under a mask
-        fatal = [~jnp.isfinite(x) for x in (loss, *sizes, sum(jnp.sum(jnp.abs(leaf)) for _, leaf in _named("", update)))]
+        moved = sum(jnp.sum(jnp.abs(leaf)) for _, leaf in _named("update", update))
+        fatal = [~jnp.isfinite(x) for x in (loss, *sizes, moved)]
         row = jnp.where(jnp.any(jnp.stack(fatal)), self.row + 1, 0)
         names = (*(name for name, _ in inputs), "loss", *(name for name, _ in slopes), "update")
         return names, Faults(
@@ -76,5 +78,5 @@ _REMEDIES = {
 def unreached(faults: Faults, places: Sequence[str]) -> list[str]:
     """The trained arrays that no gradient has reached yet."""
     names = [p.removeprefix("gradient") for p in places if p.startswith("gradient")]
-    reached = np.asarray(faults.reached).reshape(-1, len(names)).any(axis=0)
+    reached = np.any(np.reshape(faults.reached, (-1, len(names))), axis=0, keepdims=True)[0]
     return [name for name, known in zip(names, reached, strict=True) if not known]

@@ -83,7 +83,7 @@ def text(x: Any) -> str:
 
 def sha256(array: np.ndarray) -> str:
     """Of an array's bytes; its shape and type are told elsewhere."""
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def fingerprint(data: Any) -> str:

@@ -1,0 +1,137 @@
+"""Named arrays of one length, from whatever holds them, as columns of numbers over times.
+
+Places are indices, counted from 0 as Python does. Text in an array is read as a cell of a file is.
+"""
+
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+
+from ctmodels._door import DataError
+from ctmodels.data._cells import missing, number
+from ctmodels.data._clock import Clock, clock_of, read_clock
+from ctmodels.data._found import Found
+from ctmodels.data._table import Wanted, check_distinct, choose
+
+TEXT = "OSUT"  # kinds of arrays whose entries are read as cells
+
+
+def gather(
+    columns: Mapping[str, np.ndarray],
+    wanted: Wanted,
+    source: str,
+    *,
+    units: Mapping[str, str] | None = None,
+    utc: Collection[str] = (),
+    notes: tuple[str, ...] = (),
+) -> Found:
+    """What arrays have of what is wanted.
+
+    **Arguments:**
+
+    - `columns`: one-dimensional arrays.
+    - `units`: of those columns that have one.
+    - `utc`: the columns of datetime64 that are known to be UTC.
+    """
+    header = list(columns)
+    choice = choose(header, wanted, source)
+    names = tuple(header[i] for i in choice.values)
+    keys = [wanted.time, *([] if wanted.id is None else [wanted.id])]
+    _check_lengths({name: columns[name] for name in (*keys, *names)}, wanted.time, source)
+
+    def row(i: int) -> str:
+        return f"{source}, index {i}"
+
+    times = columns[wanted.time]
+    at = lambda i: f"{row(i)}, column {wanted.time!r}"
+    clock = _clock(times, at, wanted.time in utc, f"{source}, column {wanted.time!r}")
+    values = np.stack([_numbers(columns[name], name, source, row) for name in names], axis=1)
+    ids = None if wanted.id is None else _ids(columns[wanted.id], wanted.id, row)
+    kept = tuple((units or {}).get(name, "") for name in names)
+    return Found(source, clock, values, names, kept, ids, row, lambda i: str(times[i]), notes)
+
+
+def spread(name: str, array: np.ndarray, labels: Sequence[Sequence[str]] | None = None) -> dict[str, np.ndarray]:
+    """The columns of an array `(time, ...)`: `x` itself, or `x[0]`, `x[1]`, `x[0,1]`, ...
+
+    **Arguments:**
+
+    - `labels`: of the entries of each further axis. Default: their indices.
+    """
+    if array.ndim == 1:
+        return {name: array}
+    labels = labels or [[str(i) for i in range(n)] for n in array.shape[1:]]
+    heads = [f"{name}[{','.join(at)}]" for at in itertools.product(*labels)]
+    check_distinct(heads, f"array {name!r}")
+    return dict(zip(heads, array.reshape(len(array), len(heads)).T, strict=True))
+
+
+def spread_out(wanted: Wanted, columns: Mapping[str, np.ndarray]) -> Wanted:
+    """What is wanted, with the columns that `spread` made of an array for the array's name."""
+    if isinstance(wanted.columns, str) or not wanted.columns:
+        return wanted
+    return wanted._replace(columns=[c for name in wanted.columns for c in _parts(name, columns)])
+
+
+def _parts(name: str, columns: Mapping[str, np.ndarray]) -> list[str]:
+    return [name] if name in columns else [c for c in columns if c.startswith(f"{name}[")] or [name]
+
+
+def _check_lengths(columns: Mapping[str, np.ndarray], time: str, source: str) -> None:
+    for name, array in columns.items():
+        if array.ndim != 1 or len(array) != len(columns[time]):
+            raise DataError(
+                f"{source}, column {name!r}: shape {array.shape}, and {time!r} has shape {columns[time].shape}: "
+                "each time needs one value; choose columns that fit (--column; columns= in Python)"
+            )
+
+
+def _clock(times: np.ndarray, at: Callable[[int], str], utc: bool, place: str) -> Clock:
+    if times.dtype.kind in TEXT:
+        cells = [_cell(x) for x in times]
+        for i, cell in enumerate(cells):
+            if missing(cell):
+                raise DataError(f"{at(i)}: missing time ({cell!r}): each row needs one; drop the row")
+        return read_clock(cells, at) if cells else Clock(np.zeros(0))
+    if times.dtype.kind in "mM":
+        return clock_of(times, at, utc)
+    return clock_of(_real(times, place), at)
+
+
+def _numbers(array: np.ndarray, name: str, source: str, row: Callable[[int], str]) -> np.ndarray:
+    if array.dtype.kind in TEXT:
+        return np.array([_number(x, name, row, i) for i, x in enumerate(array)], np.float64)
+    return _real(array, f"{source}, column {name!r}").astype(np.float64)
+
+
+def _real(array: np.ndarray, place: str) -> np.ndarray:
+    if array.dtype.kind not in "iuf":
+        raise DataError(
+            f"{place}: dtype {array.dtype}: real numbers are needed; "
+            "convert it, or choose other columns (--column; columns= in Python)"
+        )
+    return array
+
+
+def _number(x, name: str, row: Callable[[int], str], i: int) -> float:
+    try:
+        cell = _cell(x)
+        return float("nan") if missing(cell) else number(cell)
+    except ValueError as e:
+        raise DataError(f"{row(i)}, column {name!r}: {e}") from None
+
+
+def _ids(array: np.ndarray, name: str, row: Callable[[int], str]) -> list[str]:
+    cells = [_cell(x) for x in array]
+    for i, cell in enumerate(cells):
+        if missing(cell):
+            raise DataError(f"{row(i)}, column {name!r}: missing id ({cell!r}): each row needs one; drop the row")
+    return cells
+
+
+def _cell(x) -> str:
+    """An entry as the text that a file would have; what stands for nothing is nothing."""
+    if isinstance(x, bytes):
+        return x.decode("utf-8", "replace").strip()
+    return "" if str(x) in ("<NA>", "NaT") else str(x).strip()

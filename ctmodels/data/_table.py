@@ -1,0 +1,132 @@
+"""Table: columns of numbers over one column of times; and the choice of columns."""
+
+import dataclasses
+import difflib
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ctmodels._door import DataError
+from ctmodels.data._cells import listed
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of numbers over one column of times.
+
+    - `time`: strictly increasing, float64, shape `(n,)`.
+    - `values`: float64, shape `(n, columns)`; NaN where a cell was missing.
+    - `names`: the name of each column of `values`.
+    - `time_name`: the name of the column of times.
+    - `time_unit`: "days" or "seconds" since `origin`; "" where times were plain numbers.
+    - `origin`: the ISO date of time zero, with "Z" where a clock time is known to be UTC;
+        "" for plain numbers.
+    - `source`: the file.
+    - `units`: of each column; "" where the source has none.
+    - `notes`: what the reader did or suspects, in sentences for the user.
+    """
+
+    time: np.ndarray
+    values: np.ndarray
+    names: tuple[str, ...]
+    time_name: str
+    time_unit: str
+    origin: str
+    source: str
+    units: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if not self.units:
+            object.__setattr__(self, "units", ("",) * len(self.names))
+
+    def select(self, names: Sequence[str]) -> "Table":
+        """Some of the columns.
+
+        **Arguments:**
+
+        - `names`: the columns wanted, in the order wanted.
+
+        **Returns:**
+
+        A `Table` of those columns. Raises `DataError` if one is not there, one is named twice,
+        or none is named.
+        """
+        picks = pick(names, self.names, self.source)
+        units = tuple(self.units[i] for i in picks)
+        return dataclasses.replace(self, values=self.values[:, picks], names=tuple(names), units=units)
+
+
+class Wanted(NamedTuple):
+    """What the caller of a reader asks for; see `read`."""
+
+    time: str
+    columns: Sequence[str] | None = None
+    id: str | None = None
+    sentinels: Sequence[float | int] = ()
+    constant_ok: Collection[str] = ()
+    sort: bool = False
+
+
+class Choice(NamedTuple):
+    """Where the columns wanted are among those there."""
+
+    time: int
+    id: int | None
+    values: list[int]
+
+
+def choose(header: Sequence[str], wanted: Wanted, here: str) -> Choice:
+    """Find the columns wanted, or refuse with those that are there."""
+    keys = [wanted.time] if wanted.id is None else [wanted.time, wanted.id]
+    at = pick(keys, header, here)
+    columns = _others(header, at, here) if wanted.columns is None else wanted.columns
+    picks = pick(columns, header, here)
+    both = [header[i] for i in at if i in picks]
+    if both:
+        what = "time" if both[0] == wanted.time else "id"
+        raise DataError(f"{here}: {both[0]!r} is asked for as {what} and as a value: it is one or the other; drop one")
+    return Choice(at[0], at[1] if wanted.id is not None else None, picks)
+
+
+def _others(header: Sequence[str], keys: list[int], here: str) -> list[str]:
+    """All columns but the time, and the id if there is one."""
+    names = [name for i, name in enumerate(header) if i not in keys]
+    if "" in names:
+        raise DataError(
+            f"{here}: column {header.index('') + 1} has no name: each column needs one; "
+            "name it, drop a trailing delimiter, or choose columns (--column; columns= in Python)"
+        )
+    if not names:
+        only = " and ".join(repr(header[k]) for k in keys)
+        are = "is the only column" if len(keys) == 1 else "are the only columns"
+        raise DataError(f"{here}: {only} {are}: a column of values is needed too; add one")
+    return names
+
+
+def pick(names: Sequence[str], there: Sequence[str], here: str) -> list[int]:
+    """Where the named columns are among those there."""
+    if isinstance(names, str) or not names:
+        raise DataError(f"{here}: columns={names!r}: a sequence of at least one name is needed; pass ['x', 'y']")
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise DataError(f"{here}: column {twice[0]!r} is asked for twice: once is enough; drop one")
+    there = list(there)
+    for name in names:
+        if name not in there:
+            near = max(there, key=lambda other, name=name: _likeness(name, other), default="")
+            raise DataError(f"{here}: no column {name!r}: there are {listed(there)}; the closest is {near!r}")
+    return [there.index(name) for name in names]
+
+
+def check_distinct(header: Sequence[str], here: str) -> None:
+    """Refuse a header that names two columns alike."""
+    twice = [name for name, count in Counter(header).items() if name and count > 1]
+    if twice:
+        raise DataError(f"{here}: duplicate column name {twice[0]!r}: each name must be there once; rename one of them")
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()

@@ -1,0 +1,151 @@
+"""xarray objects, and netCDF and HDF5 files, which are read by way of them."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from ctmodels._door import DataError
+from ctmodels.data._arrays import gather, spread, spread_out
+from ctmodels.data._cells import short
+from ctmodels.data._files import head, needed, readable
+from ctmodels.data._found import Found, table
+from ctmodels.data._memory import NUMBER, check_memory
+from ctmodels.data._table import Table, Wanted, pick
+
+HDF5, CLASSIC = b"\x89HDF\r\n\x1a\n", b"CDF"
+CALENDARS = ("standard", "gregorian", "proleptic_gregorian")  # those that have the dates of clocks
+
+
+def from_xarray(
+    data: Any,
+    time: str,
+    columns: Sequence[str] | None = None,
+    *,
+    sentinels: Sequence[float | int] = (),
+    constant_ok: Collection[str] = (),
+    sort: bool = False,
+    name: str = "dataset",
+) -> Table:
+    """Take in an xarray `Dataset` or `DataArray`.
+
+    Variables along the dimension of `time` become columns; those with more dimensions become several,
+    `temp[oslo]`, `temp[bergen]`, by the labels of their coordinates. Units are the attributes `units`.
+    Trials are stacked first: `from_pandas(data.to_dataframe().reset_index(), "time", id="trial")`.
+
+    **Arguments:**
+
+    - `data`: the data.
+    - `time`: the variable or coordinate, of one dimension, that holds the times.
+    - `columns`: variables, or columns made of them. Default: all data variables along that dimension.
+    - `sentinels`, `constant_ok`, `sort`: as in [`ctmodels.data.read`][].
+    - `name`: what messages call it.
+
+    **Returns:**
+
+    A [`ctmodels.data.Table`][]. Raises `DataError`.
+    """
+    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort)
+    return table(_found(data, wanted, name), wanted)
+
+
+def find_netcdf(source: str, wanted: Wanted) -> Found:
+    """What a netCDF or HDF5 file has of what is wanted; only that is read."""
+    xarray = needed("xarray", source)
+    with readable(source):
+        data = _opened(xarray, source)
+        with data:
+            _variable(data, wanted.time, source)
+            units = data[wanted.time].attrs.get("units", "")
+            calendar = data[wanted.time].attrs.get("calendar", "standard").lower()
+            decoded = _decoded(xarray, data, wanted.time, calendar)
+            notes = (_kept(source, wanted.time, units, calendar),) if " since " in units and decoded is data else ()
+            return _found(decoded, wanted, source, notes)
+
+
+def _opened(xarray: Any, source: str) -> Any:
+    """The file, nothing of it read yet."""
+    begins = head(source)
+    if begins.startswith(CLASSIC):
+        how: dict[str, Any] = {"engine": "scipy"}
+    elif begins == HDF5:
+        needed("h5py", source)
+        needed("h5netcdf", source)
+        how = {"engine": "h5netcdf", "phony_dims": "access"}
+    else:
+        raise DataError(f"{source}: neither netCDF nor HDF5, it begins with {begins!r}; name it as what it is")
+    try:
+        return xarray.open_dataset(source, decode_times=False, **how)
+    except Exception as e:  # whatever three libraries may raise at damaged bytes
+        raise DataError(f"{source}: not a whole netCDF file ({short(str(e), 80)}): copy or write it again") from None
+
+
+def _decoded(xarray: Any, data: Any, time: str, calendar: str) -> Any:
+    """The data with CF times as dates, or as they are where dates are not those of clocks."""
+    if calendar not in CALENDARS or " since " not in data[time].attrs.get("units", ""):
+        return data
+    try:
+        times = xarray.decode_cf(data[[time]], decode_timedelta=False)[time]
+    except (ValueError, OverflowError, ImportError):  # dates of which pandas has none
+        return data
+    return data if times.dtype.kind != "M" else data.assign({time: times})
+
+
+def _kept(source: str, time: str, units: str, calendar: str) -> str:
+    return (
+        f"{source}, column {time!r}: '{units}' in the calendar {calendar!r} are not read as dates: "
+        "the numbers are kept as they are"
+    )
+
+
+def _variable(data: Any, name: str, source: str) -> Any:
+    there = [str(v) for v in data.variables]
+    pick([name], there, source)
+    return data[name]
+
+
+def _found(data: Any, wanted: Wanted, source: str, notes: tuple[str, ...] = ()) -> Found:
+    if isinstance(data, needed("xarray", source).DataArray):
+        data = data.to_dataset(name=data.name or "values")
+    times = _variable(data, wanted.time, source)
+    if times.ndim != 1:
+        raise DataError(f"{source}, column {wanted.time!r}: dimensions {times.dims}: times have one; name another")
+    first: Any = times.values[0] if times.size else None
+    if "cftime" in type(first).__module__:
+        raise DataError(
+            f"{source}, column {wanted.time!r}: dates of the calendar {first.calendar!r} are not those of clocks; "
+            "call .convert_calendar('standard'), or open the file with decode_times=False"
+        )
+    (along,) = times.dims
+    names = _names(data, wanted, along, source)
+    count = sum(data[name].size for name in names)
+    check_memory(source, f"{count} values", NUMBER * count, "choose columns (--column; columns= in Python), or select")
+    columns, units = {wanted.time: times.values}, {}
+    for name in names:
+        parts = _columns(data[name], name, along)
+        columns |= parts
+        units |= dict.fromkeys(parts, str(data[name].attrs.get("units", "")))
+    return gather(columns, spread_out(wanted, columns), source, units=units, notes=notes)
+
+
+def _names(data: Any, wanted: Wanted, along: str, source: str) -> list[str]:
+    """The variables to read."""
+    own = [] if wanted.id is None else [wanted.id]
+    if wanted.columns is None:
+        there = [str(n) for n in data.data_vars if along in data[n].dims]
+        return [*own, *(n for n in there if n not in (wanted.time, wanted.id))]
+    asked = [] if isinstance(wanted.columns, str) else [*own, *wanted.columns]  # `choose` refuses the rest
+    names = [n if n in data.variables else n.partition("[")[0] for n in asked]
+    for name in names:
+        _variable(data, name, source)
+    return list(dict.fromkeys(names))
+
+
+def _columns(variable: Any, name: str, along: str) -> dict[str, np.ndarray]:
+    """One column, or one for each entry of the dimensions other than time. Those of length one go."""
+    if along not in variable.dims:
+        return {name: np.atleast_1d(variable.values)}
+    others = [d for d in variable.dims if d != along and variable.sizes[d] > 1]
+    kept = variable.isel({d: 0 for d in variable.dims if d != along and variable.sizes[d] == 1}, drop=True)
+    labels = [[str(x) for x in kept[d].values] for d in others]
+    return spread(name, kept.transpose(along, *others).values, labels)

@@ -1,0 +1,24 @@
+"""The page of faults against the tests: every number has its row, and every test that a row names exists."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NUMBERS = [*range(1, 38), *range(55, 81)]  # 38 to 54, the solver, come with the integrator
+ROWS = re.findall(r"^\| (\d+) (.+?) \| (.+) \|$", (ROOT / "docs" / "limits.md").read_text(encoding="utf-8"), re.M)
+
+
+def test_every_number_has_one_row():
+    assert [int(number) for number, *_ in ROWS] == NUMBERS
+
+
+@pytest.mark.parametrize("number, fault, shown", ROWS, ids=[number for number, *_ in ROWS])
+def test_a_row_names_tests_that_exist_or_says_why_not(number, fault, shown):
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", shown)
+    assert named or "why not" in shown.lower(), fault
+    for file, name in named:
+        tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+        assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, f"{file}::{name}"
