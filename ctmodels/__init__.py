@@ -46,7 +46,7 @@ from ctmodels._smoothing import (
     smooth as smooth,
     tune_noise as tune_noise,
 )
-from ctmodels._versions import warn_if_bad
+from ctmodels._versions import warn_if_bad as _warn_if_bad
 from ctmodels.models import NeuralODE as NeuralODE
 from ctmodels.reconstruction import reconstruct as reconstruct
 from ctmodels.train import (
@@ -62,6 +62,6 @@ from ctmodels.train import (
     save as save,
 )
 
-warn_if_bad(_jax_version)
+_warn_if_bad(_jax_version)
 
 __version__ = "0.1.0"

@@ -122,7 +122,7 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", help="written by `ctmodels reconstruct`")
     parser.add_argument("--steps", type=_positive, required=True, metavar="N", help="samples ahead of the data")
     parser.add_argument("--model", metavar="NAME", help="default: the one that the report believes")
-    parser.add_argument("--inputs", metavar="FILE", help="CSV with the future of the inputs, if the model has any")
+    parser.add_argument("--inputs", metavar="FILE", help="file with the future of the inputs, if the model has any")
     parser.add_argument("--out", metavar="FILE", help="CSV to write; default: standard output")
     parser.set_defaults(run=_forecast)
 

@@ -11,7 +11,7 @@ import numpy as np
 from ctmodels._door import DataError
 from ctmodels._export import export
 from ctmodels._series import Series
-from ctmodels.data import read_csv
+from ctmodels.data import read
 from ctmodels.reconstruction._candidates import Problem
 from ctmodels.reconstruction._evaluation import Split, forecast_tail
 from ctmodels.reconstruction._files import load_model
@@ -21,7 +21,7 @@ def forecast_csv(folder: str | Path, steps: int, *, model: str | None = None, in
     """`steps` samples ahead of the last datum, as CSV: time, then median, lower and upper (90 %) of each channel.
 
     **Arguments:** `model`: a candidate's name; default: the one that the report believes, else the best. `inputs`:
-    a CSV with the future of the inputs, at the times to forecast.
+    a file with the future of the inputs, at the times to forecast.
     """
     if steps < 1:
         raise DataError(f"steps {steps}: at least one sample ahead is needed")
@@ -58,7 +58,7 @@ def _ahead(problem: Problem, about: dict, steps: int, inputs):
     """Times from the last datum on, and the scaled inputs there."""
     if inputs is None:
         return about["last"] + about["spacing"] * np.arange(steps + 1), None
-    table = read_csv(inputs, about["time_name"], about["inputs"], constant_ok=about["inputs"])
+    table = read(inputs, about["time_name"], about["inputs"], constant_ok=about["inputs"])
     if len(table.time) < steps:
         raise DataError(f"{inputs}: {len(table.time)} rows of inputs for {steps} steps; give more rows or fewer steps")
     times = np.concatenate([[about["last"]], _in_units_of(about, table)[:steps]])

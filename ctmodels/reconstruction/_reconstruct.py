@@ -13,7 +13,7 @@ import numpy as np
 from ctmodels._disk import Lock, write_whole
 from ctmodels._door import DataError
 from ctmodels._series import Series
-from ctmodels.data import Table
+from ctmodels.data import Table, Trials
 from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
@@ -88,7 +88,7 @@ class Reconstruction:
 
 
 def reconstruct(
-    data: Table | Series,
+    data: Table | Trials | Series,
     *,
     inputs: Sequence[str] = (),
     models: Sequence[str | Candidate] = ("neural",),
@@ -119,6 +119,8 @@ def reconstruct(
 
     **Returns:** [`ctmodels.reconstruction.Reconstruction`][]. Raises `DataError` naming place and remedy.
     """
+    if isinstance(data, Trials):
+        raise DataError(f"data: {len(data)} trials: a reconstruction is of one series; give one of them, as trials[id]")
     table = data if isinstance(data, Table) else _as_table(data)
     candidates = [_candidate(m) for m in models]
     n_train = training_samples(len(table.time), held_out)
