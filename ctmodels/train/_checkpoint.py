@@ -11,7 +11,6 @@ import os
 import platform
 import re
 from collections.abc import Collection, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from jaxtyping import PyTree
 
 from ctmodels._disk import write_whole
 from ctmodels._door import DataError
-from ctmodels.train._structure import describe, is_array, is_kept, is_key, on_host, sha256
+from ctmodels.train._structure import describe, is_array, is_kept, is_key, on_host, sha256, version
 
 FORMAT = 1
 LARGEST_HEADER = 1 << 26  # bytes; a manifest of a hundred thousand leaves is a tenth of this

@@ -8,7 +8,6 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +23,7 @@ from ctmodels.train._faults import gave_up, told, unreached
 from ctmodels.train._progress import Progress
 from ctmodels.train._run import Nowhere, Run
 from ctmodels.train._step import State, TrainStep
-from ctmodels.train._structure import fingerprint
+from ctmodels.train._structure import fingerprint, version
 
 STUCK = 5  # lines with one and the same loss, after which it is said
 TERMINATED = 128 + signal.SIGTERM

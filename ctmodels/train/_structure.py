@@ -5,6 +5,7 @@ import enum
 import functools
 import hashlib
 from collections.abc import Iterator
+from importlib import metadata
 from typing import Any
 
 import equinox as eqx
@@ -94,6 +95,14 @@ def fingerprint(data: Any) -> str:
     for leaf in filter(is_array, jax.tree.leaves(data)):
         digest.update(sha256(on_host(leaf)).encode())
     return digest.hexdigest()[:16]
+
+
+def version(package: str) -> str:
+    """Of an installed package; of one that only lies on the path, "unknown"."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def on_host(leaf) -> np.ndarray:
