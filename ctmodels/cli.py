@@ -1,6 +1,7 @@
 """The `ctmodels` command: reconstruct, forecast, export, doctor, demo. The user's errors are one line each."""
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -134,11 +135,17 @@ def _forecast(arguments) -> int:
     if arguments.out is None:
         print(text, end="")
         return 0
-    try:
+    with _writing(arguments.out):
         write_whole(Path(arguments.out), text.encode())
-    except OSError as error:
-        raise DataError(f"--out {arguments.out}: cannot write ({error.strerror}); name another file") from error
     return 0
+
+
+@contextlib.contextmanager
+def _writing(out: str):
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"--out {out}: cannot write ({error.strerror}); name another file") from error
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +159,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 def _export(arguments) -> int:
     from ctmodels.reconstruction import export_model
 
-    export_model(arguments.folder, arguments.out, model=arguments.model, times=arguments.times)
+    with _writing(arguments.out):
+        export_model(arguments.folder, arguments.out, model=arguments.model, times=arguments.times)
     return 0
 
 

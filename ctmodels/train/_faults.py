@@ -31,10 +31,10 @@ class Faults(eqx.Module):
     def look(self, batch, loss, gradient, update) -> tuple[tuple[str, ...], "Faults"]:
         """Names of all that was looked at, in the order in which a fault passes on, and the count after this step."""
         inputs, slopes = _named("batch", batch), _named("gradient", gradient)
-        sizes = [jnp.sum(jnp.abs(leaf)) for _, leaf in slopes]
+        sizes = [_largest(leaf) for _, leaf in slopes]
         wrong = [jnp.any(~jnp.isfinite(leaf)) for _, leaf in inputs]  # harmless, where it is under a mask
-        moved = sum(jnp.sum(jnp.abs(leaf)) for _, leaf in _named("update", update))
-        fatal = [~jnp.isfinite(x) for x in (loss, *sizes, moved)]
+        moved = jnp.stack([jnp.isfinite(_largest(leaf)) for _, leaf in _named("update", update)])
+        fatal = [*(~jnp.isfinite(x) for x in (loss, *sizes)), ~jnp.all(moved)]
         row = jnp.where(jnp.any(jnp.stack(fatal)), self.row + 1, 0)
         names = (*(name for name, _ in inputs), "loss", *(name for name, _ in slopes), "update")
         return names, Faults(
@@ -42,8 +42,13 @@ class Faults(eqx.Module):
             row,
             jnp.maximum(self.longest, row),
             jnp.where(row == 1, jnp.argmax(jnp.stack(wrong + fatal)).astype(jnp.int32), self.place),
-            self.reached | (jnp.stack(sizes) != 0),
+            self.reached | jnp.stack([size != 0 for size in sizes]),
         )
+
+
+def _largest(x: Array) -> Array:
+    """NaN if any entry is; a sum would overflow in float16."""
+    return jnp.max(jnp.abs(x), initial=0)
 
 
 def _named(name: str, tree: PyTree) -> list[tuple[str, Array]]:

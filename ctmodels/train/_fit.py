@@ -2,12 +2,10 @@
 
 import contextlib
 import functools
-import json
-import platform
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,15 +13,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import PyTree
 
-from ctmodels._door import DataError
-from ctmodels.train._checkpoint import restore
 from ctmodels.train._faults import gave_up, told, unreached
 from ctmodels.train._progress import Progress
+from ctmodels.train._resume import Best, Kept, resumed, run_identity
 from ctmodels.train._run import Nowhere, Run
 from ctmodels.train._step import State, TrainStep
-from ctmodels.train._structure import fingerprint, version
 
 STUCK = 5  # lines with one and the same loss, after which it is said
 TERMINATED = 128 + signal.SIGTERM
@@ -110,11 +106,10 @@ def fit(
         raise ValueError("data is empty: there is nothing to fit")
     size = min(batch_size, len(data))
     run = Nowhere() if folder is None else Run(folder, keep_checkpoints)
-    identity = {} if folder is None else _identity(data, size, seed, about)
+    identity = {} if folder is None else run_identity(data, size, seed, about)
     kept = Kept(state, Best.start(state), None if refresh is None else data)
-    take = eqx.filter_jit(lambda data, index: data[index])
     with run, _interruptible() as interrupted, Progress(steps, name, progress) as bar:
-        kept, history = _resumed(run, identity, kept, steps, resume, accept)
+        kept, history = resumed(run, identity, kept, steps, resume, accept)
         state, best, data = kept.state, kept.best, data if kept.data is None else kept.data
         first = int(np.max(jax.device_get(state.step)))
         batches = _batches(len(data), size, seed, state.step.shape, first)
@@ -124,7 +119,7 @@ def fit(
             if refresh is not None and refresh_every and (n - 1) % refresh_every == 0 and n > 1:
                 data = refresh(state.model, data)
             with _memory_named(batch_size):
-                state, metrics = step(state, take(data, jnp.asarray(next(batches))))
+                state, metrics = step(state, _take(data, jnp.asarray(next(batches))))
             if n % every == 0 or n == steps:
                 if validate is not None:
                     metrics = {**metrics, "validation": validate(state.model, data)}
@@ -138,103 +133,14 @@ def fit(
                 run.save(n, Kept(state, best, None if refresh is None else data), {"step": n, "run": identity})
             if stopped != "finished":
                 break
-    if run.failure:
-        warnings.warn(run.failure, stacklevel=2)
     if interrupted() == signal.SIGTERM:
         raise SystemExit(TERMINATED)
     return FitResult(best.or_last(state.model), state, history, stopped)
 
 
-class Kept(eqx.Module):
-    """What a checkpoint holds: all that the loop carries. `data`: as `refresh` left it, None without one."""
-
-    state: State
-    best: "Best"
-    data: Any
-
-
-class Best(eqx.Module):
-    """The best model so far, or the last good one, kept on the device; each member of an ensemble for itself."""
-
-    model: PyTree
-    score: Float[Array, "*ensemble"]
-    stale: Array
-
-    @classmethod
-    def start(cls, state: State) -> "Best":
-        # Copied, since the next step reuses the buffers.
-        model = jax.tree.map(lambda x: jnp.array(x) if eqx.is_array(x) else x, state.model)
-        return cls(model, jnp.full(state.step.shape, jnp.inf), jnp.zeros((), jnp.int32))
-
-    def update(self, model, score, keep: str) -> "Best":
-        score = jnp.asarray(score, self.score.dtype)
-        score = jnp.where(jnp.isnan(score), jnp.inf, score)
-        better = score < self.score
-        chosen = better if keep == "best" else jnp.isfinite(score)
-        stale = jnp.where(jnp.any(better), 0, self.stale + 1)
-        return Best(_choose(chosen, model, self.model), jnp.where(better, score, self.score), stale)
-
-    def or_last(self, model) -> PyTree:
-        """The best; the last, where no validation was a number."""
-        return _choose(jnp.isinf(self.score), model, self.model)
-
-
 @eqx.filter_jit
-def _choose(chosen, new, old):
-    def leaf(a, b):
-        if not eqx.is_array(a):
-            return b
-        return jnp.where(chosen.reshape(chosen.shape + (1,) * (a.ndim - chosen.ndim)), a, b)
-
-    return jax.tree.map(leaf, new, old)
-
-
-def _identity(data, batch_size: int, seed: int, about) -> dict:
-    """What must agree for a run to go on: dotted names -> values, as JSON gives them back."""
-    packages = {name: version(name) for name in ("ctmodels", "jax", "equinox", "optax")}
-    devices = f"{len(jax.devices())} x {jax.devices()[0].device_kind}"
-    said = {
-        "data": fingerprint(data),
-        "batch_size": batch_size,
-        "seed": seed,
-        "precision": str(jnp.zeros(()).dtype),
-        "environment": {**packages, "python": platform.python_version(), "devices": devices},
-        "about": dict(about or {}),
-    }
-    return dict(_flat(json.loads(json.dumps(said))))
-
-
-def _flat(said: dict, at: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in said.items():
-        yield from _flat(value, f"{at}{name}.") if isinstance(value, dict) else [(at + name, value)]
-
-
-def _resumed(run, identity, kept: Kept, steps: int, resume: bool, accept) -> tuple[Kept, list[dict]]:
-    """What the folder's newest checkpoint holds, and its history; or an error that says what differs."""
-    found = run.newest()
-    if found is None:
-        return kept, run.history(0)
-    path, said, arrays = found
-    at, was = said["about"]["step"], said["about"]["run"]
-    if not resume:
-        raise DataError(
-            f"{run.folder}: holds a run of {at} steps; go on with resume=True (--resume), or name another folder"
-        )
-    differ = [name for name in {**identity, **was} if was.get(name) != identity.get(name)]
-    differ = [name for name in differ if name.partition(".")[0] not in accept]
-    if differ:
-        shown = "".join(f"\n  {name}: {was.get(name)} then, {identity.get(name)} now" for name in differ)
-        kinds = sorted({name.partition(".")[0] for name in differ})
-        raise DataError(f"{path}: of another run:{shown}\nGive what was given then, or pass accept={kinds} to go on")
-    if at > steps:
-        raise ValueError(f"steps={steps}: the checkpoint is at step {at} already; give at least as many")
-    if was["data"] != identity["data"]:
-        # Accepted: the new data stay as they are, whatever the old had become.
-        tree = {place: words for place, words in said["tree"].items() if not place.startswith(".data")}
-        like = Kept(kept.state, kept.best, None)
-        old = restore(path, {**said, "tree": {**tree, ".data": "None"}}, arrays, like, accept=accept)
-        return Kept(old.state, old.best, kept.data), run.history(at)
-    return restore(path, said, arrays, kept, accept=accept), run.history(at)
+def _take(data, index) -> PyTree:
+    return data[index]
 
 
 class _Watch:

@@ -46,6 +46,8 @@ class Run:
     def __exit__(self, *error) -> None:
         self.wait()
         self._lock.__exit__(*error)
+        if self.failure:
+            warnings.warn(self.failure, RuntimeWarning, stacklevel=3)
 
     def newest(self) -> tuple[Path, dict, dict] | None:
         """The newest checkpoint that is whole, found by reading; those that are not are named in a warning."""
@@ -103,8 +105,6 @@ class Run:
 
 class Nowhere(contextlib.nullcontext):
     """Stands for a run that keeps nothing."""
-
-    failure = None
 
     def newest(self):
         return None
