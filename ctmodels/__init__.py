@@ -22,6 +22,7 @@ from ctmodels._fields import (
 from ctmodels._integrate import (
     RK4 as RK4,
     Integrate as Integrate,
+    Replay as Replay,
     Step as Step,
     Substeps as Substeps,
     local_error as local_error,

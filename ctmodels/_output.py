@@ -5,12 +5,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
-SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER = 0, 1, 2, 3
+SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER, STEP_UNDERFLOW = 0, 1, 2, 3, 4
 STATUS = {
     SUCCESS: "success",
     TOO_MANY_STEPS: "too many steps: raise `max_steps`, loosen the tolerances, or look for stiffness",
     NON_FINITE: "non-finite value: the solution blew up or the field returned NaN; look at its inputs",
-    OTHER: "the solver gave up (step underflow or a failed implicit solve)",
+    OTHER: "the solver gave up, as in a failed implicit solve",
+    STEP_UNDERFLOW: "steps too short: t + h == t; the solution blows up or jumps there, or is too stiff: use an implicit "
+    "method, such as diffrax.Kvaerno5",
 }
 
 
@@ -21,7 +23,9 @@ class Stats(eqx.Module):
     - `accepted`, `rejected`: steps.
     - `status`: 0 is success; the meanings are in `ctmodels.STATUS`.
     - `measures`: name -> scalar, what the `account` of [`ctmodels.Integrate`][] asked for, summed over
-      the accepted steps.
+      the accepted steps; NaN for a solve that failed.
+    - `shortest`, `longest`: the accepted steps' lengths, in units of time. NaN where the engine does not say.
+    - `t`: the time that was reached: the last of `ts`, unless the solve failed.
     """
 
     evaluations: Int[Array, "..."]
@@ -29,6 +33,9 @@ class Stats(eqx.Module):
     rejected: Int[Array, "..."]
     status: Int[Array, "..."]
     measures: dict[str, Float[Array, "..."]]
+    shortest: Float[Array, "..."]
+    longest: Float[Array, "..."]
+    t: Float[Array, "..."]
 
     def __add__(self, other: "Stats") -> "Stats":
         """Two solves in a row: work adds up, the worse status stays."""
@@ -38,16 +45,20 @@ class Stats(eqx.Module):
             self.rejected + other.rejected,
             jnp.maximum(self.status, other.status),
             {name: self.measures[name] + other.measures[name] for name in self.measures},
+            jnp.minimum(self.shortest, other.shortest),
+            jnp.maximum(self.longest, other.longest),
+            jnp.where(self.status == SUCCESS, other.t, self.t),
         )
 
     def check(self) -> None:
-        """Raise on the host if any sample failed, naming the sample and the remedy. Not under jit."""
-        status = jax.device_get(self.status).reshape(-1)
+        """Raise on the host if any sample failed, naming the sample, the time and the remedy. Not under jit."""
+        status, t = (jax.device_get(x).reshape(-1) for x in (self.status, self.t))
         failed = status.nonzero()[0]
         if failed.size:
             first = int(failed[0])
             raise RuntimeError(
-                f"{failed.size} of {status.size} solves failed; sample {first}: {STATUS[int(status[first])]}"
+                f"{failed.size} of {status.size} solves failed; sample {first} at time {float(t[first]):.6g}: "
+                f"{STATUS[int(status[first])]}"
             )
 
 

@@ -1,7 +1,5 @@
 """Explicit Runge-Kutta on a given grid, as a scan: what training on regular data needs."""
 
-import functools
-import operator
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -13,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ctmodels._integrate._account import Step
+from ctmodels._integrate._method import Method, combine
 from ctmodels._output import NON_FINITE, SUCCESS, Stats
 
 
@@ -45,21 +44,40 @@ def rk_step(tableau: diffrax.ButcherTableau, field, t, h, y, args, f0=None) -> S
     """One explicit Runge-Kutta step of length `h` from (t, y); `f0` is the slope there, if known."""
     k = [h * (field(t, y, args) if f0 is None else f0)]
     for a_i, c_i in zip(tableau.a_lower, tableau.c, strict=True):
-        k.append(h * field(t + c_i.item() * h, y + _combine(a_i, k), args))
-    y1 = y + _combine(tableau.b_sol, k)
-    error = _combine(tableau.b_error, k) if np.any(tableau.b_error) else None
+        k.append(h * field(t + c_i.item() * h, y + combine(a_i, k), args))
+    y1 = y + combine(tableau.b_sol, k)
+    error = combine(tableau.b_error, k) if np.any(tableau.b_error) else None
     return Step(h, y, y1, jnp.stack(k), error, tableau)
 
 
-def _combine(weights: np.ndarray, k: list[Float[Array, " state"]]) -> Float[Array, " state"]:
-    return functools.reduce(operator.add, (w.item() * k_j for w, k_j in zip(weights, k, strict=False) if w != 0))
+def solve_fixed(integrate, field, ts: Float[Array, " time"], y0: Float[Array, " state"], args: PyTree):
+    """Steps on a grid that is known: between the save times, or at times of its own."""
+    if not isinstance(integrate.method, diffrax.AbstractERK):
+        raise ValueError(
+            f"method {type(integrate.method).__name__}: a fixed grid is for explicit Runge-Kutta methods, such as "
+            "ctmodels.RK4() or diffrax.Tsit5(); with others, give a step size controller of diffrax"
+        )
+    if isinstance(integrate.controller, Substeps):
+        ys, counts, steps, taken = _between_saves(integrate, field, ts, y0, args)
+        longest = jnp.max(jnp.abs(jnp.diff(ts))) / integrate.controller.n
+        shortest = jnp.min(jnp.where(jnp.diff(ts) == 0, jnp.inf, jnp.abs(jnp.diff(ts)))) / integrate.controller.n
+    else:
+        ys, counts, steps, taken = _at_times(integrate, field, ts, y0, args)
+        gaps = jnp.abs(jnp.diff(jnp.asarray(integrate.controller.ts, ts.dtype)))
+        shortest, longest = jnp.min(gaps), jnp.max(gaps)
+    finite = jnp.all(jnp.isfinite(ys), axis=1)
+    status = jnp.where(jnp.all(finite), SUCCESS, NON_FINITE)
+    last = jnp.argmin(jnp.where(finite, 1, 0)) - 1  # -1 is the end if all are finite
+    blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
+    ys = jnp.where(finite[:, None], ys, blank[None])
+    stopped = jax.lax.stop_gradient((shortest, longest, ts[last]))
+    return ys, Stats(counts, steps, 0 * steps, status, jax.tree.map(jnp.sum, taken), *stopped)
 
 
-def solve_fixed(
-    tableau, field, ts: Float[Array, " time"], y0: Float[Array, " state"], args: PyTree, n: int, measures
-) -> tuple[Float[Array, "time state"], Stats]:
-    """`n` steps between neighbouring `ts`. Each step is rematerialised in the backward pass, which is
-    faster than storing its inside."""
+def _between_saves(integrate, field, ts, y0, args):
+    """`n` steps between neighbouring `ts`. Each step is rematerialised in the backward pass, which is faster than storing
+    its inside."""
+    tableau, n, measures = integrate.method.tableau, integrate.controller.n, integrate.account
 
     @jax.checkpoint
     def one(y, t, h):
@@ -71,13 +89,28 @@ def solve_fixed(
         y, taken = jax.lax.scan(lambda y, i: one(y, t0 + i * h, h), y, jnp.arange(n, dtype=ts.dtype))
         return y, (y, jax.tree.map(jnp.sum, taken))
 
-    y1, (ys, taken) = jax.lax.scan(interval, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))
-    steps = (ts.shape[0] - 1) * n
-    stats = Stats(
-        jnp.asarray(steps * len(tableau.b_sol)),
-        jnp.asarray(steps),
-        jnp.asarray(0),
-        jnp.where(jnp.all(jnp.isfinite(y1)), SUCCESS, NON_FINITE),
-        jax.tree.map(jnp.sum, taken),
-    )
-    return jnp.concatenate([y0[None], ys]), stats
+    _, (ys, taken) = jax.lax.scan(interval, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))
+    steps = jnp.asarray((ts.shape[0] - 1) * n)
+    return jnp.concatenate([y0[None], ys]), steps * len(tableau.b_sol), steps, taken
+
+
+def _at_times(integrate, field, ts, y0, args):
+    """Steps between neighbouring times of `diffrax.StepTo`, saved at `ts` by the interpolant."""
+    grid, method = jnp.asarray(integrate.controller.ts, ts.dtype), Method(integrate.method)
+    f = lambda t, y: field(t, y, args)
+
+    @jax.checkpoint
+    def one(carry, edges):
+        y, slope = carry
+        y1, fs = method.step(f, edges[0], edges[1] - edges[0], y, slope)
+        taken = method.taken(edges[1] - edges[0], y, y1, fs)
+        measured = {m.__name__: m(taken) for m in integrate.account}
+        return (y1, fs[-1]), (jnp.stack([y, y1, *((edges[1] - edges[0]).astype(y.dtype) * k for k in fs)]), measured)
+
+    edges = jnp.stack([grid[:-1], grid[1:]], axis=1)
+    _, (terms, taken) = jax.lax.scan(one, (y0, f(ts[0], y0)), edges)
+    forward = jnp.sign(grid[-1] - grid[0])
+    at = jnp.clip(jnp.searchsorted(forward * grid, forward * ts, side="left") - 1, 0, edges.shape[0] - 1)
+    w = method.weights((ts - grid[at]) / (grid[at + 1] - grid[at])).astype(y0.dtype)
+    steps = jnp.asarray(edges.shape[0])
+    return jnp.einsum("sw,swd->sd", w, terms[at]), steps * method.fresh + 1, steps, taken

@@ -1,4 +1,5 @@
-"""Adaptive steps by diffrax, through a solver that keeps the account of the work."""
+"""All that our engine does not do, by diffrax: implicit methods, other controllers, other adjoints; through a solver that
+keeps the account of the work."""
 
 from typing import Any
 
@@ -7,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from ctmodels._integrate._account import Step
-from ctmodels._output import NON_FINITE, OTHER, SUCCESS, TOO_MANY_STEPS, Stats
+from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats
 
 
 class Accounting(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
@@ -63,34 +64,41 @@ class Accounting(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
         return self.solver.func(terms, t0, y0, args)
 
 
-def solve_adaptive(method, controller, adjoint, max_steps, field, ts, y0, args, measures):
+def solve_by_diffrax(integrate, field, ts, y0, args):
     """One sample's solve, saved at `ts`; a failed one returns NaN from where it stopped."""
+    adjoint = integrate.adjoint
+    if not isinstance(adjoint, diffrax.AbstractAdjoint):
+        adjoint = diffrax.RecursiveCheckpointAdjoint()
     sol = diffrax.diffeqsolve(
         diffrax.ODETerm(field),
-        Accounting(method, tuple(measures)),
+        Accounting(integrate.method, tuple(integrate.account)),
         t0=ts[0],
         t1=ts[-1],
         dt0=None,
         y0=y0,
         args=args,
         saveat=diffrax.SaveAt(ts=ts, solver_state=True),
-        stepsize_controller=controller,
+        stepsize_controller=integrate.controller,
         adjoint=adjoint,
-        max_steps=max_steps,
+        max_steps=integrate.max_steps,
         throw=False,
     )
     ys: Any = sol.ys
     # Diffrax fills what it did not reach with infinity: NaN is never taken for a value.
-    return jnp.where(jnp.isfinite(ys), ys, jnp.nan), _stats(method, sol, _status(sol.result, ys))
+    reached = jnp.isfinite(ys)
+    status = _status(sol.result, ys)
+    blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
+    return jnp.where(reached, ys, blank[None]), _stats(integrate.method, sol, status, ts, reached)
 
 
 def _status(result, ys):
     solved = jnp.where(jnp.all(jnp.isfinite(ys)), SUCCESS, NON_FINITE)
     failed = jnp.where(result == diffrax.RESULTS.max_steps_reached, TOO_MANY_STEPS, OTHER)
+    failed = jnp.where(result == diffrax.RESULTS.dt_min_reached, STEP_UNDERFLOW, failed)
     return jnp.where(result == diffrax.RESULTS.successful, solved, failed)
 
 
-def _stats(method, sol, status) -> Stats:
+def _stats(method, sol, status, ts, reached) -> Stats:
     accepted, rejected = sol.stats["num_accepted_steps"], sol.stats["num_rejected_steps"]
     tableau = getattr(method, "tableau", None)
     stages, fsal = (len(tableau.b_sol), int(tableau.fsal)) if tableau is not None else (1, 0)
@@ -98,4 +106,6 @@ def _stats(method, sol, status) -> Stats:
     # takes 0.01 there, since it does not see that the term it has wrapped is an ODE's.)
     evaluations = (accepted + rejected) * (stages - fsal) + fsal
     _, sums = sol.solver_state
-    return Stats(evaluations, accepted, rejected, status, sums)
+    unknown = jnp.full((), jnp.nan, ts.dtype)
+    last = jnp.sum(jnp.all(reached, axis=1)) - 1
+    return Stats(evaluations, accepted, rejected, status, sums, unknown, unknown, ts[last])

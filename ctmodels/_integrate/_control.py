@@ -1,0 +1,85 @@
+"""How long the next step is: diffrax's PID controller, for several groups of lanes at once.
+
+Steps are measured in sigma = (t - t0) / (t1 - t0), which runs from 0 to 1: the same for solves forward and backward in
+time, and for lanes whose spans differ.
+"""
+
+from typing import NamedTuple
+
+import diffrax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ctmodels._integrate._method import Method
+
+
+class Memory(NamedTuple):
+    """Of the last two accepted steps, 1 / error; and whether the next step is as short as allowed."""
+
+    last: Float[Array, " group"]
+    before: Float[Array, " group"]
+    shortest: Bool[Array, " group"]
+
+    @classmethod
+    def none(cls, groups: int, dtype) -> "Memory":
+        return cls(jnp.ones(groups, dtype), jnp.ones(groups, dtype), jnp.zeros(groups, bool))
+
+
+def scaled_error(controller: diffrax.PIDController, y, y1, error) -> Float[Array, " lane"]:
+    """Mean over each lane's channels of (error / (atol + rtol |y|))^2; infinite where anything is not finite."""
+    size = jnp.maximum(jnp.abs(y), jnp.abs(y1))
+    rtol, atol = (jnp.asarray(tol, size.dtype) for tol in (controller.rtol, controller.atol))
+    q = jnp.mean(jnp.abs(error / (atol + rtol * size)) ** 2, axis=1)
+    return jnp.where(jnp.isfinite(q) & jnp.all(jnp.isfinite(y1), axis=1), q, jnp.inf)
+
+
+def adapt(controller: diffrax.PIDController, order: int, q, h, span, memory: Memory):
+    """Whether the step of length `h` with error `q` is accepted, the length of the next, and what to remember
+    (Hairer and Wanner 1996, IV.2; Soderlind 2003; the formula as diffrax has it)."""
+    c = controller
+    order = order if c.error_order is None else c.error_order
+    accept = (q < 1) | (memory.shortest & jnp.isfinite(q))
+    inverse = 1 / q
+    b1, b2, b3 = c.icoeff + c.pcoeff + c.dcoeff, -(c.pcoeff + 2 * c.dcoeff), c.dcoeff
+    factor = (
+        c.safety * _power(inverse, b1 / order) * _power(memory.last, b2 / order) * _power(memory.before, b3 / order)
+    )
+    factor = jnp.clip(factor, jnp.where(accept, 1.0, c.factormin), jnp.where(accept, c.factormax, c.safety))
+    h = h * factor.astype(h.dtype)
+    shortest = memory.shortest
+    if c.dtmax is not None:
+        h = jnp.minimum(h, c.dtmax / span)
+    if c.dtmin is not None:
+        shortest = h <= c.dtmin / span
+        h = jnp.maximum(h, c.dtmin / span)
+    inverse = jnp.where((inverse == 0) | jnp.isinf(inverse), 1, inverse)
+    last, before = (jnp.where(accept, a, b) for a, b in ((inverse, memory.last), (memory.last, memory.before)))
+    return accept, h, Memory(last, before, shortest)
+
+
+def _power(x, exponent):
+    return 1 if isinstance(exponent, int | float) and exponent == 0 else x**exponent
+
+
+def first_step(controller: diffrax.PIDController, method: Method, evaluate, norm, y, f0, span):
+    """The first step's length (Hairer, Norsett and Wanner 1993, II.4): `evaluate(h, y)` is the slope one step of Euler's
+    further on, `norm` takes each group's root mean square."""
+    size = jnp.abs(y)
+    scale = jnp.asarray(controller.atol, size.dtype) + jnp.asarray(controller.rtol, size.dtype) * size
+    d0, d1 = norm(y / scale), norm(f0 / scale)
+    still = (d0 < 1e-5) | (d1 < 1e-5)
+    h0 = jnp.where(still, 1e-6, 0.01 * d0 / jnp.where(still, 1, d1))
+    d2 = norm((evaluate(h0) - f0) / scale) / h0
+    steepest = jnp.maximum(d1, d2)
+    h1 = jnp.where(
+        steepest <= 1e-15,
+        jnp.maximum(1e-6, h0 * 1e-3),
+        (0.01 / jnp.where(steepest <= 1e-15, 1, steepest)) ** (1 / method.order),
+    )
+    h = jnp.minimum(100 * h0, h1)
+    if controller.dtmax is not None:
+        h = jnp.minimum(h, controller.dtmax)
+    if controller.dtmin is not None:
+        h = jnp.maximum(h, controller.dtmin)
+    # A slope that is infinite a little further on says nothing of the first step: begin with the little.
+    return jnp.where(jnp.isfinite(h) & (h > 0), h, h0) / span

@@ -1,0 +1,46 @@
+"""What a solve did inside: for tests and benchmarks."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from ctmodels._integrate._forward import Times, solve
+from ctmodels._integrate._integrate import Integrate, closed_over, plan_of
+from ctmodels._integrate._lanes import Lanes
+
+
+@eqx.filter_jit
+def _solved(integrate: Integrate, field, ts, y0s, args):
+    """Of a batch (lane, ...): where each lane ended, and the trails."""
+    flat = jax.vmap(lambda y: ravel_pytree(y)[0])(y0s)
+    unravel = ravel_pytree(jax.tree.map(lambda x: x[0], y0s))[1]
+    flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
+    of, inexact, whole = closed_over(flat_field, ts[0], flat[0], args)
+    arrays = [*inexact, *whole]
+    lanes = Lanes((flat.shape[0],), ((False,),) * len(arrays))
+    _, head, trails = solve(plan_of(integrate), lanes, of, arrays, ts[None], flat)
+    return head, trails
+
+
+def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray:
+    """The times between which one sample's accepted steps go. `integrate` must keep every state (a buffer of its
+    `max_steps`)."""
+    head, (trail,) = _solved(integrate, field, ts, jax.tree.map(lambda x: jnp.asarray(x)[None], y0), args)
+    times = Times.of(ts[None])
+    return np.append(np.asarray(times.at(trail.sigma[: int(trail.count), 0])), np.asarray(times.at(head.sigma))[0])
+
+
+def loop_widths(integrate: Integrate, field, ts, y0s, args=None) -> list[tuple[int, int, int]]:
+    """For each width at which the loop ran, in turn: the width, iterations forward, and iterations that the backward pass
+    takes again."""
+    head, trails = _solved(integrate, field, ts, y0s, args)
+    # An iteration at which no lane's step is accepted is not taken again, so that attempts are counted apart.
+    attempts = np.sort(np.asarray(head.accepted + head.rejected))
+    done, out = 0, []
+    for trail, after in zip(trails, [*trails[1:], None], strict=True):
+        last = attempts[-1] if after is None else attempts[-1 - min(after.y.shape[1], len(attempts) - 1)]
+        out.append((int(trail.y.shape[1]), int(max(last - done, 0)), int(trail.count)))
+        done = max(last, done)
+    return out

@@ -1,0 +1,88 @@
+"""What the integrator needs to know of an explicit Runge-Kutta method of diffrax: its tableau, and its interpolant as a
+matrix."""
+
+import functools
+import operator
+from collections.abc import Sequence
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ctmodels._integrate._account import Step
+
+
+class Method:
+    """An explicit Runge-Kutta method: g_i = y0 + h sum_j a_ij f_j, y1 = y0 + h sum_i b_i f_i.
+
+    Between the ends, y(t0 + theta h) = w_0 y0 + w_1 y1 + h sum_i w_(2+i) f_i, with polynomials w(theta).
+    """
+
+    def __init__(self, solver: diffrax.AbstractERK):
+        self.tableau = solver.tableau
+        self.order = int(solver.order(diffrax.ODETerm(lambda t, y, args: y)))
+        self.stages = len(self.tableau.b_sol)
+        self.fsal = bool(self.tableau.fsal)
+        self.interpolant = _interpolant(type(solver))
+
+    @property
+    def fresh(self) -> int:
+        """Field evaluations of a step: the first slope is the last of the step before, if the method is FSAL."""
+        return self.stages - self.fsal
+
+    def step(self, field, t, h, y, f0) -> tuple[Array, tuple[Array, ...]]:
+        """y1 and the slopes of all stages; `f0` is field(t, y), and not looked at unless the method is FSAL."""
+        h_y = h.astype(y.dtype)
+        fs = [f0 if self.fsal else field(t, y)]
+        g = y
+        for a_i, c_i in zip(self.tableau.a_lower, self.tableau.c, strict=True):
+            g = y + h_y * combine(a_i, fs)
+            fs.append(field(t + c_i.item() * h, g))
+        y1 = g if self.tableau.ssal else y + h_y * combine(self.tableau.b_sol, fs)
+        return y1, tuple(fs)
+
+    def error(self, h, fs: Sequence[Array]) -> Array | None:
+        """The embedded estimate of the local error; None where the method has none."""
+        if not np.any(self.tableau.b_error):
+            return None
+        return h.astype(fs[0].dtype) * combine(self.tableau.b_error, fs)
+
+    def taken(self, h, y, y1, fs) -> Step:
+        """The step as measures want to see it."""
+        h_y = h.astype(y.dtype)
+        return Step(h_y, y, y1, jnp.stack([h_y * f for f in fs]), self.error(h, fs), self.tableau)
+
+    def weights(self, theta: Float[Array, "..."]) -> Float[Array, "... term"]:
+        """w(theta): weights of y0, y1 and the slopes times h."""
+        P = jnp.asarray(self.interpolant, theta.dtype)
+        powers = [jnp.ones_like(theta)]
+        for _ in range(P.shape[0] - 1):
+            powers.append(powers[-1] * theta)
+        return jnp.stack(powers, axis=-1) @ P
+
+    def slopes(self, theta: Float[Array, "..."]) -> Float[Array, "... term"]:
+        """dw/dtheta."""
+        return jax.jvp(self.weights, (theta,), (jnp.ones_like(theta),))[1]
+
+
+def combine(weights: np.ndarray, fs: Sequence[Array]) -> Array:
+    return functools.reduce(operator.add, (w.item() * f for w, f in zip(weights, fs, strict=False) if w != 0))
+
+
+@functools.cache
+def _interpolant(solver: type[diffrax.AbstractERK]) -> np.ndarray:
+    """Coefficients (power of theta, term) of w. Diffrax interpolates linearly in (y0, y1, k), by polynomials in theta: its
+    interpolation of the unit vectors, at as many points as it has coefficients, gives them in float64, whatever the
+    precision in use."""
+    stages = len(solver.tableau.b_sol)
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():  # pyright: ignore
+        unit = jnp.eye(stages + 2, dtype=jnp.float64)
+        line = solver.interpolation_cls(t0=jnp.float64(0), t1=jnp.float64(1), y0=unit[0], y1=unit[1], k=unit[2:])
+        degree = 8  # more than any of them has; what is beyond comes out as zero
+        theta = 0.5 - 0.5 * np.cos(np.pi * np.arange(degree + 1) / degree)
+        values = np.stack([np.asarray(line.evaluate(jnp.float64(x))) for x in theta])
+    P = np.linalg.solve(np.vander(theta, increasing=True), values)
+    P = np.where(np.abs(P) < 1e-9, 0, P)
+    return P[: 1 + np.flatnonzero(np.any(P != 0, axis=1)).max()]

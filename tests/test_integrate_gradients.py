@@ -1,0 +1,227 @@
+"""The discrete adjoint: exact on the grid that was taken, under every composition of grad, vmap and jacrev."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ctmodels as ct
+from ctmodels._integrate import accepted_times
+
+X64 = jax.config.jax_enable_x64
+CLOSE = dict(rtol=1e-9, atol=1e-10) if X64 else dict(rtol=2e-4, atol=2e-5)
+TS = jnp.array([0.0, 0.7, 0.9, 2.0])
+W = jax.random.normal(jax.random.key(0), (2, 2))
+Y0S = jax.random.normal(jax.random.key(1), (3, 2))
+PID = diffrax.PIDController(rtol=1e-3, atol=1e-3)
+INTEGRATE = ct.Integrate(controller=PID, max_steps=32, adjoint=ct.Replay(32))
+
+
+def field(t, y, W):
+    """Not autonomous, so that a wrong time shows."""
+    return jnp.tanh(W @ y) * (1 + 0.5 * jnp.cos(3 * t)) - y
+
+
+def solved(W, y0, ts=TS, integrate=INTEGRATE):
+    return integrate(field, ts, y0, W)[0]
+
+
+def loss(W, y0, ts=TS, integrate=INTEGRATE):
+    ys = solved(W, y0, ts, integrate)
+    return jnp.sum(jnp.sin(ys) * jnp.arange(1.0, 1 + ys.size, dtype=ys.dtype).reshape(ys.shape))
+
+
+def on_grid(grid):
+    """The same steps as a scan, which JAX differentiates by itself."""
+    return ct.Integrate(INTEGRATE.method, diffrax.StepTo(ts=grid))
+
+
+@pytest.mark.parametrize("ts", [TS, -TS])
+def test_gradients_are_those_of_the_steps_taken(ts):
+    grid = accepted_times(INTEGRATE, field, ts, Y0S[0], W)
+    value, ours = jax.value_and_grad(loss, argnums=(0, 1))(W, Y0S[0], ts)
+    again, theirs = jax.value_and_grad(loss, argnums=(0, 1))(W, Y0S[0], ts, on_grid(grid))
+    np.testing.assert_allclose(value, again, **CLOSE)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, **CLOSE)
+
+
+def test_agreement_with_diffrax_and_finite_differences_on_the_grid():
+    grid = accepted_times(INTEGRATE, field, TS, Y0S[0], W)
+
+    def by_diffrax(W, y0):
+        sol = diffrax.diffeqsolve(
+            diffrax.ODETerm(field), diffrax.Tsit5(), TS[0], TS[-1], None, y0, W,
+            saveat=diffrax.SaveAt(ts=TS), stepsize_controller=diffrax.StepTo(ts=jnp.asarray(grid)),
+        )  # fmt: skip
+        return jnp.sum(jnp.sin(sol.ys) * jnp.arange(1.0, 9.0).reshape(4, 2).astype(sol.ys.dtype))
+
+    ours, theirs = jax.grad(loss)(W, Y0S[0]), jax.grad(by_diffrax)(W, Y0S[0])
+    np.testing.assert_allclose(ours, theirs, **CLOSE)
+    frozen, h = on_grid(grid), 1e-5 if X64 else 1e-2
+    up, down = W.at[0, 1].add(h), W.at[0, 1].add(-h)
+    difference = (loss(up, Y0S[0], TS, frozen) - loss(down, Y0S[0], TS, frozen)) / (2 * h)
+    np.testing.assert_allclose(ours[0, 1], difference, rtol=1e-6 if X64 else 2e-2)
+
+
+def test_gradients_of_times_are_those_of_the_first_and_last_step_and_of_the_interpolant():
+    ours = jax.grad(loss, argnums=2)(W, Y0S[0], TS)
+    grid = accepted_times(INTEGRATE, field, TS, Y0S[0], W)
+
+    def frozen(ts):
+        edges = jnp.asarray(grid).at[0].set(ts[0]).at[-1].set(ts[-1])
+        return loss(W, Y0S[0], ts, on_grid(edges))
+
+    np.testing.assert_allclose(ours, jax.grad(frozen)(TS), **CLOSE)
+    # Of the exact flow, dL/dt1 = <dL/dy1, f(y1)>: the discrete one differs by the local error only.
+    ct_y1 = jax.grad(lambda y1: jnp.sum(jnp.sin(y1) * jnp.array([7.0, 8.0])))(solved(W, Y0S[0])[-1])
+    np.testing.assert_allclose(ours[-1], ct_y1 @ field(TS[-1], solved(W, Y0S[0])[-1], W), rtol=0.05)
+
+
+@pytest.mark.parametrize("buffer", [2, 8])
+def test_thinned_states_give_the_same_gradient(buffer):
+    fine = diffrax.PIDController(rtol=1e-5, atol=1e-7)
+    all_kept = ct.Integrate(controller=fine, max_steps=64)
+    few_kept = ct.Integrate(controller=fine, max_steps=64, adjoint=ct.Replay(buffer))
+    many, _ = all_kept(field, TS, Y0S[0], W)
+    assert all_kept(field, TS, Y0S[0], W)[1].accepted > buffer  # it does overflow
+    np.testing.assert_allclose(few_kept(field, TS, Y0S[0], W)[0], many, rtol=1e-6)
+    for a, b in zip(
+        jax.grad(loss, (0, 1))(W, Y0S[0], TS, few_kept), jax.grad(loss, (0, 1))(W, Y0S[0], TS, all_kept), strict=True
+    ):
+        np.testing.assert_allclose(a, b, **CLOSE)
+
+
+@pytest.fixture(scope="module")
+def loop():
+    """Gradients in (W, y0), one sample after another."""
+    one = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    return [one(W, y0) for y0 in Y0S]
+
+
+def test_vmap_of_grad(loop):
+    dW, dy0 = jax.vmap(jax.grad(loss, argnums=(0, 1)), (None, 0))(W, Y0S)
+    for i, (a, b) in enumerate(loop):
+        np.testing.assert_allclose(dW[i], a, **CLOSE)
+        np.testing.assert_allclose(dy0[i], b, **CLOSE)
+
+
+@pytest.mark.parametrize("cotangents", ["per_sample", "summed"])
+def test_grad_of_vmap(cotangents, loop):
+    integrate = ct.Integrate(controller=PID, max_steps=32, cotangents=cotangents)
+    total = lambda W, y0s: jnp.sum(jax.vmap(loss, (None, 0, None, None))(W, y0s, TS, integrate))
+    dW, dy0s = jax.jit(jax.grad(total, argnums=(0, 1)))(W, Y0S)
+    np.testing.assert_allclose(dW, sum(a for a, _ in loop), **CLOSE)
+    np.testing.assert_allclose(dy0s, jnp.stack([b for _, b in loop]), **CLOSE)
+
+
+def test_jacrev_in_states_and_parameters_alone_and_under_vmap():
+    alone = jax.jacrev(solved, argnums=(0, 1))(W, Y0S[0])
+    row = jax.grad(lambda W: solved(W, Y0S[0])[2, 1])(W)
+    np.testing.assert_allclose(alone[0][2, 1], row, **CLOSE)
+    inside = jax.vmap(jax.jacrev(solved, argnums=(0, 1)), (None, 0))(W, Y0S)
+    np.testing.assert_allclose(inside[0][0], alone[0], **CLOSE)
+    np.testing.assert_allclose(inside[1][0], alone[1], **CLOSE)
+    outside = jax.jacrev(jax.vmap(solved, (None, 0)), argnums=(0, 1))(W, Y0S)
+    np.testing.assert_allclose(outside[0], inside[0], **CLOSE)
+    for i in range(3):
+        np.testing.assert_allclose(outside[1][i, :, :, i], inside[1][i], **CLOSE)
+
+
+@pytest.mark.parametrize("cotangents", ["per_sample", "summed"])
+@pytest.mark.parametrize("batching", ["per_sample", "shared"])
+def test_ensembles_and_nested_vmaps(cotangents, batching):
+    rtol = 1e-3 if batching == "per_sample" else 1e-5
+    controller = diffrax.PIDController(rtol=rtol, atol=rtol)
+    integrate = ct.Integrate(controller=controller, max_steps=64, cotangents=cotangents, batching=batching)
+    Ws = jnp.stack([W, -W])
+    one = lambda W, y0: loss(W, y0, TS, integrate)
+    batch = lambda W: jnp.sum(jax.vmap(one, (None, 0))(W, Y0S))
+    alone = [jax.grad(batch)(w) for w in Ws]
+    loose = CLOSE if batching == "per_sample" else dict(rtol=1e-3, atol=1e-2)  # an ensemble's members share the step
+    # each member's gradient, by vmap(grad(vmap)) and by grad(vmap(vmap))
+    for together in (jax.vmap(jax.grad(batch))(Ws), jax.grad(lambda Ws: jnp.sum(jax.vmap(batch)(Ws)))(Ws)):
+        for a, b in zip(together, alone, strict=True):
+            np.testing.assert_allclose(a, b, **loose)
+    # two axes of samples
+    grid = jnp.stack([Y0S, 0.5 * Y0S])
+    two = lambda W: jnp.sum(jax.vmap(jax.vmap(one, (None, 0)), (None, 0))(W, grid))
+    flat = lambda W: jnp.sum(jax.vmap(one, (None, 0))(W, grid.reshape(6, 2)))
+    np.testing.assert_allclose(jax.grad(two)(W), jax.grad(flat)(W), **loose)
+
+
+def test_a_field_of_each_sample_and_times_of_each_sample():
+    Ws = jnp.stack([W, 2 * W, -W])
+    tss = jnp.stack([TS, 0.5 * TS, TS[::-1]])
+    dW, dy, dt = jax.vmap(jax.grad(loss, argnums=(0, 1, 2)))(Ws, Y0S, tss)
+    for i in range(3):
+        a, b, c = jax.grad(loss, argnums=(0, 1, 2))(Ws[i], Y0S[i], tss[i])
+        np.testing.assert_allclose(dW[i], a, **CLOSE)
+        np.testing.assert_allclose(dy[i], b, **CLOSE)
+        np.testing.assert_allclose(dt[i], c, **CLOSE)
+
+
+def test_shared_steps_with_times_of_each_sample():
+    integrate = ct.Integrate(controller=diffrax.PIDController(rtol=1e-5, atol=1e-5), batching="shared")
+    alone = ct.Integrate(controller=diffrax.PIDController(rtol=1e-5, atol=1e-5))
+    tss = jnp.stack([TS, 0.5 * TS, 2 - TS])
+    ys = jax.vmap(lambda y0, ts: solved(W, y0, ts, integrate))(Y0S, tss)
+    for y, y0, ts in zip(ys, Y0S, tss, strict=True):
+        np.testing.assert_allclose(y, solved(W, y0, ts, alone), rtol=1e-3, atol=1e-4)
+    total = lambda W: jnp.sum(jax.vmap(lambda y0, ts: loss(W, y0, ts, integrate))(Y0S, tss))
+    one_by_one = sum(jax.grad(loss)(W, y0, ts, alone) for y0, ts in zip(Y0S, tss, strict=True))
+    np.testing.assert_allclose(jax.grad(total)(W), one_by_one, rtol=1e-3, atol=1e-3)
+
+
+def test_a_gradient_penalty_inside_a_loss_and_other_derivatives_take_another_adjoint():
+    direct = ct.Integrate(controller=PID, max_steps=16, adjoint=diffrax.DirectAdjoint())
+
+    def penalised(W):
+        return jnp.sum(jax.grad(loss, argnums=1)(W, Y0S[0], TS[:2], direct) ** 2)
+
+    h = 1e-5 if X64 else 1e-2
+    gradient = jax.grad(penalised)(W)
+    difference = (penalised(W.at[1, 0].add(h)) - penalised(W.at[1, 0].add(-h))) / (2 * h)
+    assert np.sign(gradient[1, 0]) == np.sign(difference)  # (through moving steps, so not to the last digit)
+    forward = ct.Integrate(controller=PID, max_steps=16, adjoint=diffrax.ForwardMode())
+    _, tangent = jax.jvp(lambda y0: solved(W, y0, TS, forward), (Y0S[0],), (jnp.ones(2),))
+    np.testing.assert_allclose(tangent, jax.jacrev(solved, 1)(W, Y0S[0]).sum(-1), rtol=2e-2, atol=2e-3)
+
+
+def test_a_penalty_on_first_derivatives_of_each_sample(loop):
+    """The gradient in y0 inside a vmap, of which only the value is used."""
+    inner = jax.vmap(lambda y0: jnp.sum(jax.grad(loss, argnums=1)(W, y0) ** 2))(Y0S)
+    np.testing.assert_allclose(inner, [jnp.sum(b**2) for _, b in loop], **CLOSE)
+
+
+@pytest.mark.parametrize("method", [diffrax.Heun(), diffrax.Bosh3(), diffrax.Dopri5(), diffrax.Dopri8()])
+def test_every_tableau_with_measures(method):
+    measures = (ct.local_error,)
+    integrate = ct.Integrate(method, PID, max_steps=64, account=measures)
+    frozen = ct.Integrate(method, diffrax.StepTo(ts=accepted_times(integrate, field, TS, Y0S[0], W)), account=measures)
+
+    def total(W, integrate):
+        ys, stats = integrate(field, TS, Y0S[0], W)
+        return jnp.sum(ys**2) + 10 * stats.measures["local_error"]
+
+    value, gradient = jax.value_and_grad(total)(W, integrate)
+    value_2, gradient_2 = jax.value_and_grad(total)(W, frozen)
+    np.testing.assert_allclose(value, value_2, **CLOSE)
+    np.testing.assert_allclose(gradient, gradient_2, **CLOSE)
+
+
+def test_the_gradient_reaches_what_a_field_closes_over():
+    class Field(eqx.Module):
+        W: jax.Array
+        name: str = "with a static part"
+
+        def __call__(self, t, y, args):
+            return field(t, y, self.W)
+
+    by_module = eqx.filter_grad(lambda f: jnp.sum(INTEGRATE(f, TS, Y0S[0])[0] ** 2))(Field(W)).W
+    by_closure = jax.grad(lambda W: jnp.sum(INTEGRATE(lambda t, y, _: field(t, y, W), TS, Y0S[0])[0] ** 2))(W)
+    by_args = jax.grad(lambda W: jnp.sum(solved(W, Y0S[0]) ** 2))(W)
+    np.testing.assert_allclose(by_module, by_args, **CLOSE)
+    np.testing.assert_allclose(by_closure, by_args, **CLOSE)
