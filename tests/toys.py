@@ -1,5 +1,6 @@
 """The smallest model and data that train, shared by the tests of training."""
 
+import dataclasses
 import functools
 
 import equinox as eqx
@@ -47,3 +48,24 @@ def arrays(tree):
         tree,
     )
     return jax.tree.leaves(eqx.filter(keyless, eqx.is_array))
+
+
+class Fragile(eqx.Module):
+    """A model in closed form whose solve fails where a start is beyond 2: with NaN, or finite if told to hold."""
+
+    slopes: jax.Array
+    integrate: ct.Integrate
+
+    def __init__(self):
+        self.slopes = jnp.array([[0.1, -0.5], [0.4, 0.2]])
+        self.integrate = ct.Integrate(ct.RK4(), ct.Substeps(1))
+
+    def __call__(self, x, ts, *, key=None):
+        lost = x.y0[0] > 2
+        ys = x.y0[None] + jnp.outer(ts, jnp.tanh(self.slopes @ x.y0))
+        ys = jnp.where(lost & (self.integrate.failed == "nan"), jnp.nan, ys)
+        _, stats = self.integrate(lambda t, y, args: 0 * y, ts[:2], x.y0)
+        stats = eqx.tree_at(lambda s: s.status, stats, jnp.where(lost, 1, 0))
+        unmeasured = jax.lax.stop_gradient(jnp.where(lost, jnp.nan, 0))
+        stats = dataclasses.replace(stats, measures={"work": jnp.sum(ys**2) + unmeasured})
+        return ct.Output(ys, stats, jnp.zeros((), ys.dtype), ys)

@@ -69,9 +69,15 @@ def solve_by_diffrax(integrate, field, ts, y0, args):
     adjoint = integrate.adjoint
     if not isinstance(adjoint, diffrax.AbstractAdjoint):
         adjoint = diffrax.RecursiveCheckpointAdjoint()
+    method = Accounting(integrate.method, integrate.account) if integrate.account else integrate.method
+    if integrate.account and not isinstance(integrate.method, diffrax.AbstractERK):
+        raise ValueError(
+            f"account: measures are of explicit Runge-Kutta steps, and {type(integrate.method).__name__} takes others; "
+            "leave the account empty, or use diffrax.Tsit5()"
+        )
     sol = diffrax.diffeqsolve(
         diffrax.ODETerm(field),
-        Accounting(integrate.method, tuple(integrate.account)),
+        method,
         t0=ts[0],
         t1=ts[-1],
         dt0=None,
@@ -88,7 +94,7 @@ def solve_by_diffrax(integrate, field, ts, y0, args):
     reached = jnp.isfinite(ys)
     status = _status(sol.result, ys)
     blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
-    return jnp.where(reached, ys, blank[None]), _stats(integrate.method, sol, status, ts, reached)
+    return jnp.where(reached, ys, blank[None]), _stats(integrate.method, bool(integrate.account), sol, status, ts, reached)
 
 
 def _status(result, ys):
@@ -98,14 +104,14 @@ def _status(result, ys):
     return jnp.where(result == diffrax.RESULTS.successful, solved, failed)
 
 
-def _stats(method, sol, status, ts, reached) -> Stats:
+def _stats(method, accounted: bool, sol, status, ts, reached) -> Stats:
     accepted, rejected = sol.stats["num_accepted_steps"], sol.stats["num_rejected_steps"]
     tableau = getattr(method, "tableau", None)
     stages, fsal = (len(tableau.b_sol), int(tableau.fsal)) if tableau is not None else (1, 0)
     # One more for the first stage, which the other steps inherit. (None for the size of the first step: diffrax 0.7.2
     # takes 0.01 there, since it does not see that the term it has wrapped is an ODE's.)
     evaluations = (accepted + rejected) * (stages - fsal) + fsal
-    _, sums = sol.solver_state
+    sums = sol.solver_state[1] if accounted else {}
     unknown = jnp.full((), jnp.nan, ts.dtype)
     last = jnp.sum(jnp.all(reached, axis=1)) - 1
     return Stats(evaluations, accepted, rejected, status, sums, unknown, unknown, ts[last])

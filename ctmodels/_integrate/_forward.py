@@ -18,7 +18,7 @@ from ctmodels._integrate._method import Method
 from ctmodels._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS
 
 NARROWER = 8  # a batch whose lanes are nearly all done goes on with this fraction of its width
-STRIKES = 8  # tries in a row at which a lane's error is not finite, after which it no longer holds up a shared step
+STRIKES = 12  # more tries that are not finite than steps since, after which a lane is given up
 
 
 class Plan(NamedTuple):
@@ -85,6 +85,7 @@ class Head(NamedTuple):
     strikes: Int[Array, " l"]
     saved: Int[Array, " clock"]  # save times behind
     reached: Int[Array, " l"]  # the same, of lanes that have not failed
+    until: Float[Array, " l"]  # sigma, likewise
     measured: dict[str, Float[Array, " l"]]
 
 
@@ -202,6 +203,7 @@ class Solve:
             jnp.full(self.groups, jnp.inf, dtype), jnp.zeros(self.groups, dtype),
             jnp.where(alive, SUCCESS, NON_FINITE).astype(jnp.int32), jnp.zeros(n, jnp.int32),
             saved, jnp.broadcast_to(jnp.where(alive, begun, 0), (n,)),
+            jnp.broadcast_to(sigma, (n,)),
             {m.__name__: jnp.zeros(n, y0.dtype) for m in plan.measures},
         )  # fmt: skip
 
@@ -235,7 +237,7 @@ class Solve:
             head.accepted + accept.astype(jnp.int32), head.rejected + reject.astype(jnp.int32),
             jnp.where(accept, jnp.minimum(head.shortest, length), head.shortest),
             jnp.where(accept, jnp.maximum(head.longest, length), head.longest),
-            status, strikes, saved, jnp.where(alive, saved, head.reached),
+            status, strikes, saved, jnp.where(alive, saved, head.reached), jnp.where(alive, sigma, head.until),
             {name: head.measured[name] + jnp.where(moves, m, 0) for name, m in measured.items()},
         )  # fmt: skip
         return new, ys, trail.record(head, jnp.where(accept, h, 0), jnp.any(accept).astype(jnp.int32))
@@ -248,16 +250,15 @@ class Solve:
         return y1, fs, method.error(h, fs), {m.__name__: m(taken) for m in self.plan.measures}
 
     def judge(self, head: Head, active, square, sigma, h):
-        """Who fails: a lane whose step can be made no shorter; or one that is not finite, again and again, and holds up
-        the others. Of lanes with a common step, the one with the largest error is to blame."""
+        """Who fails: a lane whose step can be made no shorter, or one that is not finite again and again. Of lanes with a
+        common step, the one with the largest error is to blame for its length."""
         alive = (head.status == SUCCESS) & active
         eps = jnp.finfo(h.dtype).eps
-        stuck = active & (sigma < 1) & ((sigma + h == sigma) | (h <= eps**2))
+        stuck = active & (sigma < 1) & (h <= jnp.maximum(8 * eps * sigma, eps**2))
         worst = square if self.groups > 1 else jnp.max(jnp.where(alive, square, 0), keepdims=True)
         lost = stuck & alive & (square >= worst)
-        strikes = jnp.where(alive & ~jnp.isfinite(square), head.strikes + 1, 0)
-        if self.groups < square.shape[0]:
-            lost = lost | (strikes >= STRIKES)
+        strikes = jnp.where(jnp.isfinite(square), jnp.maximum(head.strikes - 1, 0), head.strikes + 1)
+        lost = lost | (alive & (strikes >= STRIKES))
         status = jnp.where(lost, jnp.where(jnp.isfinite(square), STEP_UNDERFLOW, NON_FINITE), head.status)
         return status.astype(jnp.int32), strikes, jnp.where(stuck, 64 * eps, h)
 

@@ -1,7 +1,6 @@
 """Integrate: how a field is solved, and what is to be said about it."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import diffrax
 import equinox as eqx
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optimistix as optx
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Real
 
 from ctmodels._integrate._account import Step
 from ctmodels._integrate._check import check_field, check_precision, check_settings, check_start, check_times
@@ -71,9 +70,9 @@ class Integrate(eqx.Module):
     adjoint: diffrax.AbstractAdjoint | Replay = Replay()
     max_steps: int = eqx.field(static=True, default=4096)
     account: tuple[Callable[[Step], Float[Array, ""]], ...] = eqx.field(static=True, default=())
-    batching: Literal["per_sample", "shared"] = eqx.field(static=True, default="per_sample", kw_only=True)
-    cotangents: Literal["per_sample", "summed"] = eqx.field(static=True, default="per_sample", kw_only=True)
-    failed: Literal["nan", "hold"] = eqx.field(static=True, default="nan", kw_only=True)
+    batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
+    cotangents: str = eqx.field(static=True, default="per_sample", kw_only=True)
+    failed: str = eqx.field(static=True, default="nan", kw_only=True)
 
     def __check_init__(self):
         check_settings(self)
@@ -81,7 +80,7 @@ class Integrate(eqx.Module):
     def __call__(
         self,
         field: Callable,
-        ts: Float[Array, " time"],
+        ts: Real[Array, " time"],
         y0: PyTree,
         args: PyTree = None,
         *,
@@ -98,10 +97,14 @@ class Integrate(eqx.Module):
         check_times(ts)
         check_start(y0)
         check_field(field, ts, y0, args)
-        return _integrate(self, field, ts, y0, args)
+        # Compiled as one, unless it is part of something that is: tracing it twice takes longer.
+        return (_integrate if _inside_jit() else _compiled)(self, field, ts, y0, args)
 
 
-@eqx.filter_jit
+def _inside_jit() -> bool:
+    return isinstance(jnp.zeros(()), jax.core.Tracer)
+
+
 def _integrate(integrate: Integrate, field, ts, y0, args):
     flat0, unravel = ravel_pytree(y0)
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
@@ -112,6 +115,9 @@ def _integrate(integrate: Integrate, field, ts, y0, args):
     else:
         ys, stats = solve_by_diffrax(integrate, flat_field, ts, flat0, args)
     return jax.vmap(unravel)(ys), stats
+
+
+_compiled = eqx.filter_jit(_integrate)
 
 
 def _ours(integrate: Integrate) -> bool:

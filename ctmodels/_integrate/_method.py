@@ -76,13 +76,16 @@ def _interpolant(solver: type[diffrax.AbstractERK]) -> np.ndarray:
     """Coefficients (power of theta, term) of w. Diffrax interpolates linearly in (y0, y1, k), by polynomials in theta: its
     interpolation of the unit vectors, at as many points as it has coefficients, gives them in float64, whatever the
     precision in use."""
-    stages = len(solver.tableau.b_sol)
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():  # pyright: ignore
-        unit = jnp.eye(stages + 2, dtype=jnp.float64)
-        line = solver.interpolation_cls(t0=jnp.float64(0), t1=jnp.float64(1), y0=unit[0], y1=unit[1], k=unit[2:])
-        degree = 8  # more than any of them has; what is beyond comes out as zero
-        theta = 0.5 - 0.5 * np.cos(np.pi * np.arange(degree + 1) / degree)
-        values = np.stack([np.asarray(line.evaluate(jnp.float64(x))) for x in theta])
+    degree = 8  # more than any of them has; what is beyond comes out as zero
+    theta = 0.5 - 0.5 * np.cos(np.pi * np.arange(degree + 1) / degree)
+
+    def weights(theta):
+        unit = jnp.eye(len(solver.tableau.b_sol) + 2, dtype=theta.dtype)
+        line = solver.interpolation_cls(t0=0 * theta, t1=1 + 0 * theta, y0=unit[0], y1=unit[1], k=unit[2:])
+        return line.evaluate(theta)
+
+    with jax.enable_x64(True):  # pyright: ignore
+        values = np.asarray(jax.jit(jax.vmap(weights)).lower(theta).compile()(theta))
     P = np.linalg.solve(np.vander(theta, increasing=True), values)
     P = np.where(np.abs(P) < 1e-9, 0, P)
     return P[: 1 + np.flatnonzero(np.any(P != 0, axis=1)).max()]

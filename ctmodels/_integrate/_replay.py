@@ -76,7 +76,7 @@ def forward(setting: Setting) -> Callable:
         times = s.flat_times(ts)
         ys, head, trails = solve(s.plan, lanes.simplified(), s.field, lanes.flatten_owned(arrays), times, s.flat(y0))
         whole = lambda x: s.unflat(jnp.broadcast_to(x, (lanes.number,)))
-        t = Times.of(times).at(head.sigma)
+        t = Times.of(times).at(head.until)
         ends = Ends(
             *(map(whole, (head.accepted, head.rejected, head.shortest, head.longest, head.status, t, head.reached)))
         )

@@ -1,6 +1,6 @@
 """What goes wrong in training, watched inside the compiled step and told on the host."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -8,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PyTree
 
+from ctmodels._output import STATUS, SUCCESS
+
 IN_A_ROW = 5  # steps that are not finite, after which training stops
 
 
 class Faults(eqx.Module):
     """- `skipped`: steps that were not finite, and so changed nothing; `row`: how many of them up to now without a
       finite one between; `longest`: the longest such row; `place`: where the first bad value of the last row was.
+    - `solve`: of the step in which that row began: its number, the first sample whose solve failed, and its status.
     - `reached`: for each trained array, whether any gradient in it was ever other than zero.
     """
 
@@ -21,14 +24,18 @@ class Faults(eqx.Module):
     row: Int[Array, "*ensemble"]
     longest: Int[Array, "*ensemble"]
     place: Int[Array, "*ensemble"]
+    solve: Int[Array, "*ensemble 3"]
     reached: Bool[Array, "*ensemble leaf"]
 
     @classmethod
     def none(cls, trained: PyTree) -> "Faults":
         skipped, row, longest, place = (jnp.zeros((), jnp.int32) for _ in range(4))  # four buffers, to be donated
-        return cls(skipped, row, longest, place, jnp.zeros(len(jax.tree.leaves(trained)), bool))
+        solve, reached = jnp.zeros(3, jnp.int32), jnp.zeros(len(jax.tree.leaves(trained)), bool)
+        return cls(skipped, row, longest, place, solve, reached)
 
-    def look(self, batch, loss, gradient, update) -> tuple[tuple[str, ...], "Faults"]:
+    def look(
+        self, batch, loss, gradient, update, solve: Int[Array, "3"] | None = None
+    ) -> tuple[tuple[str, ...], "Faults"]:
         """Names of all that was looked at, in the order in which a fault passes on, and the count after this step."""
         inputs, slopes = _named("batch", batch), _named("gradient", gradient)
         sizes = [_largest(leaf) for _, leaf in slopes]
@@ -42,8 +49,15 @@ class Faults(eqx.Module):
             row,
             jnp.maximum(self.longest, row),
             jnp.where(row == 1, jnp.argmax(jnp.stack(wrong + fatal)).astype(jnp.int32), self.place),
+            self.solve if solve is None else jnp.where(row == 1, solve, self.solve),
             self.reached | jnp.stack([size != 0 for size in sizes]),
         )
+
+
+def failed_solve(metrics: Mapping[str, Array], step: Int[Array, ""]) -> Int[Array, "3"]:
+    """This step's number, counted from one, and what its metrics say of a failed solve."""
+    said = step + 1, metrics.get("failed_sample", -1), metrics.get("failed_status", SUCCESS)
+    return jnp.stack([jnp.asarray(x).astype(jnp.int32) for x in said])
 
 
 def _largest(x: Array) -> Array:
@@ -61,13 +75,28 @@ def gave_up(faults: Faults) -> bool:
     return bool(np.all(np.asarray(faults.longest) >= IN_A_ROW))
 
 
-def told(faults: Faults, places: Sequence[str], model: PyTree) -> str:
-    """Where it began, and what to do."""
+def told(faults: Faults, places: Sequence[str], model: PyTree, rows: Callable[[int], np.ndarray] | None = None) -> str:
+    """Where it began, and what to do. `rows`: step -> the indices into the data that were its batch."""
     broken = [name for name, leaf in _named("model", model) if not np.all(np.isfinite(leaf))]
     place = broken[0] if broken else places[int(np.ravel(faults.place)[0])]
+    kind = place.partition(".")[0].partition("[")[0]
+    # Of bad data or parameters a failed solve is the consequence.
+    lost = _lost(faults, rows) if kind in ("loss", "gradient") else None
     return (
         f"{IN_A_ROW} steps in a row were not finite, from `{place}` on: none of them changed the model, and training "
-        f"stopped; {_REMEDIES[place.partition('.')[0].partition('[')[0]]}"
+        f"stopped; {lost or _REMEDIES[kind]}"
+    )
+
+
+def _lost(faults: Faults, rows: Callable[[int], np.ndarray] | None) -> str | None:
+    """The failed solve that it began with, if it did."""
+    step, sample, status = (int(x) for x in np.reshape(faults.solve, (-1, 3))[0])
+    if status == SUCCESS:
+        return None
+    row = "" if rows is None else f" (data[{np.reshape(rows(step), -1)[sample]}])"
+    return (
+        f"in step {step} the solve of sample {sample} of the batch{row} failed: "
+        f'{STATUS.get(status, f"status {status}")}; or train on without such samples: objective(..., failed="drop")'
     )
 
 

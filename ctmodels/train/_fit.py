@@ -107,34 +107,38 @@ def fit(
     size = min(batch_size, len(data))
     run = Nowhere() if folder is None else Run(folder, keep_checkpoints)
     identity = {} if folder is None else run_identity(data, size, seed, about)
+    state = step.local(state)  # what is read, saved and validated is on one device; the step takes it to its own
     kept = Kept(state, Best.start(state), None if refresh is None else data)
     with run, _interruptible() as interrupted, Progress(steps, name, progress) as bar:
         kept, history = resumed(run, identity, kept, steps, resume, accept)
         state, best, data = kept.state, kept.best, data if kept.data is None else kept.data
         first = int(np.max(jax.device_get(state.step)))
-        batches = _batches(len(data), size, seed, state.step.shape, first)
-        watch = _Watch(step, steps, patience, name)
+        order = functools.partial(_batches, len(data), size, seed, state.step.shape)
+        batches = order(first)
+        watch = _Watch(step, steps, patience, name, lambda n: next(order(n - 1)))
         stopped = watch.early(best)
         for n in range(first + 1, steps + 1) if stopped == "finished" else ():
             if refresh is not None and refresh_every and (n - 1) % refresh_every == 0 and n > 1:
-                data = refresh(state.model, data)
+                data = refresh(step.local(state).model, data)
             with _memory_named(batch_size):
                 state, metrics = step(state, _take(data, jnp.asarray(next(batches))))
             if n % every == 0 or n == steps:
+                seen = step.local(state)
                 if validate is not None:
-                    metrics = {**metrics, "validation": validate(state.model, data)}
-                    best = best.update(state.model, metrics["validation"], keep)
+                    metrics = {**metrics, "validation": validate(seen.model, data)}
+                    best = best.update(seen.model, metrics["validation"], keep)
                 history.append({"step": n, **jax.tree.map(_plain, jax.device_get(metrics))})
-                for say in (run.write, bar.update, *(functools.partial(call, state) for call in callbacks)):
+                for say in (run.write, bar.update, *(functools.partial(call, seen) for call in callbacks)):
                     say(history[-1])
-                stopped = watch.look(state, best, history)
+                stopped = watch.look(seen, best, history)
             stopped = "interrupted" if interrupted() else stopped
             if n % save_every == 0 or n == steps or stopped != "finished":
-                run.save(n, Kept(state, best, None if refresh is None else data), {"step": n, "run": identity})
+                run.save(n, Kept(step.local(state), best, data if refresh else None), {"step": n, "run": identity})
             if stopped != "finished":
                 break
     if interrupted() == signal.SIGTERM:
         raise SystemExit(TERMINATED)
+    state = step.local(state)
     return FitResult(best.or_last(state.model), state, history, stopped)
 
 
@@ -146,8 +150,8 @@ def _take(data, index) -> PyTree:
 class _Watch:
     """Looks at training at each line: why to stop, and, said once, what is wrong."""
 
-    def __init__(self, step: TrainStep, steps: int, patience: int | None, name: str):
-        self.step, self.steps, self.patience, self.name, self.said = step, steps, patience, name, set()
+    def __init__(self, step: TrainStep, steps: int, patience: int | None, name: str, rows: Callable[[int], np.ndarray]):
+        self.step, self.steps, self.patience, self.name, self.rows, self.said = step, steps, patience, name, rows, set()
 
     def early(self, best: Best) -> str:
         return "early" if self.patience is not None and int(best.stale) > self.patience else "finished"
@@ -156,7 +160,7 @@ class _Watch:
         faults, n, places = jax.device_get(state.faults), history[-1]["step"], self.step.places
         last = [line["loss"] for line in history[-STUCK:] if "loss" in line]
         if gave_up(faults):
-            self._say("faults", f"step {n}: {told(faults, places, state.model)}")
+            self._say("faults", f"step {n}: {told(faults, places, state.model, self.rows)}")
             return "not finite"
         if n >= min(10, self.steps) and (names := unreached(faults, places)):
             self._say("unreached", f"no gradient reached {', '.join(names)} in {n} steps: does the model use it?")

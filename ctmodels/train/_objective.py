@@ -1,16 +1,24 @@
 """The objective: losses pooled over a batch, plus weighted regularisers. The batch is made here, once."""
 
+import dataclasses
+import math
+import numbers
 from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from ctmodels._integrate import Integrate
 from ctmodels._output import Output
+from ctmodels.train._parallel import gathered, keys_of, summed as over_shards
 
 Loss = Callable[..., tuple]
 Regulariser = Callable[[PyTree, Output], Float[Array, ""]]
+
+# What a failed solve returns under each policy. Where its sample is masked out, NaN would still reach the gradient.
+RETURNED = {"raise": "nan", "drop": "hold", "penalise": "hold"}
 
 
 def pooled(loss: Loss, transform: Callable | None = None) -> Callable:
@@ -20,15 +28,8 @@ def pooled(loss: Loss, transform: Callable | None = None) -> Callable:
     """
 
     def batch_loss(model, batch, key: PRNGKeyArray, step=0) -> tuple[Float[Array, ""], Output]:
-        def one(example, key):
-            if transform is not None:
-                example = transform(example, key, step)
-            return loss(model, example, key)
-
-        keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
-        total, weight, output = eqx.filter_vmap(one)(batch, keys)
-        weight = jnp.sum(weight)
-        return jnp.sum(total) / jnp.where(weight > 0, weight, 1), output
+        totals, weights, output = _each(loss, transform, model, batch, keys_of(key, _samples(batch), None), step)
+        return _ratio(jnp.sum(totals), jnp.sum(weights)), output
 
     return batch_loss
 
@@ -37,39 +38,129 @@ def objective(
     loss: Loss,
     regularisers: Mapping[str, tuple[float | int | Callable, Regulariser]] | None = None,
     transform: Callable | None = None,
+    *,
+    failed: str = "raise",
+    penalty: float | int = 10.0,
+    summed: bool = True,
 ) -> Callable:
     """What a training step minimises: pooled loss + sum of weight x mean regulariser.
 
     **Arguments:**
 
-    - `loss`: (model, example, key) -> (sum, weight, Output), for one example; see [`ctmodels.losses`][].
+    - `loss`: (model, example, key) -> (sum, weight, Output), for one example; see [`ctmodels.losses`][]. The weight
+      carries no gradient.
     - `regularisers`: name -> (weight, (model, Output) -> scalar); a weight is a number or an optax schedule.
     - `transform`: (example, key, step) -> example, before the solve: a growing horizon, a random end time.
+    - `failed`: what a sample whose solve failed does. "raise": its outputs are NaN, and so is the loss; the step is
+      skipped and counted, and [`ctmodels.fit`][] stops after five of these, with the sample and the remedy. "drop":
+      it is left out, and means are those of the others; where no other is left, the loss is NaN. "penalise": it
+      counts with `penalty` per unit of its weight, a constant without gradient, and regularisers leave it out.
+    - `summed`: each [`ctmodels.Integrate`][] in the model may sum the gradients of its parameters over the batch as
+      it goes, which is faster. A loss that itself takes gradients of single samples in the model's parameters must
+      say False: `vmap(grad(...))` would return the batch's sum for each of them.
 
-    **Returns:** (model, batch, key, step) -> (scalar, metrics); any other function of this signature (a
-    critic's, a distance between distributions) serves `make_step` as well.
+    **Returns:** (model, batch, key, step, axis=None) -> (scalar, metrics). Among the metrics are `failed`, how many
+    solves did, and of the first of them `failed_sample`, its index in the batch (-1: none), and `failed_status`. Inside
+    `jax.shard_map`, `axis` is the mesh's axis: the scalar is this shard's part of the batch's, the metrics are the
+    batch's. Any other function of this signature (a critic's, a distance between distributions) serves
+    [`ctmodels.make_step`][] as well, without `axis` if there is one device.
     """
     regularisers = dict(regularisers or {})
-    for name, (weight, _) in regularisers.items():
-        if not callable(weight) and not weight >= 0:
-            raise ValueError(f"regulariser `{name}`: weight {weight} must be a number of at least 0, or a schedule")
-    batch_loss = pooled(loss, transform)
+    _refuse(regularisers, failed, penalty)
+    solving = {"failed": RETURNED[failed], "cotangents": "summed" if summed else "per_sample"}
 
-    def total(model, batch, key: PRNGKeyArray, step) -> tuple[Float[Array, ""], dict]:
-        value, output = batch_loss(model, batch, key, step)
-        metrics = {"loss": value, **_work(output)}
+    def total(model, batch, key: PRNGKeyArray, step, axis: str | None = None) -> tuple[Float[Array, ""], dict]:
+        model = _solving(model, solving)
+        totals, weights, output = _each(loss, transform, model, batch, keys_of(key, _samples(batch), axis), step)
+        status = _status(output)
+        all_status = gathered(status, axis)
+        kept = (status == 0) | (failed == "raise")
+        good = jnp.sum((all_status == 0) | (failed == "raise"))
+        totals, weights = _judged(totals, weights, kept, penalty if failed == "penalise" else None)
+        value = _ratio(jnp.sum(totals), over_shards(jnp.sum(weights), axis))
+        if failed == "drop":
+            value = jnp.where(good > 0, value, jnp.nan)  # a mean over none
+        parts, output = {"loss": value}, _calm(output, kept)
         for name, (weight, regulariser) in regularisers.items():
-            penalty = jnp.mean(eqx.filter_vmap(regulariser, in_axes=(None, 0))(model, output))
-            metrics[name] = penalty
-            value = value + jnp.asarray(weight(step) if callable(weight) else weight, penalty.dtype) * penalty
-        return value, metrics
+            each = eqx.filter_vmap(regulariser, in_axes=(None, 0))(model, output)
+            parts[name] = _ratio(jnp.sum(jnp.where(kept, each, 0)), good.astype(each.dtype))
+            value = value + jnp.asarray(weight(step) if callable(weight) else weight, each.dtype) * parts[name]
+        parts["evaluations"] = _part_of_mean(output.stats.evaluations, all_status, output.ys.dtype)
+        return value, {**over_shards(parts, axis), **_failures(all_status)}
 
     return total
 
 
-def _work(output: Output) -> dict:
+def _refuse(regularisers: Mapping, failed: str, penalty: float | int) -> None:
+    for name, (weight, _) in regularisers.items():
+        if not callable(weight) and not weight >= 0:
+            raise ValueError(f"regulariser `{name}`: weight {weight} must be a number of at least 0, or a schedule")
+    if failed not in RETURNED:
+        raise ValueError(f"failed={failed!r}: choose among {', '.join(map(repr, RETURNED))}")
+    if not isinstance(penalty, numbers.Real) or not math.isfinite(penalty) or penalty < 0:
+        raise ValueError(f"penalty={penalty!r}: must be a finite number of at least 0, per unit of a sample's weight")
+
+
+def _each(loss: Loss, transform: Callable | None, model, batch, keys, step) -> tuple:
+    """Sum, weight and Output of each sample."""
+
+    def one(example, key):
+        if transform is not None:
+            example = transform(example, key, step)
+        return loss(model, example, key)
+
+    return eqx.filter_vmap(one)(batch, keys)
+
+
+def _samples(batch: PyTree) -> int:
+    return jax.tree.leaves(batch)[0].shape[0]
+
+
+def _ratio(total: Array, weight: Array) -> Array:
+    return total / jnp.where(weight > 0, weight, 1)
+
+
+def _solving(model: PyTree, fields: dict[str, str]) -> PyTree:
+    """The model, with these static fields in every `Integrate`."""
+    there = lambda x: isinstance(x, Integrate)
+    return jax.tree.map(lambda x: dataclasses.replace(x, **fields) if there(x) else x, model, is_leaf=there)
+
+
+def _status(output: Output) -> Int[Array, " sample"]:
+    """One for each sample: the worst, where it was solved more than once."""
+    status = output.stats.status
+    return jnp.max(status.reshape(status.shape[0], -1), axis=1)
+
+
+def _judged(totals, weights, kept: Bool[Array, " sample"], penalty: float | int | None) -> tuple:
+    """Sums and weights of the samples, failed ones left out or, with a penalty, at a constant.
+
+    The other half of a double `where`: what was returned for a failed solve is finite already.
+    """
+    weights = jax.lax.stop_gradient(weights)
+    if penalty is None:
+        return jnp.where(kept, totals, 0), jnp.where(kept, weights, 0)
+    return jnp.where(kept, totals, jnp.asarray(penalty, totals.dtype) * weights.astype(totals.dtype)), weights
+
+
+def _calm(output: Output, kept: Bool[Array, " sample"]) -> Output:
+    """The outputs, without what could not be measured of a failed solve: NaN would reach the gradient."""
     stats = output.stats
+    measures = {name: jnp.where(kept, measured, 0) for name, measured in stats.measures.items()}
+    return dataclasses.replace(output, stats=dataclasses.replace(stats, measures=measures))
+
+
+def _part_of_mean(counts: Array, whole: Array, dtype) -> Array:
+    """What the samples here add to the mean over the whole batch."""
+    return jnp.mean(counts, dtype=dtype) * (counts.shape[0] / whole.shape[0])
+
+
+def _failures(status: Int[Array, " sample"]) -> dict:
+    """How many solves of the batch failed, and which was the first."""
+    lost = status != 0
+    first = jnp.argmax(lost)
     return {
-        "evaluations": jnp.mean(stats.evaluations, dtype=output.ys.dtype),
-        "failed": jnp.sum(stats.status != 0),
+        "failed": jnp.sum(lost),
+        "failed_sample": jnp.where(lost[first], first, -1),
+        "failed_status": status[first],
     }

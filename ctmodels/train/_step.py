@@ -6,9 +6,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from ctmodels.train._faults import Faults
+from ctmodels.train._faults import Faults, failed_solve
+from ctmodels.train._parallel import (
+    in_shards,
+    is_replicated,
+    one_axis,
+    replicated,
+    shared_out,
+    stay_replicated,
+    taken_home,
+)
 
 
 class State(eqx.Module):
@@ -27,16 +37,19 @@ class TrainStep:
     The state given to a call is consumed: its buffers are reused.
     """
 
-    def __init__(self, objective: Callable, optimiser: optax.GradientTransformation, trainable, ensemble: bool):
+    def __init__(
+        self, objective: Callable, optimiser: optax.GradientTransformation, trainable, ensemble: bool, mesh: Mesh | None
+    ):
         self.objective = objective
         self.optimiser = optimiser
         self.trainable = trainable
         self.ensemble = ensemble
+        self.mesh = None if mesh is None else one_axis(mesh, objective)
         self.places: tuple[str, ...] = ()  # names of what is watched for faults, known once it is traced
         # Counts how often JAX traces the step; a whole run must trace it once.
         self._counted = eqx.debug.assert_max_traces(self._advance, max_traces=None)
         over = eqx.filter_vmap(self._counted, in_axes=eqx.if_array(0)) if ensemble else self._counted
-        self._jitted = eqx.filter_jit(over, donate="all-except-first")
+        self._jitted = eqx.filter_jit(self._kept_whole(over), donate="all-except-first")
 
     @property
     def traces(self) -> int:
@@ -46,20 +59,34 @@ class TrainStep:
     def init(self, model: PyTree, *, key: PRNGKeyArray) -> State:
         """A fresh state. With `ensemble`, every array of the model has a leading axis of members."""
         # Copied, since the step will reuse the buffers and the caller may want the model again.
-        model = jax.tree.map(lambda x: jnp.array(x) if eqx.is_array(x) else x, model)
-        if not self.ensemble:
-            return self._fresh(model, key)
-        members = jax.tree.leaves(eqx.filter(model, eqx.is_array))[0].shape[0]
-        return eqx.filter_vmap(self._fresh)(model, jax.random.split(key, members))
+        model, key = jax.tree.map(lambda x: jnp.array(x) if eqx.is_array(x) else x, (model, key))
+        state = self._members(model, key) if self.ensemble else self._fresh(model, key)
+        return state if self.mesh is None else replicated(state, self.mesh)
 
     def __call__(self, state: State, batch: PyTree) -> tuple[State, dict]:
+        if self.mesh is not None:
+            batch = shared_out(batch, self.mesh, int(self.ensemble))
+            if not is_replicated(state.step, self.mesh):  # one that was read from a file
+                state = replicated(state, self.mesh)
         return self._jitted(batch, state)
+
+    def local(self, tree: PyTree) -> PyTree:
+        """Of a mesh, a copy on one device of this process; else the tree itself."""
+        return tree if self.mesh is None else taken_home(tree)
 
     def split(self, model: PyTree) -> tuple[PyTree, PyTree]:
         """The part that is trained, and the rest."""
         spec = self.trainable(model) if callable(self.trainable) else self.trainable
         spec = jax.tree.map(lambda train, leaf: bool(train) and eqx.is_inexact_array(leaf), spec, model)
         return eqx.partition(model, spec)
+
+    def _members(self, model, key) -> State:
+        members = jax.tree.leaves(eqx.filter(model, eqx.is_array))[0].shape[0]
+        return eqx.filter_vmap(self._fresh)(model, jax.random.split(key, members))
+
+    def _kept_whole(self, advance: Callable) -> Callable:
+        mesh = self.mesh
+        return advance if mesh is None else lambda batch, state: stay_replicated(advance(batch, state), mesh)
 
     def _fresh(self, model, key) -> State:
         trained, _ = self.split(model)
@@ -68,19 +95,26 @@ class TrainStep:
     def _advance(self, batch, state: State) -> tuple[State, dict]:
         trained, rest = self.split(state.model)
         key = jax.random.fold_in(state.key, state.step)
-
-        def loss(trained):
-            return self.objective(eqx.combine(trained, rest), batch, key, state.step)
-
-        (value, metrics), grads = eqx.filter_value_and_grad(loss, has_aux=True)(trained)
+        if self.mesh is None:
+            (value, metrics), grads = self._gradient(trained, rest, batch, key, state.step)
+        else:
+            (value, metrics), grads = in_shards(self._gradient, self.mesh, trained, rest, batch, key, state.step)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes types; our users may be strict
             updates, opt_state = self.optimiser.update(grads, state.opt_state, trained)
-        self.places, faults = state.faults.look(batch, value, grads, updates)
+        self.places, faults = state.faults.look(batch, value, grads, updates, failed_solve(metrics, state.step))
         # A step that is not finite changes nothing but the count, and the randomness of the next.
         kept = [eqx.apply_updates(trained, updates), opt_state], [trained, state.opt_state]
         moved, opt_state = jax.tree.map(lambda new, old: jnp.where(faults.row == 0, new, old), *kept)
         metrics = {**metrics, "grad_norm": optax.tree.norm(grads), "skipped": faults.skipped}
         return State(eqx.combine(moved, rest), opt_state, state.step + 1, state.key, faults), metrics
+
+    def _gradient(self, trained, rest, batch, key, step, **shard) -> tuple:
+        """((value, metrics), gradient) of a batch; with `axis=...`, a shard's parts of value and gradient."""
+
+        def loss(trained):
+            return self.objective(eqx.combine(trained, rest), batch, key, step, **shard)
+
+        return eqx.filter_value_and_grad(loss, has_aux=True)(trained)
 
 
 def _all_inexact(model: PyTree) -> PyTree:
@@ -93,6 +127,7 @@ def make_step(
     *,
     trainable: Callable[[PyTree], PyTree] | PyTree = _all_inexact,
     ensemble: bool = False,
+    mesh: Mesh | None = None,
 ) -> TrainStep:
     """A compiled step that minimises `objective`.
 
@@ -103,9 +138,14 @@ def make_step(
     - `trainable`: a tree of booleans shaped as the model, or a function that makes it; default: all floats.
     - `ensemble`: the model's arrays have a leading axis of members, trained side by side, and so have a batch's: each
       member has batches, optimiser state and randomness of its own. What members share does not average out.
+    - `mesh`: devices that share each batch, as a mesh of one axis: `jax.make_mesh((len(jax.devices()),), ("data",))`.
+      Their number must divide the batch size. Each solves its samples in a loop of its own, and the step is that of
+      one device but for rounding. Model and optimiser state are on every device. Batches are given whole, and the same
+      ones to each process if there are several, or lie on the mesh already. An objective of your own needs `axis`, as
+      [`ctmodels.objective`][] says.
 
     **Returns:** `step` with `state = step.init(model, key=key)` and `state, metrics = step(state, batch)`.
     The randomness of step n is `fold_in(state.key, n)`: a restart repeats itself. A step whose loss, gradient or update
     is not finite leaves model and optimiser as they were and is counted, in `metrics["skipped"]`.
     """
-    return TrainStep(objective, optimiser, trainable, ensemble)
+    return TrainStep(objective, optimiser, trainable, ensemble, mesh)

@@ -32,7 +32,15 @@ def exact(ts):
 
 @pytest.mark.parametrize(
     "method, order",
-    [(ct.RK4(), 4), (diffrax.Heun(), 2), (diffrax.Bosh3(), 3), (diffrax.Tsit5(), 5), (diffrax.Dopri5(), 5)],
+    [
+        (ct.RK4(), 4),
+        (diffrax.Midpoint(), 2),
+        (diffrax.Ralston(), 2),
+        (diffrax.Heun(), 2),
+        (diffrax.Bosh3(), 3),
+        (diffrax.Tsit5(), 5),
+        (diffrax.Dopri5(), 5),
+    ],
 )
 def test_order_of_the_fixed_grid(method, order):
     def error(n):
@@ -44,6 +52,25 @@ def test_order_of_the_fixed_grid(method, order):
         assert np.log2(error(n) / error(2 * n)) == pytest.approx(order, abs=0.15)
     else:  # rounding is reached before the asymptotic window, so only that it is reached
         assert error(64 if order == 2 else 32) < (2e-4 if order == 2 else 5e-6)
+
+
+def test_order_eight_on_an_orbit():
+    """Dopri8 is of order nine on linear problems; here, on an orbit of eccentricity 0.5 (Kepler's equation), of eight."""
+    field = lambda t, y, args: jnp.concatenate([y[2:], -y[:2] / jnp.sum(y[:2] ** 2) ** 1.5])
+    anomaly = 2.0
+    for _ in range(20):
+        anomaly -= (anomaly - 0.5 * np.sin(anomaly) - 2.0) / (1 - 0.5 * np.cos(anomaly))
+    place = np.array([np.cos(anomaly) - 0.5, np.sqrt(0.75) * np.sin(anomaly)])
+    y0, ts = jnp.array([0.5, 0.0, 0.0, np.sqrt(3.0)]), jnp.array([0.0, 2.0])
+
+    def error(n):
+        ys, _ = ct.Integrate(diffrax.Dopri8(), ct.Substeps(n))(field, ts, y0)
+        return np.abs(np.asarray(ys[-1, :2], np.float64) - place).max()
+
+    if jax.config.jax_enable_x64:
+        assert np.log2(error(24) / error(48)) == pytest.approx(8, abs=0.15)
+    else:
+        assert error(24) < 1e-5
 
 
 @pytest.mark.parametrize("ts", [TS, TS[::-1], jnp.array([0.0, 0.3, 0.3, 2.0, 2.0])])

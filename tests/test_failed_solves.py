@@ -1,0 +1,154 @@
+"""What a sample whose solve failed does to training: it raises, is dropped, or is penalised."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from toys import Fragile, arrays, equal, model, windows
+
+import ctmodels as ct
+
+GOOD, LOST = np.array([0, 2, 3, 5]), np.array([1, 4])
+
+
+def batch():
+    """Six windows, of which two cannot be solved; the samples differ in weight."""
+    examples = windows()[jnp.arange(6)]
+    examples = eqx.tree_at(lambda b: b.x.y0, examples, examples.x.y0.at[LOST, 0].set(5.0))
+    return eqx.tree_at(lambda b: b.target.mask, examples, examples.target.mask.at[3:, 2].set(False))
+
+
+def work(model, output):
+    return output.stats.measures["work"] ** 2
+
+
+def value_and_gradient(policy, examples, **kwargs):
+    objective = ct.objective(ct.losses.squared, {"work": (0.1, work)}, failed=policy, **kwargs)
+    loss = lambda m: objective(m, examples, jax.random.key(0), 0)
+    (value, metrics), gradient = eqx.filter_jit(eqx.filter_value_and_grad(loss, has_aux=True))(Fragile())
+    return value, metrics, gradient
+
+
+def test_dropping_is_training_on_the_others(tolerance):
+    value, metrics, gradient = value_and_gradient("drop", batch())
+    wanted, _, slope = value_and_gradient("raise", jax.tree.map(lambda x: x[GOOD], batch()))
+    np.testing.assert_allclose(value, wanted, **tolerance())
+    for a, b in zip(arrays(gradient), arrays(slope), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance())
+    assert metrics["failed"] == 2 and metrics["failed_sample"] == 1 and metrics["failed_status"] == 1
+
+
+def test_a_penalty_is_a_constant_per_unit_of_weight(tolerance):
+    examples = batch()
+    value, metrics, gradient = value_and_gradient("penalise", examples, penalty=3.0)
+    _, dropped, slope = value_and_gradient("drop", examples)
+    weights = np.sum(np.asarray(examples.target.mask), axis=(1, 2))
+    share = weights[GOOD].sum() / weights.sum()
+    np.testing.assert_allclose(metrics["loss"], share * dropped["loss"] + (1 - share) * 3.0, **tolerance())
+    np.testing.assert_allclose(value, metrics["loss"] + 0.1 * dropped["work"], **tolerance())
+    zero = value_and_gradient("penalise", examples, penalty=0)[2]
+    assert equal(gradient, zero) and all(np.isfinite(x).all() for x in arrays(slope))
+
+
+def test_where_all_failed_there_is_no_mean():
+    examples = jax.tree.map(lambda x: x[LOST], batch())
+    value, _, gradient = value_and_gradient("drop", examples)
+    assert np.isnan(value) and all(np.isfinite(x).all() for x in arrays(gradient))
+    value, _, gradient = value_and_gradient("penalise", examples)
+    assert value == 10 and not any(map(np.any, arrays(gradient)))
+
+
+def test_dropping_what_the_solver_gave_up_is_training_on_the_others(tolerance):
+    """The same with the solver itself: what it holds, and what it could not measure, reaches no gradient."""
+    ode = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(max_steps=8, account=(ct.local_error,)))
+    examples = windows()[jnp.arange(6)]
+    examples = eqx.tree_at(lambda b: b.target.ts, examples, examples.target.ts.at[LOST].multiply(1e4))
+
+    @eqx.filter_jit
+    def value_and_slope(kept, policy):
+        objective = ct.objective(ct.losses.squared, {"error": (1.0, ct.regularisers.local_error)}, failed=policy)
+        loss = lambda m: objective(m, jax.tree.map(lambda x: x[kept], examples), jax.random.key(0), 0)
+        return eqx.filter_value_and_grad(loss, has_aux=True)(ode)
+
+    (value, metrics), gradient = value_and_slope(np.arange(6), "drop")
+    (wanted, _), slope = value_and_slope(GOOD, "raise")
+    assert metrics["failed"] == 2 and metrics["failed_sample"] == 1
+    np.testing.assert_allclose(value, wanted, **tolerance())
+    for a, b in zip(arrays(gradient), arrays(slope), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance())
+
+
+def test_without_failures_the_policies_agree(tolerance):
+    examples = jax.tree.map(lambda x: x[GOOD], batch())
+    raised, *others = (value_and_gradient(policy, examples) for policy in ("raise", "drop", "penalise"))
+    for other in others:
+        for a, b in zip(arrays(raised), arrays(other), strict=True):
+            np.testing.assert_allclose(a, b, **tolerance())
+    assert raised[1]["failed"] == 0 and raised[1]["failed_sample"] == -1 and raised[1]["failed_status"] == 0
+
+
+@pytest.mark.parametrize("policy, returned", [("raise", "nan"), ("drop", "hold"), ("penalise", "hold")])
+def test_every_solve_is_told_the_policy(policy, returned):
+    told = []
+
+    def loss(model, example, key=None):
+        told.extend((part.integrate.failed, part.integrate.cotangents) for part in model)
+        return ct.losses.squared(model[0], example, key)
+
+    for summed in (True, False):
+        traced = functools.partial(ct.objective(loss, failed=policy, summed=summed), (model(), model(1)))
+        jax.eval_shape(traced, windows()[jnp.arange(2)], jax.random.key(0), 0)
+    assert told == [(returned, "summed")] * 2 + [(returned, "per_sample")] * 2
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (dict(failed="ignore"), "failed='ignore': choose among 'raise', 'drop', 'penalise'"),
+        (dict(penalty=-1.0), "penalty=-1.0: must be a finite number"),
+        (dict(penalty=float("nan")), "penalty=nan: must be a finite number"),
+    ],
+)
+def test_wrong_policies_are_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        ct.objective(ct.losses.squared, **wrong)
+
+
+def train(policy, examples, **kwargs):
+    step = ct.make_step(ct.objective(ct.losses.squared, failed=policy), optax.adam(1e-2))
+    state = step.init(Fragile(), key=jax.random.key(0))
+    return ct.fit(step, state, ct.Rows(examples), steps=9, batch_size=6, every=3, progress=False, **kwargs)
+
+
+def test_training_stops_with_the_failed_sample_and_the_remedy():
+    one_bad = eqx.tree_at(lambda b: b.x.y0, windows()[jnp.arange(6)], batch().x.y0.at[1, 0].set(1.0))
+    with pytest.warns(RuntimeWarning, match="5 steps in a row were not finite") as said:
+        result = train("raise", one_bad)
+    assert result.stopped == "not finite" and equal(result.model, Fragile())
+    at = int(np.flatnonzero(np.random.default_rng((0, 0)).permutation(6) == 4)[0])  # in the first batch
+    words = f"in step 1 the solve of sample {at} of the batch (data[4]) failed: too many steps: raise `max_steps`"
+    assert words in str(said[0].message) and 'objective(..., failed="drop")' in str(said[0].message)
+
+
+@pytest.mark.parametrize("policy", ["drop", "penalise"])
+def test_training_goes_on_without_it(policy):
+    result = train(policy, batch())
+    assert result.stopped == "finished" and [line["failed"] for line in result.history] == [2, 2, 2]
+    assert result.history[-1]["skipped"] == 0 and result.history[-1]["loss"] < result.history[0]["loss"]
+
+
+def test_bad_data_are_told_as_such_and_not_as_a_failed_solve():
+    bad = eqx.tree_at(lambda b: b.x.y0, batch(), batch().x.y0.at[0, 1].set(jnp.nan))
+    with pytest.warns(RuntimeWarning, match=r"from `batch\.x\.y0` on.*look for NaN or infinity in the data"):
+        train("raise", bad)
+
+
+def test_the_callers_key_survives():
+    key = jax.random.key(3)
+    step = ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2))
+    step(step.init(Fragile(), key=key), windows()[jnp.arange(4)])
+    assert jax.random.normal(key).shape == ()

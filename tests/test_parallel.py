@@ -1,0 +1,275 @@
+"""One step on many devices is the step of one device: in one process with eight devices, and in two processes.
+
+This process has one device. The file itself, run as a script, is the one with eight: it prints what it found as JSON.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from toys import Fragile, arrays, model, windows
+
+import ctmodels as ct
+
+ROOT = Path(__file__).parents[1]
+DEVICES = 8
+
+
+def noisy(example, key, step):
+    """A transform that draws from each sample's key."""
+    return eqx.tree_at(lambda e: e.x.y0, example, example.x.y0 + 0.1 * jax.random.normal(key, example.x.y0.shape))
+
+
+def unequal_batch():
+    """Sixteen windows, of which the later ones are observed less and less: shards differ in weight."""
+    batch = windows()[jnp.arange(16) % 13]
+    mask = (jnp.arange(16) < 12)[:, None, None] | (jnp.arange(4) == 1)[None, :, None]
+    return eqx.tree_at(lambda b: b.target.mask, batch, batch.target.mask & mask)
+
+
+def solved_by(integrate):
+    return eqx.tree_at(lambda m: m.integrate, model(), integrate)
+
+
+def size(model, output):
+    return jnp.sum(output.ys**2)
+
+
+def worst(a, b):
+    """The largest difference among the leaves of two trees; relative to a leaf's largest entry, where that is large."""
+    return max(map(difference, arrays(a), arrays(b)))
+
+
+def difference(x, y):
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if np.array_equal(x, y, equal_nan=True):
+        return 0.0
+    return float(np.nan_to_num(np.max(np.abs(x - y)) / max(1, np.max(np.abs(x))), nan=np.inf))
+
+
+def mesh():
+    return jax.make_mesh((DEVICES,), ("data",))
+
+
+def steps_on(mesh, objective, m, batch, steps=3, **kwargs):
+    step = ct.make_step(objective, optax.sgd(0.05, momentum=0.9), mesh=mesh, **kwargs)
+    state = step.init(m, key=jax.random.key(1))
+    for _ in range(steps):
+        state, metrics = step(state, batch)
+    assert step.traces == 1
+    return step.local((state, metrics))
+
+
+def against_one_device(objective, m, batch, **kwargs):
+    return worst(*(steps_on(on, objective, m, batch, **kwargs) for on in (None, mesh())))
+
+
+def fixed_grid():
+    objective = ct.objective(ct.losses.squared, {"size": (0.1, size)}, noisy)
+    return against_one_device(objective, solved_by(ct.Integrate(ct.RK4(), ct.Substeps(2))), unequal_batch())
+
+
+def adaptive():
+    """Where samples take from 3 to 8 steps. Their number is left out: in float32 rounding decides on a rejection."""
+    batch, turn = unequal_batch(), jnp.array([[-0.2, 2.0], [-2.0, -0.2]])
+    longer = batch.target.ts * jnp.linspace(1.0, 3.0, 16)[:, None]
+    batch = eqx.tree_at(lambda b: b.target.ts, batch, longer)
+    field = ct.SumField(lambda t, y, args: turn @ y, model().field)
+    adapted = ct.NeuralODE(field, 2, 0, ct.Integrate(account=(ct.local_error,)))
+    whole = ct.objective(ct.losses.squared, {"error": (1.0, ct.regularisers.local_error)})
+
+    def objective(*args, **kwargs):
+        value, metrics = whole(*args, **kwargs)
+        return value, {name: metrics[name] for name in ("loss", "error")}
+
+    return against_one_device(objective, adapted, batch)
+
+
+def ensemble():
+    models = eqx.filter_vmap(lambda factor: jax.tree.map(lambda x: factor * x if eqx.is_array(x) else x, model()))
+    batches = jax.tree.map(lambda x: jnp.stack([x, x[::-1]]), unequal_batch())
+    objective = ct.objective(ct.losses.squared, transform=noisy)
+    return against_one_device(objective, models(jnp.array([1.0, 1.5])), batches, ensemble=True)
+
+
+def failed(policy, compared):
+    work = lambda model, output: output.stats.measures["work"] ** 2
+    objective = ct.objective(ct.losses.squared, {"work": (0.1, work)}, failed=policy)
+    batch = unequal_batch()
+    batch = eqx.tree_at(lambda b: b.x.y0, batch, batch.x.y0.at[jnp.array([9, 14]), 0].set(5.0))
+    many = steps_on(mesh(), objective, Fragile(), batch)
+    said = {name: int(many[1][name]) for name in ("failed", "failed_sample", "failed_status", "skipped")}
+    return said | ({"worst": worst(many, steps_on(None, objective, Fragile(), batch))} if compared else {})
+
+
+def put_and_skipped():
+    """A batch of NumPy's arrays and a state from one device; then NaN in the share of one device of eight."""
+    batch = jax.tree.map(np.asarray, unequal_batch())
+    step = ct.make_step(ct.objective(ct.losses.squared), optax.sgd(0.1), mesh=mesh())
+    state, _ = step(step.local(step.init(model(), key=jax.random.key(1))), batch)
+    everywhere = [len(x.sharding.device_set) == DEVICES and x.sharding.is_fully_replicated for x in arrays(state)]
+    before = step.local(state.model)
+    bad = batch.x.y0.copy()
+    bad[11, 0] = np.nan
+    state, metrics = step(state, eqx.tree_at(lambda b: b.x.y0, batch, bad))
+    place = step.places[int(state.faults.place)]
+    return [all(everywhere), step.traces, int(metrics["skipped"]), worst(before, state.model), place]
+
+
+def own_objective():
+    """The mean of all states, from an objective of one's own."""
+
+    def mean(model, batch, key, step, axis=None):
+        out = eqx.filter_vmap(lambda e: model(e.x, e.target.ts).ys)(batch)
+        shards = 1 if axis is None else jax.lax.axis_size(axis)
+        return jnp.mean(out) / shards, {}
+
+    return against_one_device(mean, model(), unequal_batch())
+
+
+def whole_fit():
+    """`fit` with validation, checkpoints and a resumption on eight devices, and plainly on one."""
+
+    def run(mesh, *parts, **kwargs):
+        step = ct.make_step(ct.objective(ct.losses.squared), optax.sgd(0.05), mesh=mesh)
+        loss = eqx.filter_jit(ct.pooled(ct.losses.squared))
+        validate = lambda m, data: loss(m, data[jnp.arange(8)], jax.random.key(0))[0]
+        for steps in parts:
+            result = ct.fit(
+                step, step.init(model(), key=jax.random.key(1)), windows(), steps=steps, batch_size=8, every=2,
+                validate=validate, progress=False, **kwargs,
+            )  # fmt: skip
+        return result
+
+    with tempfile.TemporaryDirectory() as folder:
+        one, many = run(None, 6), run(mesh(), 4, 6, folder=folder, resume=True)
+    lines = lambda result: [jnp.asarray(list(line.values())) for line in result.history]
+    return worst(*((r.model, r.state.model, lines(r)) for r in (one, many)))
+
+
+def indivisible():
+    try:
+        steps_on(mesh(), ct.objective(ct.losses.squared), model(), windows()[jnp.arange(12)])
+    except ValueError as error:
+        return str(error)
+
+
+CHECKS = {
+    "fixed_grid": fixed_grid,
+    "adaptive": adaptive,
+    "ensemble": ensemble,
+    "own_objective": own_objective,
+    "whole_fit": whole_fit,
+    "put_and_skipped": put_and_skipped,
+    "indivisible": indivisible,
+    "drop": lambda: failed("drop", True),
+    "raise": lambda: failed("raise", False),
+}
+
+
+@pytest.fixture(scope="module")
+def found():
+    command = [sys.executable, __file__]
+    done = subprocess.run(command, env=environment(DEVICES), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def environment(devices):
+    """Of a process with so many devices; most of its time is compilation, which need not be thorough."""
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    return os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+
+
+@pytest.fixture
+def rounding():
+    return 1e-12 if jax.config.jax_enable_x64 else 1e-6
+
+
+@pytest.mark.parametrize("name", ["fixed_grid", "ensemble", "own_objective", "whole_fit"])
+def test_eight_devices_are_one(found, name, rounding):
+    assert found[name] < rounding
+
+
+def test_steps_adapt_on_each_device_as_on_one(found, rounding):
+    assert found["adaptive"] < 10 * rounding  # the error that steps adapt to is itself near float32's rounding
+
+
+def test_failed_samples_are_those_of_the_whole_batch(found, rounding):
+    assert found["drop"].pop("worst") < rounding
+    for policy, skipped in (("drop", 0), ("raise", 3)):
+        assert found[policy] == {"failed": 2, "failed_sample": 9, "failed_status": 1, "skipped": skipped}
+
+
+def test_all_is_put_onto_the_mesh_and_a_bad_share_is_a_bad_step_everywhere(found):
+    assert found["put_and_skipped"] == [True, 1, 1, 0.0, "batch.x.y0"]
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused(found):
+    assert "a batch of 12 samples on 8 devices" in found["indivisible"] and "such as 8" in found["indivisible"]
+
+
+def test_a_mesh_of_one_device_is_no_mesh(tolerance):
+    single = jax.make_mesh((1,), ("data",))
+    objective, batch = ct.objective(ct.losses.squared), windows()[jnp.arange(4)]
+    (one, _), (meshed, _) = (steps_on(on, objective, model(), batch) for on in (None, single))
+    for a, b in zip(arrays(one), arrays(meshed), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance())
+
+
+def test_an_objective_without_an_axis_and_a_mesh_of_two_are_refused():
+    def plain(model, batch, key, step):
+        return jnp.zeros(()), {}
+
+    with pytest.raises(ValueError, match=r"plain\(model, batch, key, step\).*take `axis=None`"):
+        ct.make_step(plain, optax.sgd(0.1), mesh=jax.make_mesh((1,), ("data",)))
+    with pytest.raises(ValueError, match=r"mesh=\('data', 'model'\): a mesh of one axis is wanted"):
+        two = jax.make_mesh((1, 1), ("data", "model"))
+        ct.make_step(ct.objective(ct.losses.squared), optax.sgd(0.1), mesh=two)
+
+
+def test_two_processes_are_one():
+    """The example, as two processes of one device each, and as one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    two = ["--processes", "2", "--coordinator", address, "--process"]
+    running = [start_example(*arguments) for arguments in ([*two, "0"], [*two, "1"], [])]
+    try:
+        first, second, alone = (json.loads(output(process).splitlines()[-1]) for process in running)
+    finally:
+        for process in running:
+            process.kill()
+    assert first == second and first["devices"] == 2 and alone["devices"] == 1
+    assert first["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    assert first["rmse"] == pytest.approx(alone["rmse"], rel=1e-4)
+
+
+def start_example(*arguments):
+    command = [sys.executable, str(ROOT / "examples" / "data_parallel.py"), "--steps", "3", *arguments]
+    return subprocess.Popen(command, env=environment(1), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def output(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    print(json.dumps({name: check() for name, check in CHECKS.items()}))
