@@ -11,8 +11,8 @@ STATUS = {
     TOO_MANY_STEPS: "too many steps: raise `max_steps`, loosen the tolerances, or look for stiffness",
     NON_FINITE: "non-finite value: the solution blew up or the field returned NaN; look at its inputs",
     OTHER: "the solver gave up, as in a failed implicit solve",
-    STEP_UNDERFLOW: "steps too short: t + h == t; the solution blows up or jumps there, or is too stiff: use an implicit "
-    "method, such as diffrax.Kvaerno5",
+    STEP_UNDERFLOW: "steps too short (t + h == t): the solution blows up or jumps there, or is too stiff; use an "
+    "implicit method, such as diffrax.Kvaerno5",
 }
 
 

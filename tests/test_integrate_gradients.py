@@ -41,8 +41,8 @@ def on_grid(grid):
 @pytest.mark.parametrize("ts", [TS, -TS])
 def test_gradients_are_those_of_the_steps_taken(ts):
     grid = accepted_times(INTEGRATE, field, ts, Y0S[0], W)
-    value, ours = jax.value_and_grad(loss, argnums=(0, 1))(W, Y0S[0], ts)
-    again, theirs = jax.value_and_grad(loss, argnums=(0, 1))(W, Y0S[0], ts, on_grid(grid))
+    run = eqx.filter_jit(jax.value_and_grad(loss, argnums=(0, 1)))
+    (value, ours), (again, theirs) = run(W, Y0S[0], ts), run(W, Y0S[0], ts, on_grid(grid))
     np.testing.assert_allclose(value, again, **CLOSE)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, **CLOSE)
@@ -58,7 +58,7 @@ def test_agreement_with_diffrax_and_finite_differences_on_the_grid():
         )  # fmt: skip
         return jnp.sum(jnp.sin(sol.ys) * jnp.arange(1.0, 9.0).reshape(4, 2).astype(sol.ys.dtype))
 
-    ours, theirs = jax.grad(loss)(W, Y0S[0]), jax.grad(by_diffrax)(W, Y0S[0])
+    ours, theirs = jax.jit(jax.grad(loss))(W, Y0S[0]), jax.jit(jax.grad(by_diffrax))(W, Y0S[0])
     np.testing.assert_allclose(ours, theirs, **CLOSE)
     frozen, h = on_grid(grid), 1e-5 if X64 else 1e-2
     up, down = W.at[0, 1].add(h), W.at[0, 1].add(-h)
@@ -67,21 +67,20 @@ def test_agreement_with_diffrax_and_finite_differences_on_the_grid():
 
 
 def test_gradients_of_times_are_those_of_the_first_and_last_step_and_of_the_interpolant():
-    ours = jax.grad(loss, argnums=2)(W, Y0S[0], TS)
+    ours = jax.jit(jax.grad(loss, argnums=2))(W, Y0S[0], TS)
     grid = accepted_times(INTEGRATE, field, TS, Y0S[0], W)
 
     def frozen(ts):
         edges = jnp.asarray(grid).at[0].set(ts[0]).at[-1].set(ts[-1])
         return loss(W, Y0S[0], ts, on_grid(edges))
 
-    np.testing.assert_allclose(ours, jax.grad(frozen)(TS), **CLOSE)
+    np.testing.assert_allclose(ours, jax.jit(jax.grad(frozen))(TS), **CLOSE)
     # Of the exact flow, dL/dt1 = <dL/dy1, f(y1)>: the discrete one differs by the local error only.
     ct_y1 = jax.grad(lambda y1: jnp.sum(jnp.sin(y1) * jnp.array([7.0, 8.0])))(solved(W, Y0S[0])[-1])
     np.testing.assert_allclose(ours[-1], ct_y1 @ field(TS[-1], solved(W, Y0S[0])[-1], W), rtol=0.05)
 
 
-@pytest.mark.parametrize("buffer", [2, 8])
-def test_thinned_states_give_the_same_gradient(buffer):
+def test_thinned_states_give_the_same_gradient(buffer=4):
     fine = diffrax.PIDController(rtol=1e-5, atol=1e-7)
     all_kept = ct.Integrate(controller=fine, max_steps=64)
     few_kept = ct.Integrate(controller=fine, max_steps=64, adjoint=ct.Replay(buffer))
@@ -102,7 +101,7 @@ def loop():
 
 
 def test_vmap_of_grad(loop):
-    dW, dy0 = jax.vmap(jax.grad(loss, argnums=(0, 1)), (None, 0))(W, Y0S)
+    dW, dy0 = jax.jit(jax.vmap(jax.grad(loss, argnums=(0, 1)), (None, 0)))(W, Y0S)
     for i, (a, b) in enumerate(loop):
         np.testing.assert_allclose(dW[i], a, **CLOSE)
         np.testing.assert_allclose(dy0[i], b, **CLOSE)
@@ -118,20 +117,20 @@ def test_grad_of_vmap(cotangents, loop):
 
 
 def test_jacrev_in_states_and_parameters_alone_and_under_vmap():
-    alone = jax.jacrev(solved, argnums=(0, 1))(W, Y0S[0])
-    row = jax.grad(lambda W: solved(W, Y0S[0])[2, 1])(W)
+    both = jax.jacrev(solved, argnums=(0, 1))
+    alone = jax.jit(both)(W, Y0S[0])
+    row = jax.jit(jax.grad(lambda W: solved(W, Y0S[0])[2, 1]))(W)
     np.testing.assert_allclose(alone[0][2, 1], row, **CLOSE)
-    inside = jax.vmap(jax.jacrev(solved, argnums=(0, 1)), (None, 0))(W, Y0S)
+    inside = jax.jit(jax.vmap(both, (None, 0)))(W, Y0S)
     np.testing.assert_allclose(inside[0][0], alone[0], **CLOSE)
     np.testing.assert_allclose(inside[1][0], alone[1], **CLOSE)
-    outside = jax.jacrev(jax.vmap(solved, (None, 0)), argnums=(0, 1))(W, Y0S)
+    outside = jax.jit(jax.jacrev(jax.vmap(solved, (None, 0)), argnums=(0, 1)))(W, Y0S)
     np.testing.assert_allclose(outside[0], inside[0], **CLOSE)
     for i in range(3):
         np.testing.assert_allclose(outside[1][i, :, :, i], inside[1][i], **CLOSE)
 
 
-@pytest.mark.parametrize("cotangents", ["per_sample", "summed"])
-@pytest.mark.parametrize("batching", ["per_sample", "shared"])
+@pytest.mark.parametrize("cotangents, batching", [("per_sample", "per_sample"), ("summed", "shared")])
 def test_ensembles_and_nested_vmaps(cotangents, batching):
     rtol = 1e-3 if batching == "per_sample" else 1e-5
     controller = diffrax.PIDController(rtol=rtol, atol=rtol)
@@ -139,25 +138,28 @@ def test_ensembles_and_nested_vmaps(cotangents, batching):
     Ws = jnp.stack([W, -W])
     one = lambda W, y0: loss(W, y0, TS, integrate)
     batch = lambda W: jnp.sum(jax.vmap(one, (None, 0))(W, Y0S))
-    alone = [jax.grad(batch)(w) for w in Ws]
+    one_member = jax.jit(jax.grad(batch))
+    alone = [one_member(w) for w in Ws]
     loose = CLOSE if batching == "per_sample" else dict(rtol=1e-3, atol=1e-2)  # an ensemble's members share the step
     # each member's gradient, by vmap(grad(vmap)) and by grad(vmap(vmap))
-    for together in (jax.vmap(jax.grad(batch))(Ws), jax.grad(lambda Ws: jnp.sum(jax.vmap(batch)(Ws)))(Ws)):
-        for a, b in zip(together, alone, strict=True):
+    for together in (jax.vmap(jax.grad(batch)), jax.grad(lambda Ws: jnp.sum(jax.vmap(batch)(Ws)))):
+        for a, b in zip(jax.jit(together)(Ws), alone, strict=True):
             np.testing.assert_allclose(a, b, **loose)
     # two axes of samples
     grid = jnp.stack([Y0S, 0.5 * Y0S])
     two = lambda W: jnp.sum(jax.vmap(jax.vmap(one, (None, 0)), (None, 0))(W, grid))
     flat = lambda W: jnp.sum(jax.vmap(one, (None, 0))(W, grid.reshape(6, 2)))
-    np.testing.assert_allclose(jax.grad(two)(W), jax.grad(flat)(W), **loose)
+    np.testing.assert_allclose(jax.jit(jax.grad(two))(W), jax.jit(jax.grad(flat))(W), **loose)
 
 
 def test_a_field_of_each_sample_and_times_of_each_sample():
     Ws = jnp.stack([W, 2 * W, -W])
     tss = jnp.stack([TS, 0.5 * TS, TS[::-1]])
-    dW, dy, dt = jax.vmap(jax.grad(loss, argnums=(0, 1, 2)))(Ws, Y0S, tss)
+    one = jax.grad(loss, argnums=(0, 1, 2))
+    dW, dy, dt = jax.jit(jax.vmap(one))(Ws, Y0S, tss)
+    one = jax.jit(one)
     for i in range(3):
-        a, b, c = jax.grad(loss, argnums=(0, 1, 2))(Ws[i], Y0S[i], tss[i])
+        a, b, c = one(Ws[i], Y0S[i], tss[i])
         np.testing.assert_allclose(dW[i], a, **CLOSE)
         np.testing.assert_allclose(dy[i], b, **CLOSE)
         np.testing.assert_allclose(dt[i], c, **CLOSE)
@@ -167,24 +169,27 @@ def test_shared_steps_with_times_of_each_sample():
     integrate = ct.Integrate(controller=diffrax.PIDController(rtol=1e-5, atol=1e-5), batching="shared")
     alone = ct.Integrate(controller=diffrax.PIDController(rtol=1e-5, atol=1e-5))
     tss = jnp.stack([TS, 0.5 * TS, 2 - TS])
-    ys = jax.vmap(lambda y0, ts: solved(W, y0, ts, integrate))(Y0S, tss)
-    for y, y0, ts in zip(ys, Y0S, tss, strict=True):
-        np.testing.assert_allclose(y, solved(W, y0, ts, alone), rtol=1e-3, atol=1e-4)
-    total = lambda W: jnp.sum(jax.vmap(lambda y0, ts: loss(W, y0, ts, integrate))(Y0S, tss))
-    one_by_one = sum(jax.grad(loss)(W, y0, ts, alone) for y0, ts in zip(Y0S, tss, strict=True))
-    np.testing.assert_allclose(jax.grad(total)(W), one_by_one, rtol=1e-3, atol=1e-3)
+    total = lambda W, integrate: jnp.sum(jax.vmap(lambda y0, ts: loss(W, y0, ts, integrate))(Y0S, tss))
+    run = eqx.filter_jit(jax.value_and_grad(total))
+    for together, one_by_one in zip(run(W, integrate), run(W, alone), strict=True):
+        np.testing.assert_allclose(together, one_by_one, rtol=1e-3, atol=1e-3)
 
 
-def test_a_gradient_penalty_inside_a_loss_and_other_derivatives_take_another_adjoint():
-    direct = ct.Integrate(controller=PID, max_steps=16, adjoint=diffrax.DirectAdjoint())
+def test_a_gradient_penalty_inside_a_loss():
+    """Second derivatives, by a fixed grid."""
+    grid = ct.Integrate(ct.RK4(), ct.Substeps(3))
 
+    @jax.jit
     def penalised(W):
-        return jnp.sum(jax.grad(loss, argnums=1)(W, Y0S[0], TS[:2], direct) ** 2)
+        each = lambda y0: jnp.sum(jax.grad(loss, argnums=1)(W, y0, TS[:2], grid) ** 2)
+        return jnp.sum(jax.vmap(each)(Y0S))
 
     h = 1e-5 if X64 else 1e-2
-    gradient = jax.grad(penalised)(W)
     difference = (penalised(W.at[1, 0].add(h)) - penalised(W.at[1, 0].add(-h))) / (2 * h)
-    assert np.sign(gradient[1, 0]) == np.sign(difference)  # (through moving steps, so not to the last digit)
+    np.testing.assert_allclose(jax.grad(penalised)(W)[1, 0], difference, rtol=1e-6 if X64 else 2e-2)
+
+
+def test_forward_mode_by_another_adjoint():
     forward = ct.Integrate(controller=PID, max_steps=16, adjoint=diffrax.ForwardMode())
     _, tangent = jax.jvp(lambda y0: solved(W, y0, TS, forward), (Y0S[0],), (jnp.ones(2),))
     np.testing.assert_allclose(tangent, jax.jacrev(solved, 1)(W, Y0S[0]).sum(-1), rtol=2e-2, atol=2e-3)
@@ -196,7 +201,7 @@ def test_a_penalty_on_first_derivatives_of_each_sample(loop):
     np.testing.assert_allclose(inner, [jnp.sum(b**2) for _, b in loop], **CLOSE)
 
 
-@pytest.mark.parametrize("method", [diffrax.Heun(), diffrax.Bosh3(), diffrax.Dopri5(), diffrax.Dopri8()])
+@pytest.mark.parametrize("method", [diffrax.Heun(), diffrax.Bosh3(), diffrax.Dopri5()])
 def test_every_tableau_with_measures(method):
     measures = (ct.local_error,)
     integrate = ct.Integrate(method, PID, max_steps=64, account=measures)
@@ -206,8 +211,8 @@ def test_every_tableau_with_measures(method):
         ys, stats = integrate(field, TS, Y0S[0], W)
         return jnp.sum(ys**2) + 10 * stats.measures["local_error"]
 
-    value, gradient = jax.value_and_grad(total)(W, integrate)
-    value_2, gradient_2 = jax.value_and_grad(total)(W, frozen)
+    run = eqx.filter_jit(jax.value_and_grad(total))
+    (value, gradient), (value_2, gradient_2) = run(W, integrate), run(W, frozen)
     np.testing.assert_allclose(value, value_2, **CLOSE)
     np.testing.assert_allclose(gradient, gradient_2, **CLOSE)
 

@@ -55,7 +55,7 @@ def test_order_of_the_fixed_grid(method, order):
 
 
 def test_order_eight_on_an_orbit():
-    """Dopri8 is of order nine on linear problems; here, on an orbit of eccentricity 0.5 (Kepler's equation), of eight."""
+    """Dopri8 is of order nine on linear problems; here, on an orbit of eccentricity 0.5 (Kepler's equation), eight."""
     field = lambda t, y, args: jnp.concatenate([y[2:], -y[:2] / jnp.sum(y[:2] ** 2) ** 1.5])
     anomaly = 2.0
     for _ in range(20):

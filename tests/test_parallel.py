@@ -150,6 +150,7 @@ def whole_fit():
                 step, step.init(model(), key=jax.random.key(1)), windows(), steps=steps, batch_size=8, every=2,
                 validate=validate, progress=False, **kwargs,
             )  # fmt: skip
+        assert step.traces == 1
         return result
 
     with tempfile.TemporaryDirectory() as folder:

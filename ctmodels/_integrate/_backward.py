@@ -1,7 +1,7 @@
 """The discrete adjoint: each accepted step is taken again and pulled back, last step first.
 
-It is the derivative of what the solve computed, on the grid that it chose: step sizes carry none. Of the times, the first
-step's length carries t0's, the last one's t1's, and the interpolant those of the save times.
+It is the derivative of what the solve computed, on the grid that it chose: step sizes carry none. Of the times, the
+first step's length carries t0's, the last one's t1's, and the interpolant those of the save times.
 """
 
 from collections.abc import Callable
@@ -102,8 +102,8 @@ class Undo:
         return (h > 0) & (sigma < self.last)
 
     def lanewise(self, live, sigma, h, y, f):
-        """Time, length, state and slope of each lane's step. A lane at rest stands where a moving one does: its own state
-        may be one at which the field is not finite, which would make NaN of a cotangent of zero."""
+        """Time, length, state and slope of each lane's step. A lane at rest stands where a moving one does: its own
+        state may be one at which the field is not finite, which would make NaN of a cotangent of zero."""
         t, H = self.times.at(sigma), self.times.span * h
         if self.groups > 1 or t.shape[0] > 1 or self.wanted.ts:
             t, H = jnp.broadcast_to(t, live.shape), jnp.where(live, H, 0)
@@ -210,8 +210,8 @@ class Undo:
 
         def forward(s):
             i, rows = s
-            now = jax.tree.map(lambda x: x[i], rows)
-            after = self.advance(*now, trail.h[first + i])
+            sigma, y, f = jax.tree.map(lambda x: x[i], rows)
+            after = self.advance(sigma, y, f, trail.h[first + i])
             return i + 1, jax.tree.map(lambda r, x: jax.lax.dynamic_update_index_in_dim(r, x, i + 1, 0), rows, after)
 
         _, (sigma, y, f) = jax.lax.while_loop(lambda s: s[0] < steps - 1, forward, (jnp.zeros_like(steps), rows))

@@ -37,7 +37,7 @@ def adapt(controller: diffrax.PIDController, order: int, q, h, span, memory: Mem
     """Whether the step of length `h` with error `q` is accepted, the length of the next, and what to remember
     (Hairer and Wanner 1996, IV.2; Soderlind 2003; the formula as diffrax has it)."""
     c = controller
-    order = order if c.error_order is None else c.error_order
+    order = order if c.error_order is None else c.error_order  # pyright: ignore
     accept = (q < 1) | (memory.shortest & jnp.isfinite(q))
     inverse = 1 / q
     b1, b2, b3 = c.icoeff + c.pcoeff + c.dcoeff, -(c.pcoeff + 2 * c.dcoeff), c.dcoeff
@@ -62,7 +62,7 @@ def _power(x, exponent):
 
 
 def first_step(controller: diffrax.PIDController, method: Method, evaluate, norm, y, f0, span):
-    """The first step's length (Hairer, Norsett and Wanner 1993, II.4): `evaluate(h, y)` is the slope one step of Euler's
+    """The first step's length (Hairer, Norsett and Wanner 1993, II.4): `evaluate(h)` is the slope one step of Euler's
     further on, `norm` takes each group's root mean square."""
     size = jnp.abs(y)
     scale = jnp.asarray(controller.atol, size.dtype) + jnp.asarray(controller.rtol, size.dtype) * size

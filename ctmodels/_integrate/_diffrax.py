@@ -1,5 +1,5 @@
-"""All that our engine does not do, by diffrax: implicit methods, other controllers, other adjoints; through a solver that
-keeps the account of the work."""
+"""All that our engine does not do, by diffrax: implicit methods, other controllers, other adjoints; through a solver
+that keeps the account of the work."""
 
 from typing import Any
 
@@ -94,7 +94,9 @@ def solve_by_diffrax(integrate, field, ts, y0, args):
     reached = jnp.isfinite(ys)
     status = _status(sol.result, ys)
     blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
-    return jnp.where(reached, ys, blank[None]), _stats(integrate.method, bool(integrate.account), sol, status, ts, reached)
+    return jnp.where(reached, ys, blank[None]), _stats(
+        integrate.method, bool(integrate.account), sol, status, ts, reached
+    )
 
 
 def _status(result, ys):

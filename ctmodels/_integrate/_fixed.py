@@ -75,8 +75,8 @@ def solve_fixed(integrate, field, ts: Float[Array, " time"], y0: Float[Array, " 
 
 
 def _between_saves(integrate, field, ts, y0, args):
-    """`n` steps between neighbouring `ts`. Each step is rematerialised in the backward pass, which is faster than storing
-    its inside."""
+    """`n` steps between neighbouring `ts`. Each step is rematerialised in the backward pass, which is faster than
+    storing its inside."""
     tableau, n, measures = integrate.method.tableau, integrate.controller.n, integrate.account
 
     @jax.checkpoint

@@ -1,7 +1,7 @@
 """The solve: adaptive steps of an explicit Runge-Kutta method for all lanes side by side, saved at given times.
 
-A group of lanes has one step: all lanes (`shared`), or each lane is a group of its own. Time is sigma, from 0 to 1, and the
-field's t = t0 + (t1 - t0) sigma. What the backward pass needs goes into a `Trail`.
+A group of lanes has one step: all lanes (`shared`), or each lane is a group of its own. Time is sigma, from 0 to 1,
+and the field's t = t0 + (t1 - t0) sigma. What the backward pass needs goes into a `Trail`.
 """
 
 from collections.abc import Callable
@@ -92,8 +92,8 @@ class Head(NamedTuple):
 class Trail(NamedTuple):
     """What the backward pass follows back: every `stride`-th state of `count` iterations, and each one's step.
 
-    Where the buffer is full, every second state is given up and the stride doubles, so that it never overflows. One row more
-    takes what is not to be kept.
+    Where the buffer is full, every second state is given up and the stride doubles, so that it never overflows. One
+    row more takes what is not to be kept.
     """
 
     y: Float[Array, "row l state"]
@@ -250,8 +250,8 @@ class Solve:
         return y1, fs, method.error(h, fs), {m.__name__: m(taken) for m in self.plan.measures}
 
     def judge(self, head: Head, active, square, sigma, h):
-        """Who fails: a lane whose step can be made no shorter, or one that is not finite again and again. Of lanes with a
-        common step, the one with the largest error is to blame for its length."""
+        """Who fails: a lane whose step can be made no shorter, or one that is not finite again and again. Of lanes with
+        a common step, the one with the largest error is to blame for its length."""
         alive = (head.status == SUCCESS) & active
         eps = jnp.finfo(h.dtype).eps
         stuck = active & (sigma < 1) & (h <= jnp.maximum(8 * eps * sigma, eps**2))
@@ -271,8 +271,8 @@ class Solve:
         return sigma[0, i] if sigma.shape[0] == 1 else jnp.take_along_axis(sigma, i[:, None], 1)[:, 0]
 
     def save(self, head: Head, ys, b, H, accept, moves, y1, fs, lane):
-        """The interpolant at all save times within the step: those common to all lanes one after another, else the next of
-        each lane until no lane has one."""
+        """The interpolant at all save times within the step: those common to all lanes one after another, else the next
+        of each lane until no lane has one."""
         method, number = self.plan.method, ys.shape[1]
         h = jnp.where(accept, b - head.sigma, 1)
 
@@ -303,7 +303,7 @@ class Solve:
 
         def attempts(state):
             room = lambda s: going(s[0]) if self.plan.stride == 1 else going(s[0]) & ~s[2].full
-            return jax.lax.while_loop(room, lambda s: self.attempt(*s, lane), state)
+            return jax.lax.while_loop(room, lambda s: self.attempt(s[0], s[1], s[2], lane), state)
 
         state = head, ys, Trail.blank(self.plan, head, lane)
         if self.plan.stride == 1:
@@ -316,6 +316,13 @@ class Solve:
         return jax.lax.while_loop(lambda s: going(s[0]), leg, state)
 
 
+def narrow(full: Solve, head: Head, ys, width: int, until: int):
+    """The march of `width` lanes: those still on their way, and as many others as it takes."""
+    lane = jnp.argsort(~full.active(head), stable=True)[:width]
+    part, ys, trail = full.taking(lane).march(jax.tree.map(lambda x: x[lane], head), ys, lane, until)
+    return jax.tree.map(lambda x, new: x.at[lane].set(new), head, part), ys, trail
+
+
 def solve(plan: Plan, lanes: Lanes, field: Callable, arrays, ts: Float[Array, "clock time"], y0):
     """States at the save times (lane, time, state), where each lane ended, and the trails back."""
     full = Solve(plan, lanes, field, arrays, Times.of(ts))
@@ -325,10 +332,8 @@ def solve(plan: Plan, lanes: Lanes, field: Callable, arrays, ts: Float[Array, "c
     for width, until in zip(widths, [*widths[1:], 0], strict=True):
         if width == lanes.number:
             head, ys, trail = full.march(head, ys, jnp.arange(width), until)
-        else:  # those still on their way come first
-            lane = jnp.argsort(~full.active(head), stable=True)[:width]
-            part, ys, trail = full.taking(lane).march(jax.tree.map(lambda x: x[lane], head), ys, lane, until)
-            head = jax.tree.map(lambda x, new: x.at[lane].set(new), head, part)
+        else:
+            head, ys, trail = narrow(full, head, ys, width, until)
         trails.append(trail)
     unfinished = (head.status == SUCCESS) & (head.sigma < 1)
     return ys, head._replace(status=jnp.where(unfinished, TOO_MANY_STEPS, head.status)), trails

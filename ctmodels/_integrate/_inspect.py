@@ -33,8 +33,8 @@ def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray
 
 
 def loop_widths(integrate: Integrate, field, ts, y0s, args=None) -> list[tuple[int, int, int]]:
-    """For each width at which the loop ran, in turn: the width, iterations forward, and iterations that the backward pass
-    takes again."""
+    """For each width at which the loop ran, in turn: the width, iterations forward, and iterations that the backward
+    pass takes again."""
     head, trails = _solved(integrate, field, ts, y0s, args)
     # An iteration at which no lane's step is accepted is not taken again, so that attempts are counted apart.
     attempts = np.sort(np.asarray(head.accepted + head.rejected))

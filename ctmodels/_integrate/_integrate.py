@@ -5,6 +5,7 @@ from collections.abc import Callable
 import diffrax
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
 import optimistix as optx
 from jax.flatten_util import ravel_pytree
@@ -26,7 +27,8 @@ class Replay(eqx.Module):
     `diffrax.ForwardMode()`).
 
     `buffer`: states kept on the way, a power of two. Where a solve takes more steps, every second, every fourth, ... is
-    kept and the others are computed anew: one evaluation more for each, and memory of `buffer + max_steps / buffer` states.
+    kept and the others are computed anew: one evaluation more for each, and memory of `buffer + max_steps / buffer`
+    states.
     """
 
     buffer: int = eqx.field(static=True, default=64)
@@ -45,8 +47,8 @@ class Integrate(eqx.Module):
       controller any diffrax solver.
     - `controller`: `diffrax.PIDController`, or another of diffrax's (adaptive steps); [`ctmodels.Substeps`][] or
       `diffrax.StepTo` (a fixed grid).
-    - `adjoint`: [`ctmodels.Replay`][], or one of diffrax's. Explicit methods with a PID controller and `Replay` run on our
-      engine; all else runs on diffrax's.
+    - `adjoint`: [`ctmodels.Replay`][], or one of diffrax's. Explicit methods with a PID controller and `Replay` run
+      on our engine; all else runs on diffrax's.
     - `max_steps`: adaptive solves only; reaching it is a status, not an exception.
     - `account`: measures of the accepted steps, such as [`ctmodels.local_error`][] and
       [`ctmodels.stiffness`][]; what is asked here comes back in `Stats.measures`.
@@ -56,8 +58,8 @@ class Integrate(eqx.Module):
     - `cotangents`: `"per_sample"`, right under every composition of transformations; `"summed"` gives each sample the
       batch's sum for what the samples have in common, such as parameters: right, and faster, if and only if
       differentiation is outside the `vmap`. [`ctmodels.objective`][] sets it.
-    - `failed`: what a failed solve returns where it did not come to: `"nan"`, or `"hold"` (its initial state: finite, to be
-      masked by `Stats.status`).
+    - `failed`: what a failed solve returns where it did not come to: `"nan"`, or `"hold"` (its initial state: finite,
+      to be masked by `Stats.status`).
 
     The gradient is that of the accepted steps as taken: the step sizes carry none.
 
@@ -146,8 +148,8 @@ def plan_of(integrate: Integrate) -> Plan:
 
 
 def closed_over(field, t, y, args):
-    """`field` as a function (arrays, t, y), the arrays with and without derivatives that it closes over, and nothing else:
-    a vmap or a gradient sees each of them."""
+    """`field` as a function (arrays, t, y) that closes over nothing, and its arrays, those with derivatives first: so
+    that a vmap or a gradient sees each of them."""
     closed = eqx.filter_closure_convert(lambda t, y: field(t, y, args), t, y)
     inexact, rest = eqx.partition(closed, eqx.is_inexact_array)
     whole, static = eqx.partition(rest, eqx.is_array)

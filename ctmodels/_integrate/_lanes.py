@@ -1,8 +1,8 @@
 """Lanes: the samples that are solved side by side, and how a function of one of them is run on all.
 
 A lane's axes are those of the vmaps around the solve, outermost first: (batch,), or (member, batch), ... What is closed
-over by the field may have some of these axes (the parameters of an ensemble), all (a control of its own for each sample),
-or none (shared parameters). Inside the engine, lanes are flattened into one axis.
+over by the field may have some of these axes (the parameters of an ensemble), all (a control of its own for each
+sample), or none (shared parameters). Inside the engine, lanes are flattened into one axis.
 """
 
 import math
@@ -15,7 +15,7 @@ from jaxtyping import Array
 
 
 class Lanes(NamedTuple):
-    """`shape`: lengths of the lane axes. `owned`: for each array that the field closes over, which of these axes it has."""
+    """`shape`: lengths of the lane axes. `owned`: for each array that the field closes over, which of these it has."""
 
     shape: tuple[int, ...]
     owned: tuple[tuple[bool, ...], ...]
@@ -53,8 +53,8 @@ class Lanes(NamedTuple):
         return [x[lane] if own == (True,) else x for x, own in zip(arrays, self.owned, strict=True)]
 
     def map(self, f: Callable, arrays: Sequence[Array], *lanewise):
-        """f(arrays, *lanewise) for each lane. What is lanewise has the flat axis of lanes in front, of length one if all
-        lanes have it in common."""
+        """f(arrays, *lanewise) for each lane. What is lanewise has the flat axis of lanes in front, of length one if
+        all lanes have it in common."""
         common = [jax.tree.map(lambda x: x.shape[0] != self.number, part) for part in lanewise]
         lanewise = [jax.tree.map(self._split, part) for part in lanewise]
         for level in reversed(range(len(self.shape))):

@@ -21,8 +21,8 @@ class Method:
     """
 
     def __init__(self, solver: diffrax.AbstractERK):
-        self.tableau = solver.tableau
-        self.order = int(solver.order(diffrax.ODETerm(lambda t, y, args: y)))
+        self.tableau: diffrax.ButcherTableau = solver.tableau  # pyright: ignore
+        self.order = int(solver.order(diffrax.ODETerm(lambda t, y, args: y)))  # pyright: ignore
         self.stages = len(self.tableau.b_sol)
         self.fsal = bool(self.tableau.fsal)
         self.interpolant = _interpolant(type(solver))
@@ -73,14 +73,14 @@ def combine(weights: np.ndarray, fs: Sequence[Array]) -> Array:
 
 @functools.cache
 def _interpolant(solver: type[diffrax.AbstractERK]) -> np.ndarray:
-    """Coefficients (power of theta, term) of w. Diffrax interpolates linearly in (y0, y1, k), by polynomials in theta: its
-    interpolation of the unit vectors, at as many points as it has coefficients, gives them in float64, whatever the
-    precision in use."""
+    """Coefficients (power of theta, term) of w. Diffrax interpolates linearly in (y0, y1, k), by polynomials in theta:
+    its interpolation of the unit vectors, at enough points, gives them in float64, whatever the precision in use."""
     degree = 8  # more than any of them has; what is beyond comes out as zero
     theta = 0.5 - 0.5 * np.cos(np.pi * np.arange(degree + 1) / degree)
 
     def weights(theta):
-        unit = jnp.eye(len(solver.tableau.b_sol) + 2, dtype=theta.dtype)
+        stages = len(solver.tableau.b_sol)  # pyright: ignore
+        unit = jnp.eye(stages + 2, dtype=theta.dtype)
         line = solver.interpolation_cls(t0=0 * theta, t1=1 + 0 * theta, y0=unit[0], y1=unit[1], k=unit[2:])
         return line.evaluate(theta)
 

@@ -1,8 +1,8 @@
 """From code for one sample to a batched solve with a discrete adjoint.
 
 The solve is a `custom_vjp` whose two directions are each a `custom_vmap`: every vmap around it adds an axis of lanes
-instead of being pushed into the loops. In the backward pass, a vmap may be one over lanes, or one over cotangents of the
-same solve (`jacrev`); what the forward pass returned tells which.
+instead of being pushed into the loops. In the backward pass, a vmap may be one over lanes, or one over cotangents of
+the same solve (`jacrev`); what the forward pass returned tells which.
 """
 
 import math
@@ -158,7 +158,8 @@ def backward(setting: Setting, wanted: Wanted, levels: Levels) -> Callable:
         arrays = lanes.flatten_owned(arrays)
 
         def one(cotangents):
-            given = Given(*cotangents, setting.flat(reached))
+            of_ys, of_measured = cotangents
+            given = Given(of_ys, of_measured, setting.flat(reached))
             times, y = setting.flat_times(ts), setting.flat(y0)
             return undo(plan, lanes.simplified(), setting.field, arrays, wanted, times, y, saved, trails, given)
 

@@ -99,8 +99,9 @@ def replicated(tree: PyTree, mesh: Mesh) -> PyTree:
     return _arrays(put, tree)
 
 
-def is_replicated(x: Array, mesh: Mesh) -> bool:
-    return x.sharding.is_equivalent_to(NamedSharding(mesh, P()), x.ndim)
+def is_on(x: Array, mesh: Mesh) -> bool:
+    """Not merely on the same devices: to JAX, an array of a mesh of one device is another than one of that device."""
+    return isinstance(x.sharding, NamedSharding) and x.sharding.mesh == mesh
 
 
 def stay_replicated(tree: PyTree, mesh: Mesh) -> PyTree:

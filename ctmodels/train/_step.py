@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from ctmodels.train._faults import Faults, failed_solve
 from ctmodels.train._parallel import (
     in_shards,
-    is_replicated,
+    is_on,
     one_axis,
     replicated,
     shared_out,
@@ -66,7 +66,7 @@ class TrainStep:
     def __call__(self, state: State, batch: PyTree) -> tuple[State, dict]:
         if self.mesh is not None:
             batch = shared_out(batch, self.mesh, int(self.ensemble))
-            if not is_replicated(state.step, self.mesh):  # one that was read from a file
+            if not is_on(state.step, self.mesh):  # one that was read from a file
                 state = replicated(state, self.mesh)
         return self._jitted(batch, state)
 
