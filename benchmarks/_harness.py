@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,11 +48,20 @@ def report() -> str:
         kept = json.loads(path.read_text(encoding="utf-8"))
         where = f"{kept['cores']} cores, {kept['machine']}, Python {kept['python']}"
         versions = ", ".join(f"{k} {v}" for k, v in kept["versions"].items())
-        summary = "\n".join(f"- `{key}`: {_cell(value)}" for key, value in kept["summary"].items())
+        summary = "\n".join(f"- `{key}`: {_cell(value)}" for key, value in _flat(kept["summary"]))
         parts.append(
             f"## {path.stem}\n\n`{kept['command']}` ({where}; {versions})\n\n{table(kept['rows'])}\n\n{summary}"
         )
     return "\n\n".join(parts) + "\n"
+
+
+def _flat(summary: dict, within: str = "") -> Iterator[tuple[str, object]]:
+    """Entries of nested dictionaries, as (outer.inner, value)."""
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{within}{key}.")
+        else:
+            yield within + key, value
 
 
 def _circumstances(name: str, quick: bool) -> dict:

@@ -17,14 +17,16 @@ def test_a_saved_result_becomes_a_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_harness, "FOLDER", tmp_path / "results")
     monkeypatch.setattr(_harness, "REPORT", tmp_path / "RESULTS.md")
     monkeypatch.setattr(sys, "argv", ["toy", "--save", "--quick"])
-    _harness.main("toy", lambda quick: ([{"seed": 0, "score": 1 / 3, "quick": quick}], {"worst": 1 / 3}))
+    summary = {"worst": 1 / 3, "peers": {"a": {"x": 2.0}, "b": None}}
+    _harness.main("toy", lambda quick: ([{"seed": 0, "score": 1 / 3, "quick": quick}], summary))
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "| seed | score | quick |" and said[2] == "| 0 | 0.3333 | True |"
-    assert json.loads(said[-1]) == {"worst": 1 / 3}
+    assert json.loads(said[-1]) == summary
     kept = json.loads((tmp_path / "results" / "toy.json").read_text())
-    assert kept["summary"] == {"worst": 1 / 3} and kept["command"] == "python -m benchmarks.toy --quick"
+    assert kept["summary"] == summary and kept["command"] == "python -m benchmarks.toy --quick"
     page = (tmp_path / "RESULTS.md").read_text()
     assert "## toy" in page and "| 0 | 0.3333 | True |" in page and "- `worst`: 0.3333" in page
+    assert "- `peers.a.x`: 2\n- `peers.b`: None" in page
 
 
 def test_the_results_page_is_that_of_the_results():

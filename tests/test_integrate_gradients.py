@@ -140,7 +140,8 @@ def test_ensembles_and_nested_vmaps(cotangents, batching):
     batch = lambda W: jnp.sum(jax.vmap(one, (None, 0))(W, Y0S))
     one_member = jax.jit(jax.grad(batch))
     alone = [one_member(w) for w in Ws]
-    loose = CLOSE if batching == "per_sample" else dict(rtol=1e-3, atol=1e-2)  # an ensemble's members share the step
+    # In float32 rounding may decide whether a step is accepted; if shared, an ensemble's members share the step.
+    loose = CLOSE if X64 and batching == "per_sample" else dict(rtol=3e-2, atol=3e-2)
     # each member's gradient, by vmap(grad(vmap)) and by grad(vmap(vmap))
     for together in (jax.vmap(jax.grad(batch)), jax.grad(lambda Ws: jnp.sum(jax.vmap(batch)(Ws)))):
         for a, b in zip(jax.jit(together)(Ws), alone, strict=True):
@@ -190,9 +191,12 @@ def test_a_gradient_penalty_inside_a_loss():
 
 
 def test_forward_mode_by_another_adjoint():
-    forward = ct.Integrate(controller=PID, max_steps=16, adjoint=diffrax.ForwardMode())
+    fine = diffrax.PIDController(rtol=1e-6, atol=1e-6)
+    forward = ct.Integrate(controller=fine, max_steps=64, adjoint=diffrax.ForwardMode())
+    ours = ct.Integrate(controller=fine, max_steps=64)
     _, tangent = jax.jvp(lambda y0: solved(W, y0, TS, forward), (Y0S[0],), (jnp.ones(2),))
-    np.testing.assert_allclose(tangent, jax.jacrev(solved, 1)(W, Y0S[0]).sum(-1), rtol=2e-2, atol=2e-3)
+    total = jax.jit(jax.jacrev(lambda y0: solved(W, y0, TS, ours)))(Y0S[0]).sum(-1)
+    np.testing.assert_allclose(tangent, total, rtol=2e-3, atol=2e-3)
 
 
 def test_a_penalty_on_first_derivatives_of_each_sample(loop):

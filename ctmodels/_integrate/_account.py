@@ -56,8 +56,7 @@ def _stages_at_end(tableau: diffrax.ButcherTableau) -> tuple[int, int]:
 
 def _stage(step: Step, i: int) -> Float[Array, " state"]:
     """g_i = y0 + sum_j a_ij k_j."""
-    weights = jnp.asarray(step.tableau.a_lower[i - 1], step.k.dtype)
-    return step.y0 + weights @ step.k[: len(weights)]
+    return step.y0 + sum(w.item() * step.k[j] for j, w in enumerate(step.tableau.a_lower[i - 1]) if w != 0)
 
 
 def _rms(x: Float[Array, " state"]) -> Float[Array, ""]:

@@ -5,6 +5,7 @@ instead of being pushed into the loops. In the backward pass, a vmap may be one 
 the same solve (`jacrev`); what the forward pass returned tells which.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -67,12 +68,36 @@ class Setting(NamedTuple):
         return x.reshape(*self.lanes.shape, *x.shape[1:])
 
 
-def forward(setting: Setting) -> Callable:
+@functools.cache
+def _vmap_tracer() -> type:
+    seen = []
+    jax.vmap(lambda x: seen.append(type(x)) or x)(jnp.zeros(1))
+    return seen[0]
+
+
+def vmapped(tree) -> bool:
+    """Whether the transformation that sees these arrays first is a vmap."""
+    return any(isinstance(x, _vmap_tracer()) and x.batch_dim is not None for x in jax.tree.leaves(tree))
+
+
+def blank(setting: Setting, ts, y0):
+    """What a solve returns, without solving: JAX traces a `custom_vmap` as if it were not vmapped, even where it is."""
+    shape = setting.lanes.shape
+    counts, times = jnp.zeros(shape, jnp.int32), jnp.zeros(shape, ts.dtype)
+    ys = jnp.zeros((*shape, ts.shape[-1], y0.shape[-1]), y0.dtype)
+    ends = Ends(counts, counts, times, times, counts, times, counts)
+    measured = {m.__name__: jnp.zeros(shape, y0.dtype) for m in setting.plan.measures}
+    return (ys, ends, measured), (jnp.zeros(1, jnp.int32), [Trail.empty()] * TRAILS)
+
+
+def forward(setting: Setting, for_shapes: bool) -> Callable:
     """(ts, y0, arrays) -> (ys, ends, measured), what goes to the backward pass."""
 
     @custom_vmap
     def run(ts, y0, arrays):
         s, lanes = setting, setting.lanes
+        if for_shapes:
+            return blank(s, ts, y0)
         times = s.flat_times(ts)
         ys, head, trails = solve(s.plan, lanes.simplified(), s.field, lanes.flatten_owned(arrays), times, s.flat(y0))
         whole = lambda x: s.unflat(jnp.broadcast_to(x, (lanes.number,)))
@@ -87,7 +112,8 @@ def forward(setting: Setting) -> Callable:
     def rule(size, batched, ts, y0, arrays):
         b_ts, b_y0, b_arrays = batched
         wider = setting.vmapped(size, b_ts, b_arrays)
-        out, kept = forward(wider)(setting.times_vmapped(size, ts, b_ts), setting.axes_added(size, y0, b_y0), arrays)
+        inputs = setting.times_vmapped(size, ts, b_ts), setting.axes_added(size, y0, b_y0), arrays
+        out, kept = forward(wider, vmapped(inputs))(*inputs)
         # What is kept has lanes inside, in shapes that depend on their number: it goes to the backward pass as it is.
         return (out, kept), (jax.tree.map(lambda _: True, out), jax.tree.map(lambda _: False, kept))
 
@@ -207,7 +233,7 @@ def _setting(plan, field, arrays) -> Setting:
 def _solved(inputs, plan, field, whole_numbers):
     ts, y0, arrays = inputs
     arrays = [*arrays, *whole_numbers]
-    return forward(_setting(plan, field, arrays))(ts, y0, arrays)
+    return forward(_setting(plan, field, arrays), vmapped((ts, y0, arrays)))(ts, y0, arrays)
 
 
 @replayed.def_fwd
@@ -226,7 +252,9 @@ def _(residuals, cotangents, perturbed, inputs, plan, field, whole_numbers):
     ct_ys, _, ct_measured = cotangents
     if ct_ys is None:
         ct_ys = jnp.zeros((ts.shape[0], *y0.shape), y0.dtype)
-    ct_measured = {name: jnp.zeros((), y0.dtype) if c is None else c for name, c in ct_measured.items()}
+    # A measure that nothing was made of is not taken again.
+    ct_measured = {name: c for name, c in ct_measured.items() if c is not None}
+    plan = plan._replace(measures=tuple(m for m in plan.measures if m.__name__ in ct_measured))
     run = backward(_setting(plan, field, arrays), wanted, Levels())
     of_ts, of_y0, of_arrays = run((ts, y0, arrays), reached, kept, (ct_ys, ct_measured))
     of_arrays = iter(of_arrays)
