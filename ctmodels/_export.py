@@ -45,7 +45,7 @@ def export(
     - `model`: that starts from a state, such as [`ctmodels.NeuralODE`][]; in scaled units.
     - `scaling`: of the times and of the channels. `inputs`: of the inputs, if there are any.
     - `ensemble`: the model's arrays have a leading axis of members, as `Trained.model` has.
-    - `times`: how many times the file takes; default: any number. Needed with inputs and with adaptive steps.
+    - `times`: how many times the file takes; default: any number. Needed with inputs.
     - `platforms`: on which the file shall run.
 
     Random numbers are not drawn: the mean is exported. Raises `DataError` where a solver cannot be written.
@@ -61,8 +61,8 @@ def export(
         written = jax.export.export(run, platforms=platforms)(*_shapes(model, scaling, inputs, times)).serialize()
     except (NotImplementedError, TypeError) as error:
         raise DataError(
-            f"{path}: this model's solver cannot be written ({str(error).splitlines()[0]}); give it fixed steps, "
-            "Integrate(RK4(), Substeps(n)), or set EQX_ON_ERROR=nan before Python starts and pass times="
+            f"{path}: this model's solver cannot be written ({str(error).splitlines()[0]}); give it an explicit method "
+            "with fixed steps or a PID controller, or set EQX_ON_ERROR=nan before Python starts and pass times="
         ) from error
     except ImportError as error:
         raise DataError(f"{path}: {error}; pip install 'ctmodels[export]'") from None

@@ -77,10 +77,24 @@ def test_an_ensemble_with_inputs(tmp_path, data, tolerance):
     np.testing.assert_allclose(one.reshape(2, 6, 2), np.stack(wanted), **tolerance(10))
 
 
+def test_adaptive_steps_are_written_for_any_batch_and_any_times(tmp_path, data, tolerance):
+    m, scales = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate()), scaling()
+    ct.export(tmp_path / "model.stablehlo", m, scales)
+    y0, ts, _ = data
+    taus = scales.times(ts) - scales.times(ts[:, :1])
+    wanted = [
+        scales.unscale(m(jnp.asarray(scales.scale(y)), jnp.asarray(t, y.dtype)).ys)
+        for y, t in zip(y0, taus, strict=True)
+    ]
+    one, three = run_alone(tmp_path, y0, ts)
+    np.testing.assert_allclose(one.reshape(6, 2), wanted[0], **tolerance(10))
+    np.testing.assert_allclose(three.reshape(3, 6, 2), np.stack(wanted), **tolerance(10))
+
+
 def test_a_solver_that_cannot_be_written_is_said(tmp_path):
-    adaptive = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(diffrax.Tsit5()))
-    with pytest.raises(ct.DataError, match=r"model: this model's solver .*Substeps.*EQX_ON_ERROR=nan"):
-        ct.export(tmp_path / "model", adaptive, scaling())
+    implicit = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(diffrax.Kvaerno3()))
+    with pytest.raises(ct.DataError, match=r"model: this model's solver .*EQX_ON_ERROR=nan"):
+        ct.export(tmp_path / "model", implicit, scaling(), times=4)
     assert not list(tmp_path.iterdir())
 
 

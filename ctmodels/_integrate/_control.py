@@ -10,6 +10,7 @@ import diffrax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ctmodels._integrate._lanes import Size
 from ctmodels._integrate._method import Method
 
 
@@ -21,7 +22,7 @@ class Memory(NamedTuple):
     shortest: Bool[Array, " group"]
 
     @classmethod
-    def none(cls, groups: int, dtype) -> "Memory":
+    def none(cls, groups: Size, dtype) -> "Memory":
         return cls(jnp.ones(groups, dtype), jnp.ones(groups, dtype), jnp.zeros(groups, bool))
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels._integrate._control import Memory, adapt, first_step, scaled_error
-from ctmodels._integrate._lanes import Lanes, per_lane, select
+from ctmodels._integrate._lanes import Lanes, Size, per_lane, select
 from ctmodels._integrate._method import Method
 from ctmodels._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS
 
@@ -41,10 +41,11 @@ class Plan(NamedTuple):
             stride *= 2
         return stride
 
-    def widths(self, lanes: Lanes) -> list[int]:
+    def widths(self, lanes: Lanes) -> list[Size]:
         """The widths at which the loop runs: that of the batch, and narrower ones for the lanes that take longest."""
         widths = [lanes.number]
-        while not self.shared and lanes.simple and widths[-1] >= 4 * NARROWER:
+        known = isinstance(lanes.number, int)  # not in an exported model, which takes any batch
+        while known and not self.shared and lanes.simple and widths[-1] >= 4 * NARROWER:
             widths.append(widths[-1] // NARROWER)
         return widths
 
@@ -153,7 +154,7 @@ class Solve:
         self.groups = 1 if plan.shared else lanes.number
         self.together = self.groups == 1 and times.t0.shape[0] == 1  # one clock: all lanes save at once
         span = jnp.abs(times.span)
-        self.length = jnp.max(span, keepdims=True) if self.groups == 1 else span
+        self.length = jnp.max(span, keepdims=True) if plan.shared else span
 
     def taking(self, lane) -> "Solve":
         """The same, of fewer lanes."""
@@ -168,14 +169,14 @@ class Solve:
         return self.group_error(jnp.mean(jnp.abs(x) ** 2, axis=1), alive)
 
     def group_error(self, square: Float[Array, " lane"], alive) -> Float[Array, " group"]:
-        if self.groups > 1 or square.shape[0] == 1:
+        if not self.plan.shared:
             return jnp.sqrt(square)
         count = jnp.sum(alive, keepdims=True, dtype=square.dtype)
         return jnp.sqrt(jnp.sum(jnp.where(alive, square, 0), keepdims=True) / jnp.maximum(count, 1))
 
     def active(self, head: Head) -> Bool[Array, " group"]:
         alive = head.status == SUCCESS
-        alive = alive if self.groups > 1 else jnp.any(alive, keepdims=True)
+        alive = alive if not self.plan.shared else jnp.any(alive, keepdims=True)
         return alive & (head.sigma < 1) & (head.accepted + head.rejected < self.plan.max_steps)
 
     # -- the beginning
@@ -255,7 +256,7 @@ class Solve:
         alive = (head.status == SUCCESS) & active
         eps = jnp.finfo(h.dtype).eps
         stuck = active & (sigma < 1) & (h <= jnp.maximum(8 * eps * sigma, eps**2))
-        worst = square if self.groups > 1 else jnp.max(jnp.where(alive, square, 0), keepdims=True)
+        worst = square if not self.plan.shared else jnp.max(jnp.where(alive, square, 0), keepdims=True)
         lost = stuck & alive & (square >= worst)
         strikes = jnp.where(jnp.isfinite(square), jnp.maximum(head.strikes - 1, 0), head.strikes + 1)
         lost = lost | (alive & (strikes >= STRIKES))

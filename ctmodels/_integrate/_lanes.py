@@ -7,21 +7,23 @@ sample), or none (shared parameters). Inside the engine, lanes are flattened int
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+Size = Any  # an int; where a model is exported for any batch, JAX's symbol of it
+
 
 class Lanes(NamedTuple):
     """`shape`: lengths of the lane axes. `owned`: for each array that the field closes over, which of these it has."""
 
-    shape: tuple[int, ...]
+    shape: tuple[Size, ...]
     owned: tuple[tuple[bool, ...], ...]
 
     @property
-    def number(self) -> int:
+    def number(self) -> Size:
         return math.prod(self.shape)
 
     @property
@@ -44,7 +46,7 @@ class Lanes(NamedTuple):
             for x, own in zip(arrays, self.owned, strict=True)
         ]
 
-    def narrowed(self, number: int) -> "Lanes":
+    def narrowed(self, number: Size) -> "Lanes":
         """Fewer lanes, of lanes that are simple."""
         return Lanes((number,), self.owned)
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from ctmodels._integrate._backward import Given, Wanted, undo
 from ctmodels._integrate._forward import Plan, Times, Trail, solve
-from ctmodels._integrate._lanes import Lanes
+from ctmodels._integrate._lanes import Lanes, Size
 
 TRAILS = 8  # more than the widths of any batch
 
@@ -43,15 +43,15 @@ class Setting(NamedTuple):
     lanes: Lanes
     clocked: bool  # whether each lane has times of its own
 
-    def vmapped(self, size: int, ts: bool, arrays) -> "Setting":
+    def vmapped(self, size: Size, ts: bool, arrays) -> "Setting":
         owned = tuple((bool(b), *own) for b, own in zip(arrays, self.lanes.owned, strict=True))
         return self._replace(lanes=Lanes((size, *self.lanes.shape), owned), clocked=self.clocked or ts)
 
-    def axes_added(self, size: int, x, batched: bool):
+    def axes_added(self, size: Size, x, batched: bool):
         """What has all lane axes, with one more."""
         return x if batched else jnp.broadcast_to(x, (size, *x.shape))
 
-    def times_vmapped(self, size: int, ts, batched: bool):
+    def times_vmapped(self, size: Size, ts, batched: bool):
         if self.clocked or not batched:
             return self.axes_added(size, ts, batched) if self.clocked else ts
         middle = (1,) * len(self.lanes.shape)
@@ -124,13 +124,13 @@ class Levels(NamedTuple):
     """The vmaps around a backward pass, outermost first: over lanes (True), or over cotangents of the same lanes."""
 
     of_lanes: tuple[bool, ...] = ()
-    sizes: tuple[int, ...] = ()
+    sizes: tuple[Size, ...] = ()
 
-    def more(self, of_lanes: bool, size: int) -> "Levels":
+    def more(self, of_lanes: bool, size: Size) -> "Levels":
         return Levels((of_lanes, *self.of_lanes), (size, *self.sizes))
 
     @property
-    def cotangents(self) -> int:
+    def cotangents(self) -> Size:
         return math.prod(size for lanes, size in zip(self.of_lanes, self.sizes, strict=True) if not lanes)
 
     def gather(self, x):
@@ -140,7 +140,7 @@ class Levels(NamedTuple):
         x = jnp.transpose(x, (*order, *range(n, x.ndim)))
         return x.reshape(self.cotangents, -1, *x.shape[n:])
 
-    def present(self, own: tuple[bool, ...]) -> list[int]:
+    def present(self, own: tuple[bool, ...]) -> list[Size]:
         """Sizes of those levels that an array has which has these lane axes."""
         own_levels = iter(own)
         return [n for n, lanes in zip(self.sizes, self.of_lanes, strict=True) if not lanes or next(own_levels)]

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from ctmodels.train._faults import Faults, failed_solve
+from ctmodels.train._faults import Faults, failed_solve, square
 from ctmodels.train._parallel import (
     in_shards,
     is_on,
@@ -101,11 +101,12 @@ class TrainStep:
             (value, metrics), grads = in_shards(self._gradient, self.mesh, trained, rest, batch, key, state.step)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes types; our users may be strict
             updates, opt_state = self.optimiser.update(grads, state.opt_state, trained)
+            norm = jnp.sqrt(sum(square(leaf) for leaf in jax.tree.leaves(grads)))
         self.places, faults = state.faults.look(batch, value, grads, updates, failed_solve(metrics, state.step))
         # A step that is not finite changes nothing but the count, and the randomness of the next.
-        kept = [eqx.apply_updates(trained, updates), opt_state], [trained, state.opt_state]
-        moved, opt_state = jax.tree.map(lambda new, old: jnp.where(faults.row == 0, new, old), *kept)
-        metrics = {**metrics, "grad_norm": optax.tree.norm(grads), "skipped": faults.skipped}
+        new, old = (eqx.apply_updates(trained, updates), opt_state), (trained, state.opt_state)
+        moved, opt_state = jax.lax.cond(faults.row == 0, lambda new, old: new, lambda new, old: old, new, old)
+        metrics = {**metrics, "grad_norm": norm, "skipped": faults.skipped}
         return State(eqx.combine(moved, rest), opt_state, state.step + 1, state.key, faults), metrics
 
     def _gradient(self, trained, rest, batch, key, step, **shard) -> tuple:
