@@ -42,6 +42,17 @@ def tolerance():
     return tolerance_of
 
 
+def precision() -> str:
+    return "float64" if jax.config.jax_enable_x64 else "float32"
+
+
 def pytest_report_header() -> str:
-    precision = "float64" if jax.config.jax_enable_x64 else "float32"
-    return f"jax {jax.__version__} on {jax.default_backend()}, {precision}"
+    return f"jax {jax.__version__} on {jax.default_backend()}, {precision()}"
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """What is marked for the other precision is left to that process: the two share the long tests."""
+    only = {item: item.get_closest_marker("only") for item in items}
+    ours = lambda item: only[item] is None or only[item].args == (precision(),)
+    config.hook.pytest_deselected(items=[item for item in items if not ours(item)])
+    items[:] = [item for item in items if ours(item)]

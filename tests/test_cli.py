@@ -7,6 +7,8 @@ import pytest
 
 from ctmodels.cli import main
 
+pytestmark = pytest.mark.only("float32")
+
 GOOD = "t,x\n" + "\n".join(f"{i},{np.sin(i):.4f}" for i in range(30)) + "\n"
 TOY = ["--steps", "10", "--members", "1"]
 

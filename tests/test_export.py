@@ -12,6 +12,8 @@ import pytest
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float64")
+
 ALONE = """
 import sys, numpy, jax, jax.export
 with open(sys.argv[1], "rb") as file:

@@ -12,6 +12,8 @@ from toys import Fragile, arrays, equal, model, windows
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float64")
+
 GOOD, LOST = np.array([0, 2, 3, 5]), np.array([1, 4])
 
 

@@ -20,6 +20,8 @@ import ctmodels as ct
 from benchmarks import faults
 from ctmodels.train._run import Run, read_lines
 
+pytestmark = pytest.mark.only("float64")
+
 
 class Data(eqx.Module):
     """Windows of which some are bad."""

@@ -22,6 +22,8 @@ from toys import Fragile, arrays, model, windows
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float64")
+
 ROOT = Path(__file__).parents[1]
 DEVICES = 8
 

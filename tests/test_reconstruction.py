@@ -20,6 +20,8 @@ from ctmodels.reconstruction import Recipe, consensus, export_model, forecast_cs
 from ctmodels.reconstruction._preparing import dominant_period
 from ctmodels.reconstruction._reconstruct import judge
 
+pytestmark = pytest.mark.only("float32")
+
 
 def toy(**changes):
     return lambda n: dataclasses.replace(Recipe(members=2, steps=40, window=4, batch_size=16, refreshes=1), **changes)

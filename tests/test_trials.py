@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 import ctmodels as ct
 from ctmodels.data import Table, Trials, from_pandas, read
 
+pytestmark = pytest.mark.only("float64")
+
 
 def says(*parts: str) -> str:
     """A pattern that finds all the parts, in their order, in one message."""
