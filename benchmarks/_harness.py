@@ -25,12 +25,16 @@ def main(name: str, run: Callable[[bool], tuple[list[dict], dict]]) -> None:
     arguments = parser.parse_args()
     rows, summary = run(arguments.quick)
     print(table(rows))
-    kept = {"summary": summary, "rows": rows, **_circumstances(name, arguments.quick)}
     if arguments.save:
-        FOLDER.mkdir(exist_ok=True)
-        (FOLDER / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        REPORT.write_text(report(), encoding="utf-8")
+        keep(name, rows, summary, arguments.quick)
     print(json.dumps(summary))
+
+
+def keep(name: str, rows: Sequence[dict], summary: dict, quick: bool) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    kept = {"summary": summary, "rows": rows, **_circumstances(name, quick)}
+    (FOLDER / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    REPORT.write_text(report(), encoding="utf-8")
 
 
 def table(rows: Sequence[dict]) -> str:

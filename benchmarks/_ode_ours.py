@@ -15,7 +15,7 @@ import optax
 import ctmodels as ct
 
 METHOD = diffrax.Dopri5()
-SAVES, MAX_STEPS, BUFFER = 16, 256, 32
+SAVES, MAX_STEPS, BUFFER = 16, 64, 64
 GAINS = 2.5, 2.5, 8.0  # of the layers' weights: the solver then takes some 10 to 40 steps
 RATE = 1e-7  # Adam's: the weights, and with them the work, stay as they are while they are timed
 OPTIMISER = optax.adam(RATE)

@@ -25,9 +25,18 @@ from ctmodels._integrate import (
     Replay as Replay,
     Step as Step,
     Substeps as Substeps,
+    eigenvalue as eigenvalue,
+    jacobian as jacobian,
+    kinetic as kinetic,
+    largest as largest,
+    largest_eigenvalue as largest_eigenvalue,
+    local as local,
     local_error as local_error,
+    path_length as path_length,
     rk_step as rk_step,
+    scaled_error as scaled_error,
     stiffness as stiffness,
+    taylor as taylor,
 )
 from ctmodels._model import AbstractModel as AbstractModel
 from ctmodels._output import STATUS as STATUS, Output as Output, Stats as Stats
@@ -48,7 +57,7 @@ from ctmodels._smoothing import (
     tune_noise as tune_noise,
 )
 from ctmodels._versions import warn_if_bad as _warn_if_bad
-from ctmodels.models import NeuralODE as NeuralODE
+from ctmodels.models import BackwardGRU as BackwardGRU, LatentODE as LatentODE, NeuralODE as NeuralODE
 from ctmodels.reconstruction import reconstruct as reconstruct
 from ctmodels.train import (
     FitResult as FitResult,

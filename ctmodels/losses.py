@@ -27,6 +27,19 @@ def absolute(model, example: Example, key=None) -> tuple:
     return jnp.sum(error), jnp.sum(target.mask, dtype=error.dtype), out
 
 
+def gaussian(deviation: float):
+    """Negative logarithm of the likelihood of the observed entries, normal about the outputs with this deviation,
+    its constant left out: with `regularisers.kl` the negative evidence bound of a latent model."""
+    if not deviation > 0:
+        raise ValueError(f"gaussian: deviation={deviation} must be a positive number, in units of the data")
+
+    def loss(model, example: Example, key=None) -> tuple:
+        error, weight, out = squared(model, example, key)
+        return error / (2 * deviation**2), weight, out
+
+    return loss
+
+
 def shooting(continuity: float):
     """Loss of [`ctmodels.Shooting`][]: squared error, plus `continuity` times the squared gap between the end
     of a window and the (free) start of the next (multiple shooting, Bock 1983)."""

@@ -1,5 +1,6 @@
 """The benchmarks' harness, and that each benchmark runs at toy size."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import _harness, accuracy
+from benchmarks import _harness, _reproduction, accuracy
 from benchmarks._problems import MASSES, PROBLEMS, PULL, SUN
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +72,46 @@ def test_ratios_are_of_evaluations_for_the_same_error():
     assert accuracy.ratio(ours, peers) == pytest.approx(1.1) == accuracy.ratio(ours, peers, at=1)
     assert accuracy.ratio(ours[:1], peers) is None and accuracy.ratio(ours, None) is None
     assert accuracy.ratio([None, *ours], [*peers, [9000, 1.0, 1.0]]) == pytest.approx(1.1)  # 1.0: no solution
+
+
+@pytest.mark.only("float32")
+@pytest.mark.parametrize(
+    "name, method", [("mnist_node", "error"), ("spiral", "both"), ("physionet_latent_ode", "error")]
+)
+def test_a_reproduction_at_toy_size_shows_the_direction(name, method):
+    module = importlib.import_module(f"benchmarks.{name}")
+    data = module.toy() if hasattr(module, "toy") else None
+    rows = {m: module.one(m, 0, data, True) for m in ("vanilla", method)}
+    assert rows[method]["nfe"] < rows["vanilla"]["nfe"]
+    numbers = module.compared(_reproduction.means([{"method": m, "seed": 0, **row} for m, row in rows.items()]))
+    assert numbers["nfe_over_vanilla"] == {method: rows[method]["nfe"] / rows["vanilla"]["nfe"]}
+
+
+def test_a_reproduction_keeps_each_row_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_harness, "FOLDER", tmp_path / "results")
+    monkeypatch.setattr(_harness, "REPORT", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(_reproduction, "FOLDER", tmp_path / "results")
+    done = []
+
+    def one(method, seed, data, quick):
+        if (method, seed) == ("b", 1) and not done.count(("b", 1)):
+            done.append((method, seed))
+            raise KeyboardInterrupt
+        done.append((method, seed))
+        return {"nfe": {"a": 10, "b": 5}[method] + seed}
+
+    compared = lambda methods: {"over": _reproduction.ratio(methods, "b", "a", "nfe")}
+    run = lambda *words: (
+        monkeypatch.setattr(sys, "argv", ["toy", *words]),
+        _reproduction.main("toy", one, ["a", "b"], compared),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run("--seeds", "0,1", "--save")
+    run("--seeds", "0,1", "--resume")
+    assert done == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("b", 1)]
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["over"] == pytest.approx(5.5 / 10.5)
+    assert [row["nfe"] for row in last["rows"] if row["seed"] == "mean"] == [10.5, 5.5]
 
 
 @pytest.mark.slow

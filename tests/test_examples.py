@@ -22,6 +22,7 @@ TOYS = {
         (0, 10),
     ),
     "export_model": (dict(steps=3, width=8), "difference", (-1, 1e-3)),
+    "faster_neural_ode": (dict(points=64, width=8, steps=6, batch_size=32), "accuracy_vanilla", (0, 1.01)),
     "lyapunov_spectrum": (dict(time=30.0, iterations=2000), "lorenz_max", (0.5, 1.5)),
     "many_trials": (dict(trials=6, samples=12, width=8, steps=6, batch_size=4), "ratio", (0, 5)),
     "multiple_shooting": (dict(windows=3, window=7, width=8, steps=6), "nrmse", (0, 10)),

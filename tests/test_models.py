@@ -45,6 +45,18 @@ def hybrid(key):
     return ct.SumField(ct.systems.LotkaVolterra(1.0, 0.5, 0.5, 1.0), mlp(2)(key))
 
 
+def latent_ode(key):
+    a, b, c, d = jax.random.split(key, 4)
+    encoder = ct.BackwardGRU(2, 4, key=a)
+    posterior = eqx.nn.Linear(encoder.size, 6, key=b)
+    return ct.LatentODE(encoder, posterior, mlp(3)(c), eqx.nn.Linear(3, 2, key=d), FIXED)
+
+
+def partly_observed(key):
+    mask = jax.random.bernoulli(key, 0.6, (4, 2)).at[1].set(True)
+    return ct.Series(TS, jnp.where(mask, jax.random.normal(key, (4, 2)), 0), mask)
+
+
 MODELS = [
     Row("neural ODE, fixed grid", neural_ode(mlp(2)), start),
     Row("neural ODE, adaptive", neural_ode(mlp(2), integrate=ct.Integrate(max_steps=16)), start),
@@ -53,6 +65,7 @@ MODELS = [
     Row("neural ODE, hybrid", neural_ode(hybrid), start),
     Row("neural ODE, driven", neural_ode(mlp(2, inputs=1)), driven),
     Row("neural ODE, Heun", neural_ode(mlp(2), integrate=ct.Integrate(diffrax.Heun(), ct.Substeps(2))), start),
+    Row("latent ODE", latent_ode, partly_observed),
 ]
 each_model = pytest.mark.parametrize("row", MODELS, ids=[r.name for r in MODELS])
 

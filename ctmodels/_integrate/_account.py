@@ -1,65 +1,116 @@
-"""Measures: what may be asked of each accepted step. Their sums come back in `Stats.measures`.
+"""The account: what may be asked of each accepted step, and how it is gathered over a solve.
 
-A measure is a function of one [`ctmodels.Step`][]; adding one is writing a function.
+A measure is a function of one [`ctmodels.Step`][]; what it returns is summed over the accepted steps, or, of
+[`ctmodels.largest`][] ones, the largest is kept. The result comes back in `Stats.measures`, under the measure's name.
 """
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import diffrax
+import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 class Step(NamedTuple):
-    """One accepted step of a Runge-Kutta method on the flattened state.
+    """One accepted step of a Runge-Kutta method on the flattened state of one sample.
 
-    `h`: its length; `y0`, `y1`: states before and after; `k`: the stages' increments h f(t_i, g_i),
-    `(stage, state)`; `error`: the embedded estimate of the local error, or None.
+    - `t`, `h`: its start and length; `y0`, `y1`: the states before and after.
+    - `k`: the stages' increments h f(t_i, g_i), `(stage, state)`; `tableau`: the method's.
+    - `error`: the embedded estimate of the local error, or None; `tolerance`: atol + rtol max(|y0|, |y1|), by which the
+      controller divides it, or None on a fixed grid.
+    - `field`: (t, y) -> slope, to be evaluated elsewhere too.
+    - `noise`: of the sample, the same in all its steps: -1 or 1 for each entry of the state.
+    - `norm`: root mean square over the state; where the batch shares its steps, over the states of all samples.
     """
 
+    t: Float[Array, ""]
     h: Float[Array, ""]
     y0: Float[Array, " state"]
     y1: Float[Array, " state"]
     k: Float[Array, "stage state"]
-    error: Float[Array, " state"] | None
     tableau: diffrax.ButcherTableau
+    error: Float[Array, " state"] | None
+    tolerance: Float[Array, " state"] | None
+    field: Callable
+    noise: Float[Array, " state"] | None
+    norm: Callable
+
+    def stage(self, i: int) -> tuple[Float[Array, ""], Float[Array, " state"]]:
+        """Where the i-th slope was taken: t_i = t + c_i h, g_i = y0 + sum_j a_ij k_j."""
+        if i == 0:
+            return self.t, self.y0
+        weights = self.tableau.a_lower[i - 1]
+        g = self.y0 + sum(w.item() * self.k[j] for j, w in enumerate(weights) if w != 0)
+        return self.t + self.tableau.c[i - 1].item() * self.h.astype(self.t.dtype), g
+
+    def integral(self, rate: Callable[[int], Float[Array, ""]]) -> Float[Array, ""]:
+        """Of a rate, given at each stage, over the step: by the method's own weights, to its own order."""
+        weights = enumerate(self.tableau.b_sol)
+        return jnp.abs(self.h) * sum(b.item() * rate(i) for i, b in weights if b != 0)
 
 
-def local_error(step: Step) -> Float[Array, ""]:
-    """||E_j|| |h_j| (root mean square norm): the summand of ERNODE's regulariser (Pal et al. 2021)."""
-    if step.error is None:
-        raise ValueError(
-            "account: `local_error` needs a method with an embedded error estimate, as Heun, Bosh3, Tsit5, "
-            "Dopri5 or Dopri8 have; this method has none"
-        )
-    return _rms(step.error) * jnp.abs(step.h)
+Measure = Callable[[Step], Float[Array, ""]]
 
 
-def stiffness(step: Step) -> Float[Array, ""]:
-    """S_j |h_j|, where S_j = ||f(g_a) - f(g_b)|| / ||g_a - g_b|| of two stages at the end of the step estimates
-    the largest eigenvalue (Shampine 1977): the summand of SRNODE's regulariser (Pal et al. 2021)."""
-    a, b = _stages_at_end(step.tableau)
-    rise, run = _rms(step.k[a] - step.k[b]), _rms(_stage(step, a) - _stage(step, b))
-    return jnp.where(run > 0, rise / jnp.where(run > 0, run, 1), 0)
+@dataclasses.dataclass(frozen=True)
+class largest:
+    """A measure of which the largest value of all accepted steps is kept, not the sum; its name has `largest_` in
+    front. The gradient is that of the step where it was. Values must not be negative."""
+
+    of: Measure
+
+    @property
+    def __name__(self) -> str:
+        return f"largest_{name_of(self.of)}"
+
+    def __call__(self, step: Step) -> Float[Array, ""]:
+        return self.of(step)
 
 
-def _stages_at_end(tableau: diffrax.ButcherTableau) -> tuple[int, int]:
-    at_end = 1 + np.flatnonzero(np.isclose(tableau.c, 1.0))
-    if len(at_end) < 2:
-        raise ValueError(
-            "account: `stiffness` compares two stages at the end of the step, as Tsit5, Dopri5 and Dopri8 "
-            "have; this method has fewer"
-        )
-    return int(at_end[-1]), int(at_end[-2])
+def name_of(measure) -> str:
+    return measure.__name__
 
 
-def _stage(step: Step, i: int) -> Float[Array, " state"]:
-    """g_i = y0 + sum_j a_ij k_j."""
-    return step.y0 + sum(w.item() * step.k[j] for j, w in enumerate(step.tableau.a_lower[i - 1]) if w != 0)
+def needs_noise(measure) -> bool:
+    return getattr(measure, "needs_noise", False)
 
 
-def _rms(x: Float[Array, " state"]) -> Float[Array, ""]:
+def is_largest(name: str) -> bool:
+    return name.startswith("largest_")
+
+
+def measured(measures: Sequence[Measure], step: Step) -> dict[str, Array]:
+    return {name_of(m): m(step) for m in measures}
+
+
+def gather(name: str, total: Array, value: Array) -> Array:
+    """A total, with one more value."""
+    return jnp.maximum(total, value) if is_largest(name) else total + value
+
+
+def gathered(values: dict[str, Array]) -> dict[str, Array]:
+    """Totals of arrays of values."""
+    return {name: jnp.max(x, initial=0) if is_largest(name) else jnp.sum(x) for name, x in values.items()}
+
+
+def rms(x: Float[Array, " state"]) -> Float[Array, ""]:
+    return _root(jnp.mean(x**2))
+
+
+def rms_over(alive: Bool[Array, ""], axes: tuple[str, ...]) -> Callable:
+    """Root mean square over the state and over those lanes of the vmapped axes that are alive."""
+    count = jax.lax.psum(jnp.where(alive, 1.0, 0.0), axes)
+
+    def norm(x):
+        square = jax.lax.psum(jnp.where(alive, jnp.mean(x**2), 0), axes)
+        return _root(square / jnp.maximum(count, 1).astype(x.dtype))
+
+    return norm
+
+
+def _root(square: Array) -> Array:
     # The square root has no derivative at zero: guarded, since a lane at rest must not give NaN.
-    square = jnp.mean(x**2)
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)

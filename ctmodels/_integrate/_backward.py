@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._forward import Plan, Times, Trail, end_of
+from ctmodels._integrate._account import is_largest
 from ctmodels._integrate._lanes import Lanes, per_lane, select
+from ctmodels._integrate._plan import Plan, Times, end_of
+from ctmodels._integrate._state import Trail
 
 
 class Wanted(NamedTuple):
@@ -35,6 +37,7 @@ class Given(NamedTuple):
     ys: Float[Array, "lane time state"]
     measured: dict[str, Float[Array, " lane"]]
     reached: Int[Array, " lane"]
+    peaks: dict[str, Float[Array, " lane"]]  # where the largest of a measure was found, in sigma
 
 
 class Flow(NamedTuple):
@@ -75,27 +78,25 @@ class Undo:
             jnp.zeros((self.lanes.number, *x.shape[sum(own) :]), x.dtype) for x, own in zip(arrays, owned, strict=True)
         ]
 
-    def pull(self, f: Callable, lanewise: tuple, given) -> tuple:
-        """Cotangents of the arrays and of `lanewise`, for f(arrays, *lanewise) of one lane."""
+    def pull(self, f: Callable, lanewise: tuple, given, fixed: tuple = ()) -> tuple:
+        """Cotangents of the arrays and of `lanewise`, for f(arrays, *fixed, *lanewise) of one lane."""
         wanted = self.wanted
         if self.plan.summed:
-            over = lambda some, *lanewise: self.lanes.map(f, wanted.merge(some, self.arrays), *lanewise)
+            over = lambda some, *lanewise: self.lanes.map(f, wanted.merge(some, self.arrays), *fixed, *lanewise)
             return jax.vjp(over, wanted.split(self.arrays), *lanewise)[1](given)
 
-        def one(arrays, given, *lanewise):
-            over = lambda some, *lanewise: f(wanted.merge(some, arrays), *lanewise)
+        def one(arrays, given, fixed, *lanewise):
+            over = lambda some, *lanewise: f(wanted.merge(some, arrays), *fixed, *lanewise)
             return jax.vjp(over, wanted.split(arrays), *lanewise)[1](given)
 
-        return self.lanes.map(one, self.arrays, given, *lanewise)
+        return self.lanes.map(one, self.arrays, given, fixed, *lanewise)
 
     # -- one step
 
-    def step(self, arrays, t, h, y, f):
+    def step(self, arrays, live, t, h, y, f):
         """One lane's step: new state, slopes and measures."""
-        method = self.plan.method
-        y1, fs = method.step(lambda t, y: self.field(arrays, t, y), t, h, y, f)
-        taken = method.taken(h, y, y1, fs)
-        return y1, fs, {m.__name__: m(taken) for m in self.plan.measures}
+        y1, fs, _, found = self.plan.step(self.field, self.lanes.axes, arrays, live, t, h, y, f)
+        return y1, fs, found
 
     def live(self, sigma, h):
         """Lanes whose step was accepted, and mattered."""
@@ -121,14 +122,19 @@ class Undo:
             slopes = (*slopes[:-1], select(live, flow.f, zero))
         saves = Saves(flow.left, zero, select(live, flow.y, zero), slopes, *self.no_times())
         saves = self.undo_saves(saves, live, sigma, h, moved)
-        measured = {name: jnp.where(live, c, 0) for name, c in self.given.measured.items()}
-        arrays, ct_t, ct_h, ct_y, ct_f = self.pull(self.step, moved, (saves.y1, saves.fs, measured))
+        counts = {name: live & self.at_peak(name, sigma, h) for name in self.given.measured}
+        measured = {name: jnp.where(counts[name], c, 0) for name, c in self.given.measured.items()}
+        arrays, ct_t, ct_h, ct_y, ct_f = self.pull(self.step, moved, (saves.y1, saves.fs, measured), (live,))
         some = jnp.any(live)
         arrays = [a + jnp.where(some, b, 0) for a, b in zip(flow.arrays, arrays, strict=True)]
         ts = flow.ts
         if self.wanted.ts:
             ts = ts + saves.ts + self.at_ends(live, sigma, h, ct_t + saves.t, ct_h + saves.h)
         return Flow(select(live, ct_y + saves.y, flow.y), select(live, ct_f, flow.f), ts, arrays, saves.left)
+
+    def at_peak(self, name: str, sigma, h):
+        """Whether this step has what was found, of a measure of which the largest is kept: it began near enough."""
+        return abs(self.given.peaks[name] - sigma) < h / 2 if is_largest(name) else True
 
     def no_times(self):
         none = jnp.zeros(self.lanes.number, self.times.t0.dtype)
@@ -147,7 +153,7 @@ class Undo:
         method, times = self.plan.method, self.times
         _, H, y, f = moved
         h = jnp.where(h > 0, h, 1)
-        values = self.lanes.map(self.step, self.arrays, *moved)[:2] if self.wanted.ts else None
+        values = self.lanes.map(self.step, self.arrays, live, *moved)[:2] if self.wanted.ts else None
 
         def sigma_at(i):
             i = jnp.maximum(i, 0)
@@ -199,31 +205,36 @@ class Undo:
             one = lambda s: (s[0] - 1, self.undo(s[1], *row(s[0] - 1)))
             return jax.lax.while_loop(lambda s: s[0] > 0, one, (trail.count, flow))[1]
         blocks = -(-trail.count // trail.stride)
-        one = lambda s: (s[0] - 1, self.block(s[1], trail, s[0] - 1))
-        return jax.lax.while_loop(lambda s: s[0] > 0, one, (blocks, flow))[1]
+        rows = jax.tree.map(
+            lambda x: jnp.zeros((self.plan.stride, *x.shape[1:]), x.dtype), (trail.sigma, trail.y, trail.f)
+        )
+        one = lambda s: (s[0] - 1, *self.block(s[1], s[2], trail, s[0] - 1))
+        return jax.lax.while_loop(lambda s: s[0] > 0, one, (blocks, flow, rows))[1]
 
-    def block(self, flow: Flow, trail: Trail, row) -> Flow:
+    def block(self, flow: Flow, rows: tuple, trail: Trail, row) -> tuple[Flow, tuple]:
+        """The steps from one kept state to the next; `rows` has room for where each of them begins."""
         first = row * trail.stride
         steps = jnp.minimum(trail.stride, trail.count - first)
-        kept = trail.sigma[row], trail.y[row], trail.f[row]
-        rows = jax.tree.map(lambda x: jnp.zeros((self.plan.stride, *x.shape), x.dtype).at[0].set(x), kept)
+        put = lambda rows, i, x: jax.tree.map(lambda r, x: jax.lax.dynamic_update_index_in_dim(r, x, i, 0), rows, x)
+        rows = put(rows, 0, (trail.sigma[row], trail.y[row], trail.f[row]))
 
         def forward(s):
             i, rows = s
             sigma, y, f = jax.tree.map(lambda x: x[i], rows)
-            after = self.advance(sigma, y, f, trail.h[first + i])
-            return i + 1, jax.tree.map(lambda r, x: jax.lax.dynamic_update_index_in_dim(r, x, i + 1, 0), rows, after)
+            return i + 1, put(rows, i + 1, self.advance(sigma, y, f, trail.h[first + i]))
 
-        _, (sigma, y, f) = jax.lax.while_loop(lambda s: s[0] < steps - 1, forward, (jnp.zeros_like(steps), rows))
-        one = lambda s: (
-            s[0] - 1,
-            self.undo(s[1], sigma[s[0] - 1], trail.h[first + s[0] - 1], y[s[0] - 1], f[s[0] - 1]),
-        )
-        return jax.lax.while_loop(lambda s: s[0] > 0, one, (steps, flow))[1]
+        _, rows = jax.lax.while_loop(lambda s: s[0] < steps - 1, forward, (jnp.zeros_like(steps), rows))
+
+        def back(s):
+            i, flow = s[0] - 1, s[1]
+            sigma, y, f = jax.tree.map(lambda x: x[i], rows)
+            return i, self.undo(flow, sigma, trail.h[first + i], y, f)
+
+        return jax.lax.while_loop(lambda s: s[0] > 0, back, (steps, flow))[1], rows
 
     def advance(self, sigma, y, f, h):
         live = self.live(sigma, h)
-        y1, fs, _ = self.lanes.map(self.step, self.arrays, *self.lanewise(live, sigma, h, y, f))
+        y1, fs, _ = self.lanes.map(self.step, self.arrays, live, *self.lanewise(live, sigma, h, y, f))
         f1 = select(live, fs[-1], f) if self.plan.method.fsal else f
         return jnp.where(h > 0, end_of(sigma, h), sigma), select(live, y1, y), f1
 

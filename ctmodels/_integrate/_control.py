@@ -26,11 +26,16 @@ class Memory(NamedTuple):
         return cls(jnp.ones(groups, dtype), jnp.ones(groups, dtype), jnp.zeros(groups, bool))
 
 
-def scaled_error(controller: diffrax.PIDController, y, y1, error) -> Float[Array, " lane"]:
-    """Mean over each lane's channels of (error / (atol + rtol |y|))^2; infinite where anything is not finite."""
+def tolerance(controller: diffrax.PIDController, y, y1) -> Array:
+    """atol + rtol |y|: what an error is measured by."""
     size = jnp.maximum(jnp.abs(y), jnp.abs(y1))
     rtol, atol = (jnp.asarray(tol, size.dtype) for tol in (controller.rtol, controller.atol))
-    q = jnp.mean(jnp.abs(error / (atol + rtol * size)) ** 2, axis=1)
+    return atol + rtol * size
+
+
+def scaled_error(controller: diffrax.PIDController, y, y1, error) -> Float[Array, " lane"]:
+    """Mean over each lane's channels of (error / (atol + rtol |y|))^2; infinite where anything is not finite."""
+    q = jnp.mean(jnp.abs(error / tolerance(controller, y, y1)) ** 2, axis=1)
     return jnp.where(jnp.isfinite(q) & jnp.all(jnp.isfinite(y1), axis=1), q, jnp.inf)
 
 
@@ -65,8 +70,7 @@ def _power(x, exponent):
 def first_step(controller: diffrax.PIDController, method: Method, evaluate, norm, y, f0, span):
     """The first step's length (Hairer, Norsett and Wanner 1993, II.4): `evaluate(h)` is the slope one step of Euler's
     further on, `norm` takes each group's root mean square."""
-    size = jnp.abs(y)
-    scale = jnp.asarray(controller.atol, size.dtype) + jnp.asarray(controller.rtol, size.dtype) * size
+    scale = tolerance(controller, y, y)
     d0, d1 = norm(y / scale), norm(f0 / scale)
     still = (d0 < 1e-5) | (d1 < 1e-5)
     h0 = jnp.where(still, 1e-6, 0.01 * d0 / jnp.where(still, 1, d1))

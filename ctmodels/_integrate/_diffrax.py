@@ -6,8 +6,10 @@ from typing import Any
 import diffrax
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from ctmodels._integrate._account import Step
+from ctmodels._integrate._account import Step, gather, measured, name_of, rms
+from ctmodels._integrate._control import tolerance
 from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats
 
 
@@ -19,6 +21,8 @@ class Accounting(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
 
     solver: diffrax.AbstractSolver
     measures: tuple = eqx.field(static=True)
+    controller: diffrax.AbstractStepSizeController
+    noise: Array | None
     # Diffrax 0.7.2 sets `scan_kind` on whatever it takes for a Runge-Kutta method, wrappers included.
     scan_kind: str | None = None
 
@@ -49,28 +53,33 @@ class Accounting(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
         return eqx.tree_at(lambda s: s.scan_kind, self.solver, self.scan_kind, is_leaf=lambda x: x is None)
 
     def init(self, terms, t0, t1, y0, args):
-        zeros = {m.__name__: jnp.zeros((), y0.dtype) for m in self.measures}
+        zeros = {name_of(m): jnp.zeros((), y0.dtype) for m in self.measures}
         return self._inner().init(terms, t0, t1, y0, args), zeros
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         inner, sums = solver_state
         y1, error, dense, inner, result = self._inner().step(terms, t0, t1, y0, args, inner, made_jump)
         if self.measures:
-            step = Step(t1 - t0, y0, y1, dense["k"], error, self.solver.tableau)  # pyright: ignore
-            sums = {m.__name__: sums[m.__name__] + m(step) for m in self.measures}
+            tableau, field = self.solver.tableau, lambda t, y: terms.vf(t, y, args)  # pyright: ignore
+            by = tolerance(self.controller, y0, y1) if hasattr(self.controller, "rtol") else None  # pyright: ignore
+            t, h = jnp.asarray(t0), jnp.asarray(t1 - t0)
+            step = Step(t, h, y0, y1, dense["k"], tableau, error, by, field, self.noise, rms)
+            sums = {name: gather(name, sums[name], value) for name, value in measured(self.measures, step).items()}
         return y1, error, dense, (inner, sums), result
 
     def func(self, terms, t0, y0, args):
         return self.solver.func(terms, t0, y0, args)
 
 
-def solve_by_diffrax(integrate, field, ts, y0, args):
+def solve_by_diffrax(integrate, measures, field, ts, y0, args, noise):
     """One sample's solve, saved at `ts`; a failed one returns NaN from where it stopped."""
     adjoint = integrate.adjoint
     if not isinstance(adjoint, diffrax.AbstractAdjoint):
         adjoint = diffrax.RecursiveCheckpointAdjoint()
-    method = Accounting(integrate.method, integrate.account) if integrate.account else integrate.method
-    if integrate.account and not isinstance(integrate.method, diffrax.AbstractERK):
+    method = integrate.method
+    if measures:
+        method = Accounting(method, measures, integrate.controller, noise)
+    if measures and not isinstance(integrate.method, diffrax.AbstractERK):
         raise ValueError(
             f"account: measures are of explicit Runge-Kutta steps, and {type(integrate.method).__name__} takes others; "
             "leave the account empty, or use diffrax.Tsit5()"
@@ -94,9 +103,7 @@ def solve_by_diffrax(integrate, field, ts, y0, args):
     reached = jnp.isfinite(ys)
     status = _status(sol.result, ys)
     blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
-    return jnp.where(reached, ys, blank[None]), _stats(
-        integrate.method, bool(integrate.account), sol, status, ts, reached
-    )
+    return jnp.where(reached, ys, blank[None]), _stats(integrate.method, bool(measures), sol, status, ts, reached)
 
 
 def _status(result, ys):

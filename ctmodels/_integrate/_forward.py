@@ -5,145 +5,19 @@ and the field's t = t0 + (t1 - t0) sigma. What the backward pass needs goes into
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-import diffrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
+from ctmodels._integrate._account import gather, is_largest
 from ctmodels._integrate._control import Memory, adapt, first_step, scaled_error
-from ctmodels._integrate._lanes import Lanes, Size, per_lane, select
-from ctmodels._integrate._method import Method
+from ctmodels._integrate._lanes import Lanes, per_lane, select
+from ctmodels._integrate._plan import Plan, Times, end_of
+from ctmodels._integrate._state import Head, Trail, Visit
 from ctmodels._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS
 
-NARROWER = 8  # a batch whose lanes are nearly all done goes on with this fraction of its width
 STRIKES = 12  # more tries that are not finite than steps since, after which a lane is given up
-
-
-class Plan(NamedTuple):
-    """What is known before anything runs."""
-
-    method: Method
-    controller: diffrax.PIDController
-    max_steps: int
-    buffer: int  # states kept on the way, an even number
-    measures: tuple[Callable, ...]
-    shared: bool  # one step for all lanes
-    summed: bool  # cotangents of what lanes have in common: summed over them, or one for each
-    hold: bool  # what a failed lane did not reach is its initial state, not NaN
-
-    @property
-    def stride(self) -> int:
-        """The largest number of steps from one kept state to the next: a power of two."""
-        stride = 1
-        while stride * self.buffer < self.max_steps:
-            stride *= 2
-        return stride
-
-    def widths(self, lanes: Lanes) -> list[Size]:
-        """The widths at which the loop runs: that of the batch, and narrower ones for the lanes that take longest."""
-        widths = [lanes.number]
-        known = isinstance(lanes.number, int)  # not in an exported model, which takes any batch
-        while known and not self.shared and lanes.simple and widths[-1] >= 4 * NARROWER:
-            widths.append(widths[-1] // NARROWER)
-        return widths
-
-
-class Times(NamedTuple):
-    """`t0`, `span`, and the save times as `sigma`: for all lanes alike (a leading axis of one), or for each."""
-
-    t0: Float[Array, " clock"]
-    span: Float[Array, " clock"]
-    sigma: Float[Array, "clock time"]
-
-    @classmethod
-    def of(cls, ts: Float[Array, "clock time"]) -> "Times":
-        t0, span = ts[:, 0], ts[:, -1] - ts[:, 0]
-        rise = ts - ts[:, :1]
-        return cls(t0, span, jnp.where(span[:, None] == 0, 0, rise / jnp.where(span == 0, 1, span)[:, None]))
-
-    def at(self, sigma: Float[Array, " group"]) -> Float[Array, " lane"]:
-        return self.t0 + self.span * sigma
-
-    def take(self, lane: Int[Array, " lane"]) -> "Times":
-        return self if self.t0.shape[0] == 1 else jax.tree.map(lambda x: x[lane], self)
-
-
-class Head(NamedTuple):
-    """Where each lane (l) or group (g) is."""
-
-    y: Float[Array, "l state"]
-    f: Float[Array, "l state"]  # the slope there, if the method is FSAL
-    sigma: Float[Array, " g"]
-    h: Float[Array, " g"]  # the next step's length
-    memory: Memory
-    accepted: Int[Array, " g"]
-    rejected: Int[Array, " g"]
-    shortest: Float[Array, " g"]
-    longest: Float[Array, " g"]
-    status: Int[Array, " l"]
-    strikes: Int[Array, " l"]
-    saved: Int[Array, " clock"]  # save times behind
-    reached: Int[Array, " l"]  # the same, of lanes that have not failed
-    until: Float[Array, " l"]  # sigma, likewise
-    measured: dict[str, Float[Array, " l"]]
-
-
-class Trail(NamedTuple):
-    """What the backward pass follows back: every `stride`-th state of `count` iterations, and each one's step.
-
-    Where the buffer is full, every second state is given up and the stride doubles, so that it never overflows. One
-    row more takes what is not to be kept.
-    """
-
-    y: Float[Array, "row l state"]
-    f: Float[Array, "row l state"]
-    sigma: Float[Array, "row g"]
-    h: Float[Array, "iteration g"]  # zero where no step was accepted
-    count: Int[Array, ""]
-    stride: Int[Array, ""]
-    lane: Int[Array, " l"]  # which lanes these are
-
-    @classmethod
-    def blank(cls, plan: Plan, head: Head, lane) -> "Trail":
-        rows = lambda x: jnp.zeros((plan.buffer + 1, *x.shape), x.dtype)
-        h = jnp.zeros((plan.stride * plan.buffer, *head.h.shape), head.h.dtype)
-        count, stride = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
-        return cls(rows(head.y), rows(head.f), rows(head.sigma), h, count, stride, lane)
-
-    @classmethod
-    def empty(cls) -> "Trail":
-        """Takes the place of one that is not needed, since how many there are depends on the lanes."""
-        nothing, none = jnp.zeros(0), jnp.zeros(0, jnp.int32)
-        return cls(nothing, nothing, nothing, nothing, none, none, none)
-
-    def record(self, head: Head, h, moved) -> "Trail":
-        """Note the state before a step, and its length; a step that no group accepted is overwritten by the next."""
-        row = jnp.where(self.count % self.stride == 0, self.count // self.stride, self.y.shape[0] - 1)
-        put = lambda rows, x: jax.lax.dynamic_update_index_in_dim(rows, x, row, 0)
-        h = jax.lax.dynamic_update_index_in_dim(self.h, h, self.count, 0)
-        y, f, sigma = put(self.y, head.y), put(self.f, head.f), put(self.sigma, head.sigma)
-        return Trail(y, f, sigma, h, self.count + moved, self.stride, self.lane)
-
-    @property
-    def full(self) -> Bool[Array, ""]:
-        return self.count == self.stride * (self.y.shape[0] - 1)
-
-    def thinned(self) -> "Trail":
-        """If full, with every second state only."""
-
-        def thin(rows):
-            half = rows[0:-1:2]
-            return jnp.where(self.full, jnp.concatenate([half, rows[half.shape[0] :]]), rows)
-
-        stride = jnp.where(self.full, 2 * self.stride, self.stride)
-        return self._replace(y=thin(self.y), f=thin(self.f), sigma=thin(self.sigma), stride=stride)
-
-
-def end_of(sigma, h):
-    """Where a step ends: a rest too short to be a step is taken along."""
-    return jnp.where(sigma + h >= 1 - 16 * jnp.finfo(h.dtype).eps, 1, sigma + h)
 
 
 class Solve:
@@ -205,8 +79,13 @@ class Solve:
             jnp.where(alive, SUCCESS, NON_FINITE).astype(jnp.int32), jnp.zeros(n, jnp.int32),
             saved, jnp.broadcast_to(jnp.where(alive, begun, 0), (n,)),
             jnp.broadcast_to(sigma, (n,)),
-            {m.__name__: jnp.zeros(n, y0.dtype) for m in plan.measures},
+            {name: jnp.zeros(n, y0.dtype) for name in plan.names},
+            {name: jnp.full(n, -1, dtype) for name in plan.names if is_largest(name)},
+            {rule: Visit(jnp.zeros(n, dtype), y0, self.draws(y0, dtype)) for rule in plan.visits},
         )  # fmt: skip
+
+    def draws(self, y0, dtype) -> Float[Array, " lane"]:
+        return self.lanes.map(lambda arrays, y: arrays[-1].astype(dtype), self.arrays, y0)
 
     def first_saves(self, y0) -> Float[Array, "lane time state"]:
         """Save times at the start are behind; what is not reached stays NaN."""
@@ -223,7 +102,8 @@ class Solve:
         b = end_of(head.sigma, head.h)
         h = b - head.sigma
         H = self.times.span * jnp.where(active, h, 0)
-        y1, fs, error, measured = self.lanes.map(self.step, self.arrays, self.times.at(head.sigma), H, head.y, head.f)
+        t = self.times.at(head.sigma)
+        y1, fs, error, found = self.lanes.map(self.step, self.arrays, alive, t, H, head.y, head.f)
         square = scaled_error(plan.controller, head.y, y1, error)
         q = self.group_error(square, alive).astype(h.dtype)
         accept, h_next, memory = adapt(plan.controller, method.order, q, h, self.length, head.memory)
@@ -239,16 +119,22 @@ class Solve:
             jnp.where(accept, jnp.minimum(head.shortest, length), head.shortest),
             jnp.where(accept, jnp.maximum(head.longest, length), head.longest),
             status, strikes, saved, jnp.where(alive, saved, head.reached), jnp.where(alive, sigma, head.until),
-            {name: head.measured[name] + jnp.where(moves, m, 0) for name, m in measured.items()},
+            *self.account(head, moves, found),
         )  # fmt: skip
         return new, ys, trail.record(head, jnp.where(accept, h, 0), jnp.any(accept).astype(jnp.int32))
 
-    def step(self, arrays, t, h, y, f):
-        """One lane's step: new state, slopes, error and measures."""
-        method = self.plan.method
-        y1, fs = method.step(lambda t, y: self.field(arrays, t, y), t, h, y, f)
-        taken = method.taken(h, y, y1, fs)
-        return y1, fs, method.error(h, fs), {m.__name__: m(taken) for m in self.plan.measures}
+    def step(self, arrays, alive, t, h, y, f):
+        return self.plan.step(self.field, self.lanes.axes, arrays, alive, t, h, y, f)
+
+    def account(self, head: Head, moves, found: dict[str, Array]) -> tuple[dict, dict, dict]:
+        """Measures, where the largest are, and the steps remembered, with one more step."""
+        found = {name: jnp.where(moves, m, 0) for name, m in found.items()}
+        totals = {name: gather(name, head.measured[name], m) for name, m in found.items()}
+        higher = lambda name: found[name] > head.measured[name]
+        peaks = {name: jnp.where(higher(name), head.sigma, at) for name, at in head.peaks.items()}
+        nth = head.accepted + 1
+        visits = {rule: getattr(v, rule)(moves, head.sigma, head.y, nth) for rule, v in head.visits.items()}
+        return totals, peaks, visits
 
     def judge(self, head: Head, active, square, sigma, h):
         """Who fails: a lane whose step can be made no shorter, or one that is not finite again and again. Of lanes with
@@ -312,7 +198,8 @@ class Solve:
 
         def leg(state):
             head, ys, trail = attempts(state)
-            return head, ys, trail.thinned()
+            # A loop, and no `cond`: it leaves the buffers where they are.
+            return head, ys, jax.lax.while_loop(lambda trail: trail.full, Trail.thinned, trail)
 
         return jax.lax.while_loop(lambda s: going(s[0]), leg, state)
 

@@ -1,6 +1,8 @@
 """Integrate: how a field is solved, and what is to be said about it."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -11,12 +13,13 @@ import optimistix as optx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Real
 
-from ctmodels._integrate._account import Step
+from ctmodels._integrate._account import Measure, name_of, needs_noise
 from ctmodels._integrate._check import check_field, check_precision, check_settings, check_start, check_times
 from ctmodels._integrate._diffrax import solve_by_diffrax
 from ctmodels._integrate._fixed import Substeps, solve_fixed
-from ctmodels._integrate._forward import Plan
+from ctmodels._integrate._local import local, one_step_from, solution_at
 from ctmodels._integrate._method import Method
+from ctmodels._integrate._plan import Plan
 from ctmodels._integrate._replay import replayed
 from ctmodels._output import Stats
 
@@ -51,7 +54,7 @@ class Integrate(eqx.Module):
       on our engine; all else runs on diffrax's.
     - `max_steps`: adaptive solves only; reaching it is a status, not an exception.
     - `account`: measures of the accepted steps, such as [`ctmodels.local_error`][] and
-      [`ctmodels.stiffness`][]; what is asked here comes back in `Stats.measures`.
+      [`ctmodels.stiffness`][], or [`ctmodels.local`][] ones; what is asked here comes back in `Stats.measures`.
     - `batching`: under `vmap`, `"per_sample"` (each sample has its own steps: the same as a loop over samples) or
       `"shared"` (one step for the batch, by the mean error of all samples: faster; values agree with a loop to the
       tolerance). Our engine only.
@@ -71,7 +74,7 @@ class Integrate(eqx.Module):
     controller: diffrax.AbstractStepSizeController | Substeps = diffrax.PIDController(rtol=1e-4, atol=1e-6)
     adjoint: diffrax.AbstractAdjoint | Replay = Replay()
     max_steps: int = eqx.field(static=True, default=4096)
-    account: tuple[Callable[[Step], Float[Array, ""]], ...] = eqx.field(static=True, default=())
+    account: tuple[Measure | local, ...] = eqx.field(static=True, default=())
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
     cotangents: str = eqx.field(static=True, default="per_sample", kw_only=True)
     failed: str = eqx.field(static=True, default="nan", kw_only=True)
@@ -91,7 +94,8 @@ class Integrate(eqx.Module):
         """Solve from `ts[0]` and save at `ts`.
 
         **Arguments:** `field(t, y, args)`, shaped as `y`; `ts`: monotone, repeats allowed (padding), at
-        least two; `y0`: the state at `ts[0]`; `args`: handed on to the field (a control, parameters).
+        least two; `y0`: the state at `ts[0]`; `args`: handed on to the field (a control, parameters); `key`: of the
+        measures that draw something (None: the same draw each time).
 
         **Returns:** states at `ts`, with a leading time axis, and [`ctmodels.Stats`][]. Where all of `ts` are one time,
         the states are `y0`, and no step is taken.
@@ -100,37 +104,90 @@ class Integrate(eqx.Module):
         check_start(y0)
         check_field(field, ts, y0, args)
         # Compiled as one, unless it is part of something that is: tracing it twice takes longer.
-        return (_integrate if _inside_jit() else _compiled)(self, field, ts, y0, args)
+        return (_integrate if _inside_jit() else _compiled)(self, field, ts, y0, args, key)
 
 
 def _inside_jit() -> bool:
     return isinstance(jnp.zeros(()), jax.core.Tracer)
 
 
-def _integrate(integrate: Integrate, field, ts, y0, args):
+def _integrate(integrate: Integrate, field, ts, y0, args, key):
     flat0, unravel = ravel_pytree(y0)
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
+    chance = Chance.drawn(integrate.account, key, flat0)
     if isinstance(integrate.controller, Substeps | diffrax.StepTo):
-        ys, stats = solve_fixed(integrate, flat_field, ts, flat0, args)
+        ys, stats = solve_fixed(integrate, of_steps(integrate), flat_field, ts, flat0, args, chance.noise)
+        visits = None
     elif _ours(integrate):
-        ys, stats = _by_replay(integrate, flat_field, ts, flat0, args)
+        ys, stats, visits = _by_replay(integrate, flat_field, ts, flat0, args, chance)
     else:
-        ys, stats = solve_by_diffrax(integrate, flat_field, ts, flat0, args)
+        ys, stats = solve_by_diffrax(integrate, of_steps(integrate), flat_field, ts, flat0, args, chance.noise)
+        visits = None
+    local_ones = tuple(m for m in integrate.account if isinstance(m, local))
+    if local_ones:
+        if visits is None:
+            visits = _visits_apart(integrate, flat_field, ts, flat0, args, chance)
+        at = lambda t, y: flat_field(t, y, args)
+        found = {name_of(m): _visited(m, integrate, at, ts, visits[m.rule], chance) for m in local_ones}
+        stats = eqx.tree_at(lambda s: s.measures, stats, {**stats.measures, **found})
     return jax.vmap(unravel)(ys), stats
 
 
 _compiled = eqx.filter_jit(_integrate)
 
 
+class Chance(NamedTuple):
+    """What a solve draws once, if its account asks for it: noise shaped as the state, a number from 0 to 1."""
+
+    noise: Float[Array, " state"] | None
+    draw: Float[Array, ""] | None
+
+    @classmethod
+    def drawn(cls, account, key, y0) -> "Chance":
+        noisy, drawing = any(map(needs_noise, account)), any(isinstance(m, local) for m in account)
+        if not noisy and not drawing:
+            return cls(None, None)
+        of_noise, of_draw = jax.random.split(jax.random.key(0) if key is None else key)
+        return cls(
+            jax.random.rademacher(of_noise, y0.shape, y0.dtype) if noisy else None,
+            jax.random.uniform(of_draw, (), y0.dtype) if drawing else None,
+        )
+
+
+def _visited(measure: local, integrate: Integrate, field, ts, start, chance: Chance):
+    """A local measure, from where the step that was remembered began."""
+    method, span = Method(integrate.method), ts[-1] - ts[0]  # pyright: ignore
+    (t, y) = jax.lax.stop_gradient(start)
+    if measure.rule == "unbiased":
+        now = ts[0] + chance.draw.astype(ts.dtype) * span  # pyright: ignore
+        t, y = now, solution_at(method, field, now, (t, y))
+    return one_step_from(measure.measure, method, integrate.controller, field, t, y, span)  # pyright: ignore
+
+
+def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):
+    """The same solve once more on our engine, without derivatives, for the sake of its steps."""
+    if not (isinstance(integrate.method, diffrax.AbstractERK) and _usual(integrate.controller)):
+        raise ValueError(
+            "account: `local` takes a step of an explicit method that has an error estimate, of a length that a "
+            "diffrax.PIDController chooses: give Integrate(diffrax.Tsit5(), diffrax.PIDController(...))"
+        )
+    again = dataclasses.replace(
+        integrate, adjoint=Replay(), account=tuple(m for m in integrate.account if isinstance(m, local))
+    )
+    of, inexact, whole = closed_over(lambda t, y, args: field(t, y, args), ts[0], y0, args)
+    still = jax.lax.stop_gradient(inexact)
+    ts, y0 = jax.lax.stop_gradient((ts, y0))
+    return _by_replay(again, lambda t, y, args: of([*still, *whole], t, y), ts, y0, None, chance)[2]
+
+
 def _ours(integrate: Integrate) -> bool:
     """Whether our engine takes it: explicit steps under the usual control, and no other adjoint asked for."""
-    controller = integrate.controller
-    return (
-        isinstance(integrate.method, diffrax.AbstractERK)
-        and type(controller) is diffrax.PIDController
-        and controller.norm is optx.rms_norm
-        and isinstance(integrate.adjoint, Replay)
-    )
+    explicit = isinstance(integrate.method, diffrax.AbstractERK)
+    return explicit and _usual(integrate.controller) and isinstance(integrate.adjoint, Replay)
+
+
+def _usual(controller) -> bool:
+    return type(controller) is diffrax.PIDController and controller.norm is optx.rms_norm
 
 
 def plan_of(integrate: Integrate) -> Plan:
@@ -140,11 +197,18 @@ def plan_of(integrate: Integrate) -> Plan:
         integrate.controller,  # pyright: ignore
         integrate.max_steps,
         integrate.adjoint.buffer,  # pyright: ignore
-        integrate.account,
+        of_steps(integrate),
         integrate.batching == "shared",
         integrate.cotangents == "summed",
         integrate.failed == "hold",
+        any(map(needs_noise, integrate.account)),
+        tuple(sorted({m.rule for m in integrate.account if isinstance(m, local)})),
     )
+
+
+def of_steps(integrate: Integrate) -> tuple[Measure, ...]:
+    """The measures that look at each accepted step."""
+    return tuple(m for m in integrate.account if not isinstance(m, local))
 
 
 def closed_over(field, t, y, args):
@@ -157,18 +221,19 @@ def closed_over(field, t, y, args):
     whole, whole_tree = jax.tree.flatten(whole)
 
     def of(arrays, t, y):
-        a, b = arrays[: len(inexact)], arrays[len(inexact) :]
+        a, b = arrays[: len(inexact)], arrays[len(inexact) : len(inexact) + len(whole)]
         parts = jax.tree.unflatten(inexact_tree, a), jax.tree.unflatten(whole_tree, b), static
         return eqx.combine(*parts)(t, y)
 
     return of, inexact, whole
 
 
-def _by_replay(integrate: Integrate, field, ts, y0, args) -> tuple[Array, Stats]:
+def _by_replay(integrate: Integrate, field, ts, y0, args, chance: Chance) -> tuple[Array, Stats, dict]:
     check_precision(integrate.controller, y0.dtype)  # pyright: ignore
     plan = plan_of(integrate)
     of, inexact, whole = closed_over(field, ts[0], y0, args)
-    ys, ends, measured = replayed((ts, y0, inexact), plan, of, whole)
+    drawn = [chance.noise] * plan.noisy + [chance.draw] * bool(plan.visits)
+    ys, ends, measured = replayed((ts, y0, inexact), plan, of, [*whole, *drawn])
     attempts = ends.accepted + ends.rejected
     # Two more: for the first slope, and for the length of the first step.
     stats = Stats(
@@ -181,4 +246,4 @@ def _by_replay(integrate: Integrate, field, ts, y0, args) -> tuple[Array, Stats]
         jax.lax.stop_gradient(ends.longest),
         jax.lax.stop_gradient(ends.t),
     )
-    return ys, stats
+    return ys, stats, ends.visits

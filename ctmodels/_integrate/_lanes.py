@@ -27,6 +27,11 @@ class Lanes(NamedTuple):
         return math.prod(self.shape)
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the lane axes, inside of `map`."""
+        return tuple(f"ctmodels.lanes.{level}" for level in range(len(self.shape)))
+
+    @property
     def simple(self) -> bool:
         """Whether each array belongs to all lanes or to one: then lanes can be regrouped freely."""
         return all(all(own) or not any(own) for own in self.owned)
@@ -62,7 +67,7 @@ class Lanes(NamedTuple):
         for level in reversed(range(len(self.shape))):
             axes = [0 if own[level] else None for own in self.owned]
             parts = [jax.tree.map(lambda c: None if c else 0, part) for part in common]
-            f = jax.vmap(f, in_axes=(axes, *parts), axis_size=self.shape[level])
+            f = jax.vmap(f, in_axes=(axes, *parts), axis_size=self.shape[level], axis_name=self.axes[level])
         out = f(list(arrays), *lanewise)
         return jax.tree.map(lambda x: x.reshape(self.number, *x.shape[len(self.shape) :]), out)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ctmodels._integrate._account import Step
+from ctmodels._integrate._account import Step, rms
 
 
 class Method:
@@ -49,10 +49,11 @@ class Method:
             return None
         return h.astype(fs[0].dtype) * combine(self.tableau.b_error, fs)
 
-    def taken(self, h, y, y1, fs) -> Step:
+    def taken(self, field, t, h, y, y1, fs, *, tolerance=None, noise=None, norm=rms) -> Step:
         """The step as measures want to see it."""
         h_y = h.astype(y.dtype)
-        return Step(h_y, y, y1, jnp.stack([h_y * f for f in fs]), self.error(h, fs), self.tableau)
+        k = jnp.stack([h_y * f for f in fs])
+        return Step(t, h_y, y, y1, k, self.tableau, self.error(h, fs), tolerance, field, noise, norm)
 
     def weights(self, theta: Float[Array, "..."]) -> Float[Array, "... term"]:
         """w(theta): weights of y0, y1 and the slopes times h."""

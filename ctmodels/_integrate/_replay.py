@@ -16,9 +16,12 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float, Int
 
+from ctmodels._integrate._account import is_largest, name_of
 from ctmodels._integrate._backward import Given, Wanted, undo
-from ctmodels._integrate._forward import Plan, Times, Trail, solve
+from ctmodels._integrate._forward import solve
 from ctmodels._integrate._lanes import Lanes, Size
+from ctmodels._integrate._plan import Plan, Times
+from ctmodels._integrate._state import Trail
 
 TRAILS = 8  # more than the widths of any batch
 
@@ -33,6 +36,8 @@ class Ends(NamedTuple):
     status: Int[Array, "..."]
     t: Float[Array, "..."]
     reached: Int[Array, "..."]
+    peaks: dict[str, Float[Array, "..."]]
+    visits: dict[str, tuple[Float[Array, "..."], Float[Array, "... state"]]]  # of the step remembered, (t, y)
 
 
 class Setting(NamedTuple):
@@ -85,8 +90,11 @@ def blank(setting: Setting, ts, y0):
     shape = setting.lanes.shape
     counts, times = jnp.zeros(shape, jnp.int32), jnp.zeros(shape, ts.dtype)
     ys = jnp.zeros((*shape, ts.shape[-1], y0.shape[-1]), y0.dtype)
-    ends = Ends(counts, counts, times, times, counts, times, counts)
-    measured = {m.__name__: jnp.zeros(shape, y0.dtype) for m in setting.plan.measures}
+    plan = setting.plan
+    peaks = {name: times for name in plan.names if is_largest(name)}
+    visits = {rule: (times, jnp.zeros((*shape, y0.shape[-1]), y0.dtype)) for rule in plan.visits}
+    ends = Ends(counts, counts, times, times, counts, times, counts, peaks, visits)
+    measured = {name: jnp.zeros(shape, y0.dtype) for name in plan.names}
     return (ys, ends, measured), (jnp.zeros(1, jnp.int32), [Trail.empty()] * TRAILS)
 
 
@@ -100,11 +108,14 @@ def forward(setting: Setting, for_shapes: bool) -> Callable:
             return blank(s, ts, y0)
         times = s.flat_times(ts)
         ys, head, trails = solve(s.plan, lanes.simplified(), s.field, lanes.flatten_owned(arrays), times, s.flat(y0))
-        whole = lambda x: s.unflat(jnp.broadcast_to(x, (lanes.number,)))
-        t = Times.of(times).at(head.until)
+        whole = lambda x: s.unflat(jnp.broadcast_to(x, (lanes.number, *x.shape[1:])))
+        at = Times.of(times).at
+        visits = {rule: (at(visit.sigma), visit.y) for rule, visit in head.visits.items()}
         ends = Ends(
-            *(map(whole, (head.accepted, head.rejected, head.shortest, head.longest, head.status, t, head.reached)))
-        )
+            head.accepted, head.rejected, head.shortest, head.longest, head.status, at(head.until), head.reached,
+            head.peaks, visits,
+        )  # fmt: skip
+        ends = jax.tree.map(whole, ends)
         trails = [*trails, *[Trail.empty()] * (TRAILS - len(trails))]
         return (s.unflat(ys), ends, jax.tree.map(whole, head.measured)), (head.saved, trails)
 
@@ -158,7 +169,7 @@ class Levels(NamedTuple):
 
 
 def backward(setting: Setting, wanted: Wanted, levels: Levels) -> Callable:
-    """((ts, y0, arrays), reached, kept, (cotangents of ys and of measured)) -> those of (ts, y0, wanted arrays)."""
+    """((ts, y0, arrays), (reached, peaks), kept, cotangents of (ys, measured)) -> those of (ts, y0, wanted arrays)."""
 
     plan, lanes = setting.plan, setting.lanes
     every = (True,) * len(lanes.shape)
@@ -175,7 +186,7 @@ def backward(setting: Setting, wanted: Wanted, levels: Levels) -> Callable:
         return of_ts, jnp.zeros((*levels.sizes, y0.shape[-1]), y0.dtype), of_arrays
 
     @custom_vmap
-    def run(inputs, reached, kept, cotangents):
+    def run(inputs, ended, kept, cotangents):
         ts, y0, arrays = inputs
         saved, trails = kept
         if trails[0].lane.shape[0] != lanes.number:  # of more lanes than are known yet: traced for its shapes only
@@ -185,7 +196,7 @@ def backward(setting: Setting, wanted: Wanted, levels: Levels) -> Callable:
 
         def one(cotangents):
             of_ys, of_measured = cotangents
-            given = Given(of_ys, of_measured, setting.flat(reached))
+            given = Given(of_ys, of_measured, *jax.tree.map(setting.flat, ended))
             times, y = setting.flat_times(ts), setting.flat(y0)
             return undo(plan, lanes.simplified(), setting.field, arrays, wanted, times, y, saved, trails, given)
 
@@ -205,15 +216,15 @@ def backward(setting: Setting, wanted: Wanted, levels: Levels) -> Callable:
         return of_ts, levels.spread(unflat(of_y0), every), of_arrays
 
     @run.def_vmap
-    def rule(size, batched, inputs, reached, kept, cotangents):
-        (b_ts, b_y0, b_arrays), b_reached, _, b_cotangents = batched
+    def rule(size, batched, inputs, ended, kept, cotangents):
+        (b_ts, b_y0, b_arrays), (b_reached, _), _, b_cotangents = batched
         cotangents = jax.tree.map(lambda x, b: setting.axes_added(size, x, b), cotangents, b_cotangents)
         wider = setting
         if b_reached:
             ts, y0, arrays = inputs
             wider = setting.vmapped(size, b_ts, b_arrays)
             inputs = setting.times_vmapped(size, ts, b_ts), setting.axes_added(size, y0, b_y0), arrays
-        out = backward(wider, wanted, levels.more(b_reached, size))(inputs, reached, kept, cotangents)
+        out = backward(wider, wanted, levels.more(b_reached, size))(inputs, ended, kept, cotangents)
         each = [own or not b_reached or not setting.plan.summed for own in wanted.split(b_arrays)]
         return out, ([True] * wanted.ts, True, each)
 
@@ -239,13 +250,13 @@ def _solved(inputs, plan, field, whole_numbers):
 @replayed.def_fwd
 def _(perturbed, inputs, plan, field, whole_numbers):
     out, kept = _solved(inputs, plan, field, whole_numbers)
-    return out, (out[1].reached, kept)
+    return out, ((out[1].reached, out[1].peaks), kept)
 
 
 @replayed.def_bwd
 def _(residuals, cotangents, perturbed, inputs, plan, field, whole_numbers):
     ts, y0, arrays = inputs
-    reached, kept = residuals
+    ended, kept = residuals
     p_ts, _, p_arrays = perturbed
     wanted = Wanted(p_ts, (*p_arrays, *[False] * len(whole_numbers)))
     arrays = [*arrays, *whole_numbers]
@@ -254,8 +265,8 @@ def _(residuals, cotangents, perturbed, inputs, plan, field, whole_numbers):
         ct_ys = jnp.zeros((ts.shape[0], *y0.shape), y0.dtype)
     # A measure that nothing was made of is not taken again.
     ct_measured = {name: c for name, c in ct_measured.items() if c is not None}
-    plan = plan._replace(measures=tuple(m for m in plan.measures if m.__name__ in ct_measured))
+    plan = plan._replace(measures=tuple(m for m in plan.measures if name_of(m) in ct_measured))
     run = backward(_setting(plan, field, arrays), wanted, Levels())
-    of_ts, of_y0, of_arrays = run((ts, y0, arrays), reached, kept, (ct_ys, ct_measured))
+    of_ts, of_y0, of_arrays = run((ts, y0, arrays), ended, kept, (ct_ys, ct_measured))
     of_arrays = iter(of_arrays)
     return of_ts[0] if p_ts else None, of_y0, [next(of_arrays) if p else None for p in p_arrays]

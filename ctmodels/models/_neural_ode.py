@@ -51,7 +51,7 @@ class NeuralODE(AbstractModel):
     ) -> Output:
         x = x if isinstance(x, Driven) else Driven(x)
         ts = self._times(x) if ts is None else ts
-        zs, stats = self.integrate(self.field, ts, self._state(x.y0), x.control)
+        zs, stats = self.integrate(self.field, ts, self._state(x.y0), x.control, key=key)
         return Output(zs[:, : self.channels], stats, jnp.zeros((), zs.dtype), zs)
 
     def _times(self, x: Driven) -> Float[Array, " out"]:

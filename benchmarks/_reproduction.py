@@ -1,0 +1,90 @@
+"""What the reproductions of a paper's table share: rows of a method and a seed, each kept as soon as it is there."""
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks._harness import FOLDER, keep, table
+
+
+def main(
+    name: str,
+    one: Callable[..., dict],
+    methods: Sequence[str],
+    compared: Callable[[dict[str, dict]], dict],
+    *,
+    load: Callable[[Path], object] | None = None,
+    toy: Callable[[], object] | None = None,
+) -> None:
+    """`one(method, seed, data, quick)` -> a row; `compared({method: means}) -> the numbers to judge by.
+
+    `load` reads the data from the path that is given; `toy` makes such for `--quick`.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    if load is not None:
+        parser.add_argument("data", nargs="?", type=Path, help="the folder of the data (benchmarks/README.md)")
+    parser.add_argument("--quick", action="store_true", help="toy size: shows the direction, measures nothing")
+    parser.add_argument("--methods", default=",".join(methods), help=f"some of {','.join(methods)}")
+    parser.add_argument("--seeds", default="0", help="such as 0,1,2")
+    parser.add_argument("--save", action="store_true", help=f"keep each row in {FOLDER.name}/{name}.json")
+    parser.add_argument("--resume", action="store_true", help="go on with the rows that are kept, and keep more")
+    arguments = parser.parse_args()
+    if load is not None and arguments.data is None and not arguments.quick:
+        parser.error("the folder of the data is needed (benchmarks/README.md says where to get them), or --quick")
+    data = _data(arguments, load, toy)
+    rows = kept_rows(name) if arguments.resume else []
+    for seed in map(int, arguments.seeds.split(",")):
+        for method in arguments.methods.split(","):
+            if any(row["method"] == method and row["seed"] == seed for row in rows):
+                continue
+            rows.append({"method": method, "seed": seed, **one(method, seed, data, arguments.quick)})
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+            if arguments.save or arguments.resume:
+                keep(name, with_means(rows), compared(means(rows)), arguments.quick)
+    print(table(with_means(rows)))
+    print(json.dumps({"rows": with_means(rows), **compared(means(rows))}))
+
+
+def _data(arguments, load, toy):
+    if arguments.quick:
+        return None if toy is None else toy()
+    return None if load is None else load(arguments.data)
+
+
+def kept_rows(name: str) -> list[dict]:
+    path = FOLDER / f"{name}.json"
+    if not path.exists():
+        return []
+    return [row for row in json.loads(path.read_text(encoding="utf-8"))["rows"] if isinstance(row["seed"], int)]
+
+
+def means(rows: Sequence[dict]) -> dict[str, dict]:
+    """Of each method, the mean over its seeds of each number."""
+    found = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        of = [row for row in rows if row["method"] == method]
+        numbers = [key for key, value in of[0].items() if key != "seed" and isinstance(value, int | float)]
+        found[method] = {key: statistics.fmean(row[key] for row in of) for key in numbers}
+        found[method]["seeds"] = len(of)
+    return found
+
+
+def with_means(rows: Sequence[dict]) -> list[dict]:
+    """The rows, and of methods with several seeds their mean, with the deviation of what is to be judged by."""
+    rows = list(rows)
+    for method, mean in means(rows).items():
+        of = [row for row in rows if row["method"] == method]
+        if len(of) > 1:
+            rows.append({**of[0], "seed": "mean", **{k: v for k, v in mean.items() if k != "seeds"}})
+            deviation = {k: statistics.stdev(row[k] for row in of) for k in mean if k != "seeds"}
+            rows.append({**of[0], "seed": "deviation", **deviation})
+    return rows
+
+
+def ratio(methods: dict[str, dict], method: str, to: str, what: str) -> float | None:
+    if method not in methods or to not in methods:
+        return None
+    return methods[method][what] / methods[to][what] if methods[to][what] else math.inf

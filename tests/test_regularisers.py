@@ -1,0 +1,339 @@
+"""Every regulariser: its formula by hand, its gradient by finite differences on the frozen grid, its refusals."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import ctmodels as ct
+from ctmodels._integrate._inspect import _solved
+from ctmodels._integrate._measures import stability_size
+
+METHOD = diffrax.Dopri5()
+RTOL, ATOL = 1e-4, 1e-5
+PID = diffrax.PIDController(rtol=RTOL, atol=ATOL)
+TS = jnp.linspace(0.0, 1.5, 4)
+Y0S = jnp.array([[1.0, 0.5], [-0.7, 1.2], [2.0, 0.1]])
+W = jnp.array([[-0.3, 2.0], [-2.0, -0.3]])
+STEPS = (
+    ct.local_error,
+    ct.scaled_error,
+    ct.stiffness,
+    ct.largest_eigenvalue,
+    ct.kinetic,
+    ct.path_length,
+    ct.jacobian,
+    ct.taylor(1),
+    ct.taylor(3),
+)
+NAMES = [m.__name__ for m in STEPS]
+LOCAL = (ct.local("unbiased"), ct.local("biased"), ct.local("biased", of="stiffness"))
+only64 = pytest.mark.only("float64")
+
+
+def field(t, y, W):
+    return jnp.tanh(y**3 @ W) + 0.1 * jnp.sin(t)
+
+
+def integrate(**options) -> ct.Integrate:
+    return ct.Integrate(METHOD, PID, max_steps=32, adjoint=ct.Replay(32), **options)
+
+
+def keys(n: int = 3):
+    return jax.random.split(jax.random.key(3), n)
+
+
+def measures(W, **options) -> dict:
+    """Of each sample."""
+    solve = integrate(account=STEPS, **options)
+    return jax.vmap(lambda y, key: solve(field, TS, y, W, key=key)[1].measures)(Y0S, keys())
+
+
+def grid_of(lanes, batching) -> np.ndarray:
+    """The times between which the accepted steps of these samples go, if they have them in common."""
+    head, (trail,) = _solved(integrate(batching=batching), field, TS, Y0S[lanes], W)
+    sigma = np.append(np.asarray(trail.sigma[: int(trail.count), 0]), np.asarray(head.sigma)[0])
+    return float(TS[0]) + float(TS[-1] - TS[0]) * sigma
+
+
+def derivatives(t, g, noise, W):
+    """eps^T df/dy, and d^3 y/dt^3 by the total derivative of the field, twice."""
+    slope = lambda t, y: field(t, y, W)
+    along = lambda d: lambda t, y: jax.jvp(d, (t, y), (1.0, slope(t, y)))[1]
+    pulled = jax.vmap(lambda y, e: jax.vjp(lambda y: slope(t, y), y)[1](e)[0])(g, noise)
+    return pulled, jax.vmap(lambda y: along(along(slope))(t, y))(g)
+
+
+def by_hand(W, grid, y0s, noise) -> dict:
+    """The measures of Dopri5's steps on a grid, for samples that share it, from the formulas of the papers."""
+    A, b, b_hat, c = METHOD.tableau.a_lower, METHOD.tableau.b_sol, METHOD.tableau.b_error, [0.0, *METHOD.tableau.c]
+    rms = lambda x: jnp.sqrt(jnp.mean(x**2))
+    f = jax.vmap(field, (None, 0, None))
+
+    def step(y, edges):
+        t, h = edges
+        g, k = [y], [f(t, y, W)]
+        for i, row in enumerate(A):
+            g.append(y + h * sum(a * k[j] for j, a in enumerate(row)))
+            k.append(f(t + c[i + 1] * h, g[-1], W))
+        y1 = y + h * sum(b_i * k_i for b_i, k_i in zip(b, k, strict=True))
+        error = h * sum(b_i * k_i for b_i, k_i in zip(b_hat, k, strict=True))
+        S = rms(k[6] - k[5]) / rms(g[6] - g[5])
+        rates = []
+        for c_i, g_i, k_i in zip(c, g, k, strict=True):
+            pulled, third = derivatives(t + c_i * h, g_i, noise, W)
+            rates.append(jnp.stack([rms(k_i) ** 2, rms(k_i), rms(pulled) ** 2, rms(k_i) ** 2, rms(third) ** 2]))
+        integrals = h * jnp.asarray(b) @ jnp.stack(rates)
+        heuristics = [
+            rms(error) * h,
+            rms(error / (ATOL + RTOL * jnp.maximum(abs(y), abs(y1)))) * h,
+            S * h,
+            S / stability_size(METHOD.tableau),
+        ]
+        return y1, jnp.concatenate([jnp.stack(heuristics), integrals])
+
+    each = jax.lax.scan(step, y0s, (jnp.asarray(grid[:-1]), jnp.asarray(np.diff(grid))))[1]
+    found = dict(zip(NAMES, jnp.sum(each, axis=0), strict=True))
+    return {**found, "largest_eigenvalue": jnp.max(each[:, NAMES.index("largest_eigenvalue")])}
+
+
+def noise_of(lanes):
+    """What `Integrate` draws of the keys."""
+    draw = lambda key: jax.random.rademacher(jax.random.split(key)[0], (2,), Y0S.dtype)
+    return jax.vmap(draw)(keys()[lanes])
+
+
+@only64
+@pytest.mark.parametrize("batching, cotangents", [("per_sample", "per_sample"), ("shared", "summed")])
+def test_formulas_and_gradients_on_the_frozen_grid(batching, cotangents):
+    total = lambda W: jax.tree.map(jnp.sum, measures(W, batching=batching, cotangents=cotangents))
+    ours = jax.jit(lambda W: measures(W, batching=batching))(W)
+    slope = jax.jit(jax.jacrev(total))(W)
+    groups = [slice(0, 3)] if batching == "shared" else [slice(i, i + 1) for i in range(3)]
+    wanted, slopes = [], []
+    for lanes in groups:
+        grid, noise = grid_of(lanes, batching), noise_of(lanes)
+        hand = jax.jit(lambda W, grid=grid, lanes=lanes, noise=noise: by_hand(W, grid, Y0S[lanes], noise))
+        h = np.zeros((2, 2))
+        h[1, 0] = 1e-5
+        wanted.append(hand(W))
+        slopes.append({name: (hand(W + h)[name] - hand(W - h)[name]) / 2e-5 for name in NAMES})
+    for name in NAMES:
+        each = [w[name] for w in wanted] if batching == "per_sample" else [wanted[0][name]] * 3
+        np.testing.assert_allclose(ours[name], each, rtol=1e-10, err_msg=name)
+        times = 3 if batching == "shared" else 1
+        difference = times * sum(s[name] for s in slopes)
+        np.testing.assert_allclose(slope[name][1, 0], difference, rtol=1e-5, atol=1e-9, err_msg=name)
+
+
+@only64
+def test_who_differentiates_where_makes_no_difference():
+    """Cotangents of each sample, of a norm over all: `vmap(grad)` has each sample's share, `grad(vmap)` their sum."""
+    account = (ct.scaled_error, ct.largest_eigenvalue)
+
+    def total(W, cotangents):
+        solve = integrate(account=account, batching="shared", cotangents=cotangents)
+        found = jax.vmap(lambda y: solve(field, TS, y, W)[1].measures)(Y0S)
+        return jnp.sum(found["scaled_error"]) + jnp.sum(found["largest_eigenvalue"])
+
+    each, summed = (jax.jit(jax.grad(lambda W, c=c: total(W, c)))(W) for c in ("per_sample", "summed"))
+    np.testing.assert_allclose(each, summed, rtol=1e-9, atol=1e-12)
+
+
+def test_the_fixed_grid_has_the_same_measures(tolerance):
+    account = tuple(m for m in STEPS if m is not ct.scaled_error)
+    grid = jnp.linspace(0.0, 1.5, 13)
+    fixed = ct.Integrate(METHOD, diffrax.StepTo(grid), account=account)
+    between = ct.Integrate(METHOD, ct.Substeps(4), account=account)
+    found = [jax.jit(lambda y, s=s: s(field, TS, y, W, key=keys()[0])[1].measures)(Y0S[0]) for s in (fixed, between)]
+    hand = jax.jit(lambda W: by_hand(W, np.asarray(grid), Y0S[:1], noise_of(slice(0, 1))))(W)
+    for one in found:
+        for name in one:
+            np.testing.assert_allclose(one[name], hand[name], **tolerance(100), err_msg=name)
+
+
+def test_diffraxs_engine_has_the_same_measures(tolerance):
+    solve = ct.Integrate(METHOD, PID, account=STEPS, adjoint=diffrax.RecursiveCheckpointAdjoint(), max_steps=64)
+    found = jax.jit(lambda y: solve(field, TS, y, W, key=keys()[0])[1].measures)(Y0S[0])
+    ours = measures(W)
+    for name in ("kinetic", "path_length", "jacobian", "taylor_1"):  # its steps begin otherwise
+        np.testing.assert_allclose(found[name], ours[name][0], rtol=1e-2, err_msg=name)
+    assert set(found) == set(NAMES)
+
+
+def test_integrals_of_a_linear_field_are_exact():
+    A = jnp.array([[-0.5, 1.0], [-1.0, -0.5]])  # y(t) is y0 times exp(-t / 2), turned
+    fine = diffrax.PIDController(rtol=1e-6, atol=1e-6)
+    solve = ct.Integrate(controller=fine, account=(ct.kinetic, ct.path_length, ct.jacobian, ct.taylor(2)))
+    y0 = jnp.array([1.0, 0.0])
+    found = jax.jit(lambda: solve(lambda t, y, args: A @ y, jnp.array([0.0, 2.0]), y0)[1].measures)()
+    speed, decay = 1.25, (1 - np.exp(-2.0))  # |A y|^2 = 1.25 |y|^2; the mean over two channels halves it
+    np.testing.assert_allclose(found["kinetic"], speed * decay / 2, rtol=1e-4)
+    np.testing.assert_allclose(found["path_length"], np.sqrt(speed / 2) * 2 * (1 - np.exp(-1.0)), rtol=1e-4)
+    np.testing.assert_allclose(found["taylor_2"], speed**2 * decay / 2, rtol=1e-4)
+    # eps^T A has the squared length 2.5 for each eps, over two channels and two units of time
+    np.testing.assert_allclose(found["jacobian"], 2.5, rtol=1e-4)
+
+
+def test_the_stability_size_is_the_known_one():
+    assert stability_size(diffrax.Tsit5().tableau) == pytest.approx(3.5068, abs=2e-4)
+    assert stability_size(diffrax.Heun().tableau) == pytest.approx(2, abs=2e-4)
+    assert stability_size(ct.RK4().tableau) == pytest.approx(2.7853, abs=2e-4)
+
+
+# -- local
+
+
+def test_local_times_are_uniform_in_time_and_uniform_over_steps():
+    from ctmodels._integrate._integrate import Chance, _by_replay, local as local_measure
+
+    assert local_measure is ct.local
+    rules = integrate(account=LOCAL[:2])
+    n = 4000
+    draws = jnp.linspace(0.5 / n, 1 - 0.5 / n, n)
+
+    def visit(draw):
+        return _by_replay(rules, field, TS, Y0S[2], W, Chance(None, draw))[2]
+
+    visits = jax.jit(jax.vmap(visit))(draws)
+    edges = ct._integrate.accepted_times(integrate(), field, TS, Y0S[2], W)
+    t, _ = visits["unbiased"]
+    at = np.searchsorted(edges, 1.5 * np.asarray(draws), side="right") - 1
+    np.testing.assert_allclose(t, edges[at], atol=1e-6)  # the step that contains the time
+    t, y = visits["biased"]
+    which = np.argmin(np.abs(np.asarray(t)[:, None] - edges[:-1]), axis=1)
+    np.testing.assert_allclose(t, edges[which], atol=1e-6)
+    counts = np.bincount(which, minlength=len(edges) - 1)
+    np.testing.assert_allclose(counts, n / (len(edges) - 1), rtol=0.15)
+    start = jnp.where(which[:, None] == 0, Y0S[2], y)
+    np.testing.assert_allclose(y[which == 0], start[which == 0])
+
+
+@only64
+def test_local_is_one_step_whose_gradient_is_its_own():
+    """By every adjoint the same; by finite differences at the time, state and length that were drawn."""
+    from ctmodels._integrate._integrate import Chance
+    from ctmodels._integrate._local import _first_length
+    from ctmodels._integrate._method import Method
+
+    key = keys()[0]
+
+    def found(W, adjoint):
+        solve = ct.Integrate(METHOD, PID, max_steps=64, account=LOCAL, adjoint=adjoint)
+        return solve(field, TS, Y0S[0], W, key=key)[1].measures
+
+    replay = ct.Replay(64)
+    value, slope = jax.jit(lambda W: (found(W, replay), jax.jacrev(lambda W: found(W, replay))(W)))(W)
+    t = 1.5 * float(Chance.drawn(LOCAL, key, Y0S[0]).draw)
+    exact = ct.Integrate(controller=diffrax.PIDController(rtol=1e-10, atol=1e-12))
+    y = exact(field, jnp.array([0.0, t]), Y0S[0], W)[0][-1]
+    h = _first_length(Method(METHOD), PID, lambda t, y: field(t, y, W), jnp.asarray(t), y, TS[-1])
+
+    def step(W):
+        one = ct.rk_step(METHOD.tableau, field, jnp.asarray(t), h, y, W)
+        scale = ATOL + RTOL * jnp.maximum(abs(y), abs(one.y1))
+        return jnp.sqrt(jnp.mean((one.error / scale) ** 2)) * h
+
+    name = "local_error_unbiased"
+    np.testing.assert_allclose(value[name], step(W), rtol=1e-2)  # the solution there is known to the tolerance
+    np.testing.assert_allclose(slope[name], jax.grad(step)(W), rtol=2e-2, atol=1e-3 * float(value[name]))
+    for adjoint in (diffrax.BacksolveAdjoint(), diffrax.RecursiveCheckpointAdjoint()):
+        other = jax.jit(lambda W, a=adjoint: (found(W, a), jax.jacrev(lambda W: found(W, a))(W)))(W)
+        for m in LOCAL:
+            np.testing.assert_allclose(other[0][m.__name__], value[m.__name__], rtol=1e-9)
+            np.testing.assert_allclose(other[1][m.__name__], slope[m.__name__], rtol=1e-7, atol=1e-12)
+
+
+# -- in training
+
+
+class Data(eqx.Module):
+    batch: ct.Example
+
+    @classmethod
+    def made(cls):
+        target = ct.Series(jnp.broadcast_to(TS, (3, 4)), jnp.ones((3, 4, 2)), jnp.ones((3, 4, 2), bool))
+        return ct.Example(Y0S, target)
+
+
+def model(**options) -> ct.NeuralODE:
+    return ct.NeuralODE(ct.MLPField(2, width=4, depth=1, key=jax.random.key(0)), 2, integrate=integrate(**options))
+
+
+def test_any_number_in_one_objective_with_numbers_and_schedules():
+    r = ct.regularisers
+    schedule = lambda step: 0.5 * jnp.exp(-0.1 * step)
+    terms = {
+        "error": (schedule, r.scaled_error),
+        "stiffness": (0.1, r.largest_eigenvalue),
+        "local": (2, r.local("biased")),
+        "taylor": (0.01, r.taylor(3)),
+    }
+    asked = model(account=(ct.scaled_error, ct.largest_eigenvalue, ct.local("biased"), ct.taylor(3)), batching="shared")
+    value, metrics = eqx.filter_jit(ct.objective(ct.losses.squared, terms))(asked, Data.made(), jax.random.key(0), 7)
+    weights = {"error": float(schedule(7)), "stiffness": 0.1, "local": 2, "taylor": 0.01}
+    total = metrics["loss"] + sum(w * metrics[name] for name, w in weights.items())
+    assert float(value) == pytest.approx(float(total), rel=1e-5)
+    assert all(float(metrics[name]) > 0 for name in terms)
+
+
+REFUSED = {
+    "a negative weight": (dict(account=(ct.local_error,)), -1.0, ct.regularisers.local_error, "`x`: weight -1"),
+    "a weight of NaN": (dict(account=(ct.local_error,)), float("nan"), ct.regularisers.local_error, "`x`: weight nan"),
+    "nothing measured": ({}, 1.0, ct.regularisers.taylor(2), r"`taylor_2`.*account=\(ctmodels.taylor\(order=2\),\)"),
+    "no estimate": (
+        dict(method=ct.RK4(), controller=ct.Substeps(2), account=(ct.local_error,)),
+        1.0, ct.regularisers.local_error, "`local_error` needs.*Dopri5",
+    ),
+    "no tolerance": (
+        dict(controller=ct.Substeps(2), account=(ct.scaled_error,)),
+        1.0, ct.regularisers.scaled_error, "`scaled_error`.*fixed grid.*local_error",
+    ),
+    "no two stages at the end": (
+        dict(method=diffrax.Bosh3(), account=(ct.stiffness,)), 1.0, ct.regularisers.stiffness, "`stiffness`.*Tsit5"
+    ),
+    "local on a grid": (
+        dict(controller=ct.Substeps(2), account=(ct.local(),)), 1.0, ct.regularisers.local(), "`local`.*PIDController"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_is_refused_before_training_with_name_and_remedy(case):
+    options, weight, regulariser, words = REFUSED[case]
+    settings = {"method": METHOD, "controller": PID, **options}
+    asked = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(**settings))
+    with pytest.raises(ValueError, match=words):
+        step = ct.make_step(ct.objective(ct.losses.squared, {"x": (weight, regulariser)}), optax.adam(1e-3))
+        step(step.init(asked, key=jax.random.key(0)), Data.made())
+
+
+def test_a_field_that_taylor_mode_cannot_take_is_refused():
+    sorted_field = lambda t, y, args: jnp.linalg.qr(jnp.outer(y, y) + jnp.eye(2))[0] @ y
+    with pytest.raises(ValueError, match="`taylor_2` cannot go through this field.*kinetic"):
+        ct.Integrate(account=(ct.taylor(2),))(sorted_field, TS, Y0S[0])
+    with pytest.raises(ValueError, match="order=0"):
+        ct.taylor(0)
+    with pytest.raises(ValueError, match="rule='often'"):
+        ct.local("often")
+
+
+# -- steer
+
+
+def test_steer_moves_the_end_by_no_more_than_it_may():
+    example = jax.tree.map(lambda x: x[0], Data.made())
+    padded = eqx.tree_at(lambda e: e.target, example, example.target.pad(6))
+    moved = jax.jit(jax.vmap(lambda key: ct.regularisers.steer(0.3)(padded, key, 0)))(keys(500))
+    ends = np.asarray(moved.target.ts)[:, 3:]
+    assert np.all(ends == ends[:, :1])  # the padding goes along
+    assert np.all(np.asarray(moved.target.ts)[:, :3] == np.asarray(TS[:3]))
+    assert ends.min() < 1.25 and ends.max() > 1.75 and ends.min() >= 1.2 and ends.max() <= 1.8 + 1e-6
+    assert abs(ends.mean() - 1.5) < 0.05
+    far = jax.jit(jax.vmap(lambda key: ct.regularisers.steer(9.0)(example, key, 0)))(keys(500))
+    assert np.all(np.diff(np.asarray(far.target.ts), axis=1) >= 0)  # never before the time in front of it
+    with pytest.raises(ValueError, match="width=0"):
+        ct.regularisers.steer(0)
