@@ -18,8 +18,6 @@ own. Adam, in another such loop, is taken off ours. With a step per sample, each
 persistent cache. `scaling_*`: growth of the time over growth of the size, from one size to the next; the worst.
 """
 
-import os
-import sys
 from typing import NamedTuple
 
 import jax
@@ -30,6 +28,7 @@ from benchmarks._ode_growth import first_calls, scaling, stiff_lane
 from benchmarks._ode_limit import LOOP, adam, at_widths, bare, limit, needed
 from benchmarks._ode_ours import Problem, Setting, contest, stats_of, training, training_with_own_clocks
 from benchmarks._ode_peers import Peer, peers, versions
+from benchmarks._pinned import pinned
 
 SETTINGS = (
     Setting("D2B32", 2, 32, 1e-3),
@@ -38,7 +37,6 @@ SETTINGS = (
     Setting("D64B1024", 64, 1024, 1e-4),
 )
 QUICK = (Setting("D2B40", 2, 40, 1e-2, width=8),)
-ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 SHARED, PER_SAMPLE = "ctmodels, shared step", "ctmodels, a step per sample"
 UNCOUNTED, CLOCKED = "ctmodels, shared step, no account", "ctmodels, shared step, own clocks"
 SAMPLES = "what the samples needed"
@@ -150,17 +148,6 @@ def measure(setting: Setting, seconds: float) -> Measured:
     )  # fmt: skip
 
 
-def pin() -> None:
-    """Start again on one core with one thread: threads that are there already would stay where they are."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if jax.default_backend() != "cpu" or ONE_THREAD in flags:
-        return
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    os.environ |= {"XLA_FLAGS": f"{flags} {ONE_THREAD}", "OMP_NUM_THREADS": "1"}
-    os.execv(sys.executable, [sys.executable, "-m", "benchmarks.ode", *sys.argv[1:]])
-
-
 if __name__ == "__main__":
-    pin()
+    pinned("ode")
     main("ode", run)

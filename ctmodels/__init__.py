@@ -25,6 +25,7 @@ from ctmodels._integrate import (
     Replay as Replay,
     Step as Step,
     Substeps as Substeps,
+    accepted_times as accepted_times,
     eigenvalue as eigenvalue,
     jacobian as jacobian,
     kinetic as kinetic,

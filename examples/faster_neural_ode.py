@@ -8,6 +8,7 @@ and without the regulariser; both classify new points, one in far fewer evaluati
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
@@ -56,21 +57,44 @@ def train(points, ring, regularisers, account, width, steps, batch_size, learnin
     return state.model
 
 
-def main(points=2000, width=32, steps=1500, batch_size=256, learning_rate=1e-2, weight=(100.0, 10.0), seed=0):
+def draw(models, points, path):
+    """Paths of some points through each model, with a dot where each of the solver's steps ends."""
+    figure, axes = plt.subplots(1, len(models), figsize=(8, 4), sharex=True, sharey=True, layout="constrained")
+    fine = jnp.linspace(0.0, 1.0, 200)
+    for axis, (name, model) in zip(axes, models.items(), strict=True):
+        alone = eqx.tree_at(lambda m: m.integrate, model, ct.Integrate())
+        ends = [ct.accepted_times(alone.integrate, alone.field, fine, point) for point in points]
+        for point, times in zip(points, ends, strict=True):
+            colour = "tab:blue" if jnp.linalg.norm(point) < 1 else "tab:orange"
+            for ts, style in ((fine, "-"), (jnp.asarray(times, fine.dtype), ".")):
+                path_of, _ = alone.integrate(alone.field, ts, point)
+                axis.plot(*np.asarray(path_of).T, style, color=colour, linewidth=0.7, markersize=4)
+        axis.set_title(f"{name}: {np.mean([len(times) - 1 for times in ends]):.0f} steps a point")
+        axis.set_aspect("equal")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main(
+    points=2000, width=32, steps=1500, batch_size=256, learning_rate=1e-2, weight=(100.0, 10.0), seed=0, figure=None
+):
     rng = np.random.default_rng(seed)
     data, new = disc_and_ring(rng, points), disc_and_ring(rng, points)
 
     # The weight falls by a schedule; what is measured is asked of the solver.
     falling = optax.exponential_decay(weight[0], steps, weight[1] / weight[0])
     error = {"error": (falling, ct.regularisers.scaled_error)}
-    found = {}
+    found, models = {}, {}
     for name, terms, account in (("vanilla", {}, ()), ("regularised", error, (ct.scaled_error,))):
         print(name)
         model = train(*data, terms, account, width, steps, batch_size, learning_rate, seed)
+        models[name] = model
         out = eqx.filter_jit(eqx.filter_vmap(model))(new[0])
         accuracy = float(np.mean((np.asarray(out.ys) > 0) == np.asarray(new[1])))
         found[name] = {"accuracy": accuracy, "evaluations": int(out.stats.evaluations[0])}
 
+    if figure is not None:
+        draw(models, new[0][:12], figure)
     print("\n             accuracy   evaluations")
     for name, row in found.items():
         print(f"{name:12} {100 * row['accuracy']:7.1f} % {row['evaluations']:10d}")

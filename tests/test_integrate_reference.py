@@ -11,9 +11,10 @@ import pytest
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float64")
+
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "torchdiffeq.json").read_text(encoding="utf-8"))
-X64 = jax.config.jax_enable_x64
-TIGHT = diffrax.PIDController(rtol=1e-11, atol=1e-12) if X64 else diffrax.PIDController(rtol=1e-6, atol=1e-6)
+TIGHT = diffrax.PIDController(rtol=1e-11, atol=1e-12)
 
 
 def lv(t, y, p):
@@ -46,12 +47,12 @@ def test_values_and_gradients_are_torchdiffeqs(field):
         known["y0"], known["p"], known["t"]
     )
     assert stats.status == 0
-    close = dict(rtol=1e-8, atol=1e-8) if X64 else dict(rtol=5e-3, atol=5e-3)
+    close = dict(rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(ys[-1], known["y1"], **close)
     np.testing.assert_allclose(ys[len(ys) // 2], known["y_middle"], **close)
     np.testing.assert_allclose(value, known["loss"], **close)
     for ours, theirs in zip(gradient, (known["g_y0"], known["g_p"], known["g_t"]), strict=True):
-        np.testing.assert_allclose(ours, theirs, **(dict(rtol=1e-6, atol=1e-7) if X64 else dict(rtol=2e-2, atol=2e-2)))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
 PI = dict(pcoeff=0.3, icoeff=0.3, dcoeff=0.1, dtmax=0.4, factormax=3.0)
@@ -62,7 +63,7 @@ PI = dict(pcoeff=0.3, icoeff=0.3, dcoeff=0.1, dtmax=0.4, factormax=3.0)
 )
 def test_the_same_steps_as_diffrax(method, pi):
     """Given the same first step, the same steps, states and counts."""
-    tol = 1e-6 if X64 else 1e-3
+    tol = 1e-6
     controller = diffrax.PIDController(rtol=tol, atol=tol, **pi)
     ts, y0, p = jnp.linspace(0.0, 4.0, 9), jnp.array([2.0, 0.0]), jnp.array([1.0])
     ours = ct.Integrate(method, controller, max_steps=4096)
@@ -72,9 +73,8 @@ def test_the_same_steps_as_diffrax(method, pi):
         diffrax.ODETerm(vdp1), method, ts[0], ts[-1], first, y0, p,
         saveat=diffrax.SaveAt(ts=ts), stepsize_controller=controller,
     )  # fmt: skip
-    np.testing.assert_allclose(ys, sol.ys, rtol=1e-9 if X64 else 2e-3, atol=1e-9 if X64 else 2e-3)
-    if X64:
-        assert abs(int(stats.accepted) - int(sol.stats["num_accepted_steps"])) <= 1  # the last one is clipped otherwise
+    np.testing.assert_allclose(ys, sol.ys, rtol=1e-9, atol=1e-9)
+    assert abs(int(stats.accepted) - int(sol.stats["num_accepted_steps"])) <= 1  # the last one is clipped otherwise
 
 
 def first_step_of(integrate, ts, y0, args) -> float:
