@@ -1,8 +1,8 @@
 """What a second device saves of a training step, and whether many devices compute what one does.
 
-One batch of 256 series through a neural ODE of width 64, on a fixed grid and with adaptive steps, by one device on one
+One batch of 4096 series through a neural ODE of width 64, on a fixed grid and with adaptive steps, by one device on one
 core and by two devices on two cores: two processes that take turns, each with its cores to itself, and no threads
-within a device. `speedup_2_devices`: the time of one over that of two, the lower of both solves; medians of the turns.
+within a device. `speedup_2_devices`: the time of one over that of two; medians of the turns.
 `equal_to`: on eight devices, the largest difference from one device in any parameter after three steps, relative to
 the largest entry of its array; the larger of both solves.
 """
@@ -21,7 +21,7 @@ SOLVES = ("fixed", "adaptive")
 
 
 def run(quick: bool) -> tuple[list[dict], dict]:
-    turns, steps = (2, 2) if quick else (9, 20)
+    turns, steps = (2, 2) if quick else (5, 3)
     rows = []
     for solve in SOLVES:
         one, two = taking_turns([worker(1, solve, quick), worker(2, solve, quick)], turns, steps)
@@ -29,7 +29,7 @@ def run(quick: bool) -> tuple[list[dict], dict]:
         rows.append({"solve": solve, "one_device_ms": 1e3 * one, "two_devices_ms": 1e3 * two, "speedup": one / two,
                      "equal_to": difference})  # fmt: skip
     return rows, {
-        "speedup_2_devices": min(row["speedup"] for row in rows),
+        "speedup_2_devices": {row["solve"]: row["speedup"] for row in rows},
         "equal_to": max(row["equal_to"] for row in rows),
     }
 
@@ -94,7 +94,7 @@ def problem(solve: str, quick: bool, mesh):
 
     import ctmodels as ct
 
-    series, samples, width = (16, 5, 8) if quick else (256, 16, 64)
+    series, samples, width = (16, 5, 8) if quick else (4096, 16, 64)
     rng = np.random.default_rng(0)
     ts = np.cumsum(rng.uniform(0.05, 0.15, (series, samples)), axis=1)
     ys = np.stack([np.cos(ts), -np.sin(ts)], axis=2) * rng.uniform(0.5, 1.5, (series, 1, 1))

@@ -44,7 +44,7 @@ def cross_entropy(model, example, key):
 def train(points, ring, regularisers, account, width, steps, batch_size, learning_rate, seed):
     a, b = jax.random.split(jax.random.key(seed))
     integrate = ct.Integrate(max_steps=256, batching="shared", account=account)
-    model = Classifier(ct.MLPField(2, width=width, key=a), eqx.nn.Linear(2, 1, key=b), integrate)
+    model = Classifier(ct.MLPField(2, width=width, activation=jnp.tanh, key=a), eqx.nn.Linear(2, 1, key=b), integrate)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(ct.objective(cross_entropy, regularisers), optax.adam(schedule))
     state = step.init(model, key=jax.random.key(seed + 1))
@@ -75,9 +75,7 @@ def draw(models, points, path):
     plt.close(figure)
 
 
-def main(
-    points=2000, width=32, steps=1500, batch_size=256, learning_rate=1e-2, weight=(100.0, 10.0), seed=0, figure=None
-):
+def main(points=2000, width=32, steps=1500, batch_size=256, learning_rate=1e-2, weight=(1.0, 0.1), seed=0, figure=None):
     rng = np.random.default_rng(seed)
     data, new = disc_and_ring(rng, points), disc_and_ring(rng, points)
 
@@ -94,7 +92,7 @@ def main(
         found[name] = {"accuracy": accuracy, "evaluations": int(out.stats.evaluations[0])}
 
     if figure is not None:
-        draw(models, new[0][:12], figure)
+        draw(models, new[0][:24], figure)
     print("\n             accuracy   evaluations")
     for name, row in found.items():
         print(f"{name:12} {100 * row['accuracy']:7.1f} % {row['evaluations']:10d}")
