@@ -104,7 +104,7 @@ def one(method: str, seed: int, data, quick: bool) -> dict:
         measure, regulariser, first, last = METHODS[method]
         account = (measure,)
         terms[method] = (optax.exponential_decay(first, steps, last / first), regulariser)
-    step = ct.make_step(ct.objective(cross_entropy, terms), optax.adam(3e-3 if quick else 1e-3))
+    step = ct.make_step(ct.objective(cross_entropy, terms), optax.adam(3e-2 if quick else 1e-3))
     start = model(images.shape[1], width, account, jax.random.key(seed))
     state = step.init(start, key=jax.random.key(seed + 1))
     rng, order, train_s = np.random.default_rng(seed), np.empty(0, int), 0.0
@@ -161,7 +161,7 @@ def toy():
 
     def part(n: int):
         labels = rng.integers(0, 10, n)
-        return (patterns[labels] + 0.1 * rng.normal(size=(n, 16))).astype(np.float32), labels.astype(np.int32)
+        return (patterns[labels] + 0.3 * rng.normal(size=(n, 16))).astype(np.float32), labels.astype(np.int32)
 
     return part(512), part(128)
 
