@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import optax
+
 from benchmarks._harness import FOLDER, keep, table
 
 
@@ -46,6 +48,15 @@ def main(
                 keep(name, with_means(rows), compared(means(rows)), arguments.quick)
     print(table(with_means(rows)))
     print(json.dumps({"rows": with_means(rows), **compared(means(rows))}))
+
+
+def punished(regulariser: tuple | None, steps: int) -> tuple[tuple, dict]:
+    """The account and the objective's terms of (measure, regulariser, first weight, last weight): the weight falls
+    exponentially."""
+    if regulariser is None:
+        return (), {}
+    measure, term, first, last = regulariser
+    return (measure,), {"regulariser": (optax.exponential_decay(first, steps, last / first), term)}
 
 
 def _data(arguments, load, toy):

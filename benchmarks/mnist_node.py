@@ -24,7 +24,7 @@ import numpy as np
 import optax
 
 import ctmodels as ct
-from benchmarks._reproduction import main, ratio
+from benchmarks._reproduction import main, punished, ratio
 
 R = ct.regularisers
 # Name -> what is measured, how it is punished, and its weight at the beginning and at the end.
@@ -35,7 +35,7 @@ METHODS = {
     "local_biased": (ct.local("biased"), R.local("biased"), 2.5, 1.0),
     "local_unbiased": (ct.local("unbiased"), R.local("unbiased"), 2.5, 1.0),
 }
-BATCH, TOLERANCE, STEPS = 512, 1e-5, 3000
+BATCH, TOLERANCE, STEPS = 512, 1e-5, 1500
 
 
 class WithTime(eqx.Module):
@@ -99,11 +99,7 @@ def cross_entropy(model, example, key):
 def one(method: str, seed: int, data, quick: bool) -> dict:
     (images, labels), (test_images, test_labels) = data
     steps, batch, width = (40, 64, 16) if quick else (STEPS, BATCH, 100)
-    account, terms = (), {}
-    if METHODS[method] is not None:
-        measure, regulariser, first, last = METHODS[method]
-        account = (measure,)
-        terms[method] = (optax.exponential_decay(first, steps, last / first), regulariser)
+    account, terms = punished(METHODS[method], steps)
     step = ct.make_step(ct.objective(cross_entropy, terms), optax.adam(3e-2 if quick else 1e-3))
     start = model(images.shape[1], width, account, jax.random.key(seed))
     state = step.init(start, key=jax.random.key(seed + 1))

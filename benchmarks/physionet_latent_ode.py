@@ -24,7 +24,7 @@ import optax
 
 import ctmodels as ct
 from benchmarks._physionet import Records, load
-from benchmarks._reproduction import main, ratio
+from benchmarks._reproduction import main, punished, ratio
 
 R = ct.regularisers
 METHODS = {
@@ -73,11 +73,8 @@ def one(method: str, seed: int, data: Records, quick: bool) -> dict:
     steps = epochs * per_epoch
     entries = data.mask[train].sum() / len(train)
     annealed = lambda n: jnp.maximum(0, 1 - 0.99 ** (n / per_epoch - 10)) / entries
-    account, terms = (), {"kl": (annealed, R.kl)}
-    if METHODS[method] is not None:
-        measure, regulariser, first, last = METHODS[method]
-        account = (measure,)
-        terms[method] = (optax.exponential_decay(first, steps, last / first), regulariser)
+    account, terms = punished(METHODS[method], steps)
+    terms["kl"] = annealed, R.kl
     optimiser = optax.adamax(lambda n: 0.01 / (1 + 1e-5 * n))
     step = ct.make_step(ct.objective(likelihood(data.ts), terms), optimiser)
     sizes = dict(hidden=8, latent=4, width=8) if quick else {}

@@ -118,15 +118,16 @@ def test_formulas_and_gradients_on_the_frozen_grid(batching, cotangents):
         grid, noise = grid_of(lanes, batching), noise_of(lanes)
         hand = jax.jit(lambda W, grid=grid, lanes=lanes, noise=noise: by_hand(W, grid, Y0S[lanes], noise))
         h = np.zeros((2, 2))
-        h[1, 0] = 1e-5
+        h[1, 0] = 1e-4
+        near, far, low, lower = (hand(W + n * h) for n in (1, 2, -1, -2))
         wanted.append(hand(W))
-        slopes.append({name: (hand(W + h)[name] - hand(W - h)[name]) / 2e-5 for name in NAMES})
+        slopes.append({m: (8 * (near[m] - low[m]) - (far[m] - lower[m])) / 12e-4 for m in NAMES})  # of order four
     for name in NAMES:
         each = [w[name] for w in wanted] if batching == "per_sample" else [wanted[0][name]] * 3
         np.testing.assert_allclose(ours[name], each, rtol=1e-10, err_msg=name)
         times = 3 if batching == "shared" else 1
         difference = times * sum(s[name] for s in slopes)
-        np.testing.assert_allclose(slope[name][1, 0], difference, rtol=1e-5, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(slope[name][1, 0], difference, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
 @only64
@@ -188,9 +189,8 @@ def test_the_stability_size_is_the_known_one():
 
 
 def test_local_times_are_uniform_in_time_and_uniform_over_steps():
-    from ctmodels._integrate._integrate import Chance, _by_replay, local as local_measure
+    from ctmodels._integrate._integrate import Chance, _by_replay
 
-    assert local_measure is ct.local
     rules = integrate(account=LOCAL[:2])
     n = 4000
     draws = jnp.linspace(0.5 / n, 1 - 0.5 / n, n)
@@ -208,15 +208,13 @@ def test_local_times_are_uniform_in_time_and_uniform_over_steps():
     np.testing.assert_allclose(t, edges[which], atol=1e-6)
     counts = np.bincount(which, minlength=len(edges) - 1)
     np.testing.assert_allclose(counts, n / (len(edges) - 1), rtol=0.15)
-    start = jnp.where(which[:, None] == 0, Y0S[2], y)
-    np.testing.assert_allclose(y[which == 0], start[which == 0])
+    np.testing.assert_allclose(y[which == 0], jnp.broadcast_to(Y0S[2], y[which == 0].shape))
 
 
 @only64
 def test_local_is_one_step_whose_gradient_is_its_own():
     """By every adjoint the same; by finite differences at the time, state and length that were drawn."""
-    from ctmodels._integrate._integrate import Chance
-    from ctmodels._integrate._local import _first_length
+    from ctmodels._integrate._local import Chance, _first_length
     from ctmodels._integrate._method import Method
 
     key = keys()[0]
@@ -294,6 +292,10 @@ REFUSED = {
     ),
     "no two stages at the end": (
         dict(method=diffrax.Bosh3(), account=(ct.stiffness,)), 1.0, ct.regularisers.stiffness, "`stiffness`.*Tsit5"
+    ),
+    "a continuous adjoint": (
+        dict(account=(ct.kinetic,), adjoint=diffrax.BacksolveAdjoint()),
+        1.0, ct.regularisers.kinetic, "`kinetic`.*BacksolveAdjoint.*Replay",
     ),
     "local on a grid": (
         dict(controller=ct.Substeps(2), account=(ct.local(),)), 1.0, ct.regularisers.local(), "`local`.*PIDController"

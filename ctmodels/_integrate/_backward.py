@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ctmodels._integrate._account import is_largest
-from ctmodels._integrate._lanes import Lanes, per_lane, select
+from ctmodels._integrate._lanes import Lanes, select
 from ctmodels._integrate._plan import Plan, Times, end_of
+from ctmodels._integrate._saves import Saves, undo_saves
 from ctmodels._integrate._state import Trail
 
 
@@ -121,7 +122,7 @@ class Undo:
         if method.fsal:
             slopes = (*slopes[:-1], select(live, flow.f, zero))
         saves = Saves(flow.left, zero, select(live, flow.y, zero), slopes, *self.no_times())
-        saves = self.undo_saves(saves, live, sigma, h, moved)
+        saves = undo_saves(self, saves, live, sigma, h, moved)
         counts = {name: live & self.at_peak(name, sigma, h) for name in self.given.measured}
         measured = {name: jnp.where(counts[name], c, 0) for name, c in self.given.measured.items()}
         arrays, ct_t, ct_h, ct_y, ct_f = self.pull(self.step, moved, (saves.y1, saves.fs, measured), (live,))
@@ -146,55 +147,6 @@ class Undo:
         last = jnp.where(live & (end_of(sigma, h) == 1), ct_h, 0)
         ts = jnp.zeros((self.lanes.number, self.times.sigma.shape[1]), ct_t.dtype)
         return ts.at[:, 0].add(first).at[:, -1].add(last)
-
-    # -- the interpolant
-
-    def undo_saves(self, saves: "Saves", live, sigma, h, moved) -> "Saves":
-        method, times = self.plan.method, self.times
-        _, H, y, f = moved
-        h = jnp.where(h > 0, h, 1)
-        values = self.lanes.map(self.step, self.arrays, live, *moved)[:2] if self.wanted.ts else None
-
-        def sigma_at(i):
-            i = jnp.maximum(i, 0)
-            if times.sigma.shape[0] == 1:
-                return times.sigma[0, i]
-            return jnp.take_along_axis(times.sigma, i[:, None], 1)[:, 0]
-
-        def pending(s):
-            due = (s.left > 0) & (sigma_at(s.left - 1) > sigma)
-            return due if self.together else due & live
-
-        def one(s):
-            due, i = pending(s), jnp.maximum(s.left - 1, 0)
-            u = self.cotangent_of(i, due & live & (i < self.given.reached))
-            theta = (sigma_at(i) - sigma) / h
-            w = method.weights(theta).astype(u.dtype)
-            part = lambda w, j: w[:, j : j + 1] * u
-            fs = tuple(c + per_lane(H).astype(u.dtype) * part(w, 2 + j) for j, c in enumerate(s.fs))
-            new = s._replace(left=s.left - due.astype(s.left.dtype), y=s.y + part(w, 0), y1=s.y1 + part(w, 1), fs=fs)
-            return new if values is None else self.of_times(new, i, u, theta, w, H, y, *values)
-
-        return jax.lax.while_loop(lambda s: jnp.any(pending(s)), one, saves)
-
-    def cotangent_of(self, i, due):
-        ys = self.given.ys
-        if self.together:
-            u = jax.lax.dynamic_index_in_dim(ys, i[0], 1, keepdims=False)
-        else:
-            u = ys[jnp.arange(ys.shape[0]), i]
-        return select(due, u, jnp.zeros_like(u))
-
-    def of_times(self, s: "Saves", i, u, theta, w, H, y, y1, fs) -> "Saves":
-        """theta = (t_save - t) / H."""
-        dtype = H.dtype
-        slope = self.plan.method.slopes(theta).astype(u.dtype)
-        along = lambda w: sum(w[:, 2 + j : 3 + j] * f for j, f in enumerate(fs))
-        rise = slope[:, 0:1] * y + slope[:, 1:2] * y1 + per_lane(H).astype(u.dtype) * along(slope)
-        ct_theta = jnp.sum(u * rise, axis=1).astype(dtype) / jnp.where(H != 0, H, 1)
-        ct_h = jnp.sum(u * along(w), axis=1).astype(dtype) - ct_theta * theta
-        lane = jnp.arange(u.shape[0])
-        return s._replace(t=s.t - ct_theta, h=s.h + ct_h, ts=s.ts.at[lane, i].add(ct_theta))
 
     # -- all steps
 
@@ -237,18 +189,6 @@ class Undo:
         y1, fs, _ = self.lanes.map(self.step, self.arrays, live, *self.lanewise(live, sigma, h, y, f))
         f1 = select(live, fs[-1], f) if self.plan.method.fsal else f
         return jnp.where(h > 0, end_of(sigma, h), sigma), select(live, y1, y), f1
-
-
-class Saves(NamedTuple):
-    """Cotangents that the save times within a step give to its parts."""
-
-    left: Int[Array, " clock"]
-    y: Float[Array, "lane state"]
-    y1: Float[Array, "lane state"]
-    fs: tuple[Float[Array, "lane state"], ...]
-    t: Float[Array, " lane"]
-    h: Float[Array, " lane"]
-    ts: Float[Array, "lane time"]
 
 
 def undo(

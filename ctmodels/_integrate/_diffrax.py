@@ -79,6 +79,11 @@ def solve_by_diffrax(integrate, measures, field, ts, y0, args, noise):
     method = integrate.method
     if measures:
         method = Accounting(method, measures, integrate.controller, noise)
+    if measures and isinstance(adjoint, diffrax.BacksolveAdjoint):
+        raise ValueError(
+            f"account: `{name_of(measures[0])}` looks into each step, which BacksolveAdjoint does not see: take "
+            "`ctmodels.local`, or the adjoint ctmodels.Replay() or diffrax.RecursiveCheckpointAdjoint()"
+        )
     if measures and not isinstance(integrate.method, diffrax.AbstractERK):
         raise ValueError(
             f"account: measures are of explicit Runge-Kutta steps, and {type(integrate.method).__name__} takes others; "
@@ -92,7 +97,7 @@ def solve_by_diffrax(integrate, measures, field, ts, y0, args, noise):
         dt0=None,
         y0=y0,
         args=args,
-        saveat=diffrax.SaveAt(ts=ts, solver_state=True),
+        saveat=diffrax.SaveAt(ts=ts, solver_state=bool(measures)),
         stepsize_controller=integrate.controller,
         adjoint=adjoint,
         max_steps=integrate.max_steps,

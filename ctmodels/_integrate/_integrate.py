@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -11,13 +10,13 @@ import jax.core
 import jax.numpy as jnp
 import optimistix as optx
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Real
+from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 
 from ctmodels._integrate._account import Measure, name_of, needs_noise
 from ctmodels._integrate._check import check_field, check_precision, check_settings, check_start, check_times
 from ctmodels._integrate._diffrax import solve_by_diffrax
 from ctmodels._integrate._fixed import Substeps, solve_fixed
-from ctmodels._integrate._local import local, one_step_from, solution_at
+from ctmodels._integrate._local import Chance, local, one_step_from, solution_at
 from ctmodels._integrate._method import Method
 from ctmodels._integrate._plan import Plan
 from ctmodels._integrate._replay import replayed
@@ -123,7 +122,7 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key):
     else:
         ys, stats = solve_by_diffrax(integrate, of_steps(integrate), flat_field, ts, flat0, args, chance.noise)
         visits = None
-    local_ones = tuple(m for m in integrate.account if isinstance(m, local))
+    local_ones = of_one_time(integrate)
     if local_ones:
         if visits is None:
             visits = _visits_apart(integrate, flat_field, ts, flat0, args, chance)
@@ -134,24 +133,6 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key):
 
 
 _compiled = eqx.filter_jit(_integrate)
-
-
-class Chance(NamedTuple):
-    """What a solve draws once, if its account asks for it: noise shaped as the state, a number from 0 to 1."""
-
-    noise: Float[Array, " state"] | None
-    draw: Float[Array, ""] | None
-
-    @classmethod
-    def drawn(cls, account, key, y0) -> "Chance":
-        noisy, drawing = any(map(needs_noise, account)), any(isinstance(m, local) for m in account)
-        if not noisy and not drawing:
-            return cls(None, None)
-        of_noise, of_draw = jax.random.split(jax.random.key(0) if key is None else key)
-        return cls(
-            jax.random.rademacher(of_noise, y0.shape, y0.dtype) if noisy else None,
-            jax.random.uniform(of_draw, (), y0.dtype) if drawing else None,
-        )
 
 
 def _visited(measure: local, integrate: Integrate, field, ts, start, chance: Chance):
@@ -171,9 +152,7 @@ def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):
             "account: `local` takes a step of an explicit method that has an error estimate, of a length that a "
             "diffrax.PIDController chooses: give Integrate(diffrax.Tsit5(), diffrax.PIDController(...))"
         )
-    again = dataclasses.replace(
-        integrate, adjoint=Replay(), account=tuple(m for m in integrate.account if isinstance(m, local))
-    )
+    again = dataclasses.replace(integrate, adjoint=Replay(), account=of_one_time(integrate))
     of, inexact, whole = closed_over(lambda t, y, args: field(t, y, args), ts[0], y0, args)
     still = jax.lax.stop_gradient(inexact)
     ts, y0 = jax.lax.stop_gradient((ts, y0))
@@ -202,8 +181,13 @@ def plan_of(integrate: Integrate) -> Plan:
         integrate.cotangents == "summed",
         integrate.failed == "hold",
         any(map(needs_noise, integrate.account)),
-        tuple(sorted({m.rule for m in integrate.account if isinstance(m, local)})),
+        tuple(sorted({m.rule for m in of_one_time(integrate)})),
     )
+
+
+def of_one_time(integrate: Integrate) -> tuple[local, ...]:
+    """The measures of one step from a random time."""
+    return tuple(m for m in integrate.account if isinstance(m, local))
 
 
 def of_steps(integrate: Integrate) -> tuple[Measure, ...]:

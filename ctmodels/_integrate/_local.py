@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import diffrax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ctmodels._integrate._account import Measure
+from ctmodels._integrate._account import Measure, needs_noise
 from ctmodels._integrate._control import first_step, tolerance
 from ctmodels._integrate._measures import eigenvalue, scaled_error
 from ctmodels._integrate._method import Method
@@ -42,6 +43,24 @@ class local:
     @property
     def measure(self) -> Measure:
         return OF[self.of]
+
+
+class Chance(NamedTuple):
+    """What a solve draws once, if its account asks for it: noise shaped as the state, a number from 0 to 1."""
+
+    noise: Float[Array, " state"] | None
+    draw: Float[Array, ""] | None
+
+    @classmethod
+    def drawn(cls, account, key, y0) -> "Chance":
+        noisy, drawing = any(map(needs_noise, account)), any(isinstance(m, local) for m in account)
+        if not noisy and not drawing:
+            return cls(None, None)
+        of_noise, of_draw = jax.random.split(jax.random.key(0) if key is None else key)
+        return cls(
+            jax.random.rademacher(of_noise, y0.shape, y0.dtype) if noisy else None,
+            jax.random.uniform(of_draw, (), y0.dtype) if drawing else None,
+        )
 
 
 def one_step_from(

@@ -39,7 +39,9 @@ def stiffness(step: Step) -> Float[Array, ""]:
     """S_j |h_j|, where S_j = ||f(g_a) - f(g_b)|| / ||g_a - g_b|| of two stages at the end of the step estimates
     the largest eigenvalue (Shampine 1977): the summand of SRNODE's regulariser, as the paper has it."""
     a, b = stages_at_end(step.tableau)
-    rise, run = step.norm(step.k[a] - step.k[b]), step.norm(step.stage(a)[1] - step.stage(b)[1])
+    apart = step.tableau.a_lower[a - 1] - np.append(step.tableau.a_lower[b - 1], np.zeros(a - b))
+    run = step.norm(sum(w.item() * step.k[j] for j, w in enumerate(apart) if w != 0))  # g_a - g_b
+    rise = step.norm(step.k[a] - step.k[b])
     return jnp.where(run > 0, rise / jnp.where(run > 0, run, 1), 0)
 
 

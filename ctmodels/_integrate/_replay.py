@@ -6,7 +6,6 @@ the same solve (`jacrev`); what the forward pass returned tells which.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from ctmodels._integrate._account import is_largest, name_of
 from ctmodels._integrate._backward import Given, Wanted, undo
 from ctmodels._integrate._forward import solve
 from ctmodels._integrate._lanes import Lanes, Size
+from ctmodels._integrate._levels import Levels
 from ctmodels._integrate._plan import Plan, Times
 from ctmodels._integrate._state import Trail
 
@@ -131,41 +131,15 @@ def forward(setting: Setting, for_shapes: bool) -> Callable:
     return run
 
 
-class Levels(NamedTuple):
-    """The vmaps around a backward pass, outermost first: over lanes (True), or over cotangents of the same lanes."""
-
-    of_lanes: tuple[bool, ...] = ()
-    sizes: tuple[Size, ...] = ()
-
-    def more(self, of_lanes: bool, size: Size) -> "Levels":
-        return Levels((of_lanes, *self.of_lanes), (size, *self.sizes))
-
-    @property
-    def cotangents(self) -> Size:
-        return math.prod(size for lanes, size in zip(self.of_lanes, self.sizes, strict=True) if not lanes)
-
-    def gather(self, x):
-        """All levels in front -> (cotangents, lanes, ...)."""
-        n = len(self.sizes)
-        order = sorted(range(n), key=lambda i: self.of_lanes[i])
-        x = jnp.transpose(x, (*order, *range(n, x.ndim)))
-        return x.reshape(self.cotangents, -1, *x.shape[n:])
-
-    def present(self, own: tuple[bool, ...]) -> list[Size]:
-        """Sizes of those levels that an array has which has these lane axes."""
-        own_levels = iter(own)
-        return [n for n, lanes in zip(self.sizes, self.of_lanes, strict=True) if not lanes or next(own_levels)]
-
-    def spread(self, x, own: tuple[bool, ...]):
-        """(cotangents, lane axes of its own, ...) -> these levels in front, outermost first."""
-        own_levels = iter(own)
-        present = [not lanes or next(own_levels) for lanes in self.of_lanes]
-        levels = [i for i, here in enumerate(present) if here]
-        order = sorted(levels, key=lambda i: self.of_lanes[i])
-        lead = sum(self.of_lanes[i] for i in levels)
-        x = x.reshape(*(self.sizes[i] for i in order), *x.shape[1 + lead :])
-        back = [order.index(i) for i in levels]
-        return jnp.transpose(x, (*back, *range(len(levels), x.ndim)))
+def without_lanes(wanted: Wanted, levels: Levels, owned, owned_wanted, ts, y0, arrays):
+    """Cotangents, all zero: what they look like before the lanes are known."""
+    bare = [x.shape[sum(own) :] for x, own in zip(arrays, owned, strict=True)]
+    of_arrays = [
+        jnp.zeros((*levels.present(own), *shape), x.dtype)
+        for x, own, shape in zip(wanted.split(arrays), owned_wanted, wanted.split(bare), strict=True)
+    ]
+    of_ts = [jnp.zeros((*levels.sizes, ts.shape[-1]), ts.dtype)] if wanted.ts else []
+    return of_ts, jnp.zeros((*levels.sizes, y0.shape[-1]), y0.dtype), of_arrays
 
 
 def backward(setting: Setting, wanted: Wanted, levels: Levels) -> Callable:
@@ -175,22 +149,12 @@ def backward(setting: Setting, wanted: Wanted, levels: Levels) -> Callable:
     every = (True,) * len(lanes.shape)
     owned = [own if plan.summed else every for own in wanted.split(lanes.owned)]  # lane axes of the arrays' cotangents
 
-    def shapes(ts, y0, arrays):
-        """Cotangents without lanes, all zero: what they look like before the lanes are known."""
-        bare = [x.shape[sum(own) :] for x, own in zip(arrays, lanes.owned, strict=True)]
-        of_arrays = [
-            jnp.zeros((*levels.present(own), *shape), x.dtype)
-            for x, own, shape in zip(wanted.split(arrays), owned, wanted.split(bare), strict=True)
-        ]
-        of_ts = [jnp.zeros((*levels.sizes, ts.shape[-1]), ts.dtype)] if wanted.ts else []
-        return of_ts, jnp.zeros((*levels.sizes, y0.shape[-1]), y0.dtype), of_arrays
-
     @custom_vmap
     def run(inputs, ended, kept, cotangents):
         ts, y0, arrays = inputs
         saved, trails = kept
         if trails[0].lane.shape[0] != lanes.number:  # of more lanes than are known yet: traced for its shapes only
-            return shapes(ts, y0, arrays)
+            return without_lanes(wanted, levels, lanes.owned, owned, *inputs)
         trails = [trail for trail in trails if trail.y.ndim == 3]
         arrays = lanes.flatten_owned(arrays)
 
