@@ -1,10 +1,13 @@
 """A spiral by a neural ODE, regularised by error and stiffness together (Pal et al. 2021, figure 1).
 
 dy/dt = y^3 A from (2, 0), sampled at equal times; the model is dy/dt = W2 tanh(W1 y^3), 50 units. Tsit5, float32,
-rtol = atol = 1e-5. Adam with a cosine decay.
+rtol = atol = 1e-5, AdaBelief 0.01. The weights come late and leave early: nothing in the first fifth of training, in
+which the fit finds its shape, then from 3 (error) and 3e-4 (stiffness) down to a thousandth of that at four fifths.
+The spiral itself takes 200 evaluations at this tolerance; what is above are ripples of the fit.
 
 `nfe`: evaluations of the trained model over the whole span; `test_loss`: mean squared error at four times as many
-times; `train_s`: of the steps, compilation not counted. The paper: 1083 evaluations without, 676 with both.
+times; `train_s`: of the steps, compilation not counted. The paper: 1083 evaluations without, 676 with both (float64,
+1.4e-8).
 """
 
 import statistics
@@ -20,16 +23,18 @@ import ctmodels as ct
 from benchmarks._reproduction import main, ratio
 
 R = ct.regularisers
-METHODS = {
-    "vanilla": {},
-    "error": {"error": (ct.scaled_error, R.scaled_error, 1.0)},
-    "stiffness": {"stiffness": (ct.largest_eigenvalue, R.largest_eigenvalue, 1.0)},
-    "both": {
-        "error": (ct.scaled_error, R.scaled_error, 1.0),
-        "stiffness": (ct.largest_eigenvalue, R.largest_eigenvalue, 1.0),
-    },
+TERMS = {
+    "error": (ct.scaled_error, R.scaled_error, 3.0),
+    "stiffness": (ct.largest_eigenvalue, R.largest_eigenvalue, 3e-4),
 }
+METHODS = {"vanilla": (), "error": ("error",), "stiffness": ("stiffness",), "both": ("error", "stiffness")}
 END, TIMES, STEPS, TOLERANCE = 1.5, 30, 3000, 1e-5
+
+
+def late(weight: float, steps: int):
+    """Zero in the first fifth of the steps, then falling to a thousandth of `weight` at four fifths, and on."""
+    fall = optax.exponential_decay(weight, int(0.6 * steps), 1e-3)
+    return optax.join_schedules([optax.constant_schedule(0.0), fall], [steps // 5])
 
 
 class Cubed(eqx.Module):
@@ -54,11 +59,11 @@ def one(method: str, seed: int, data, quick: bool) -> dict:
     fine = jnp.linspace(0.0, end, 4 * TIMES)
     exact = solver(tolerance=1e-6)
     ys, fine_ys = exact(truth, ts, y0)[0], exact(truth, fine, y0)[0]
-    terms = METHODS[method]
+    terms = {name: TERMS[name] for name in METHODS[method]}
     field = Cubed(eqx.nn.MLP(2, 2, 50, 1, jnp.tanh, key=jax.random.key(seed)))
     start = ct.NeuralODE(field, 2, integrate=solver(tuple(measure for measure, _, _ in terms.values())))
-    objective = ct.objective(ct.losses.squared, {name: (w, r) for name, (_, r, w) in terms.items()})
-    step = ct.make_step(objective, optax.adam(optax.cosine_decay_schedule(1e-2, steps)))
+    objective = ct.objective(ct.losses.squared, {name: (late(w, steps), r) for name, (_, r, w) in terms.items()})
+    step = ct.make_step(objective, optax.adabelief(1e-2))
     state = step.init(start, key=jax.random.key(seed))
     batch = ct.Example(y0[None], ct.Series(ts[None], ys[None], jnp.ones((1, *ys.shape), bool)))
     train_s = 0.0

@@ -29,12 +29,13 @@ class Plan(NamedTuple):
     hold: bool  # what a failed lane did not reach is its initial state, not NaN
     noisy: bool  # the last array (but one, if there are visits) is the noise that measures ask for
     visits: tuple[str, ...]  # rules by which one step of each lane is remembered; the last array draws it
+    backwards: bool = True  # whether there will be a way back, for which states are kept
 
     @property
     def stride(self) -> int:
         """The largest number of steps from one kept state to the next: a power of two."""
         stride = 1
-        while stride * self.buffer < self.max_steps:
+        while self.backwards and stride * self.buffer < self.max_steps:
             stride *= 2
         return stride
 

@@ -198,7 +198,7 @@ def backward(setting: Setting, wanted: Wanted, levels: Levels) -> Callable:
 @eqx.filter_custom_vjp
 def replayed(inputs, plan: Plan, field: Callable, whole_numbers):
     """inputs = (ts, y0, arrays); arrays and whole_numbers are what the field closes over."""
-    return _solved(inputs, plan, field, whole_numbers)[0]
+    return _solved(inputs, plan._replace(backwards=False), field, whole_numbers)[0]
 
 
 def _setting(plan, field, arrays) -> Setting:

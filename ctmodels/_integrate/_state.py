@@ -74,6 +74,8 @@ class Trail(NamedTuple):
 
     @classmethod
     def blank(cls, plan: Plan, head: Head, lane) -> "Trail":
+        if not plan.backwards:
+            return cls.empty()
         rows = lambda x: jnp.zeros((plan.buffer + 1, *x.shape), x.dtype)
         h = jnp.zeros((plan.stride * plan.buffer, *head.h.shape), head.h.dtype)
         count, stride = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
@@ -81,12 +83,14 @@ class Trail(NamedTuple):
 
     @classmethod
     def empty(cls) -> "Trail":
-        """Takes the place of one that is not needed, since how many there are depends on the lanes."""
+        """Takes the place of one that is not needed: there is no way back, or the lanes are done in fewer trails."""
         nothing, none = jnp.zeros(0), jnp.zeros(0, jnp.int32)
         return cls(nothing, nothing, nothing, nothing, none, none, none)
 
     def record(self, head: Head, h, moved) -> "Trail":
         """Note the state before a step, and its length; a step that no group accepted is overwritten by the next."""
+        if self.y.ndim == 1:
+            return self
         row = jnp.where(self.count % self.stride == 0, self.count // self.stride, self.y.shape[0] - 1)
         put = lambda rows, x: jax.lax.dynamic_update_index_in_dim(rows, x, row, 0)
         h = jax.lax.dynamic_update_index_in_dim(self.h, h, self.count, 0)
