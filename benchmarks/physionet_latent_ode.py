@@ -4,8 +4,8 @@
 paper's model: a GRU of 40 units reads a record backwards; 20 latent channels; a field of four layers 20-50-20, tanh;
 a linear decoder. Tsit5, one step for the batch of 512, float32, rtol = atol = 1e-5 (theirs: 1.4e-8 in float64). Adamax
 0.01, 1 / (1 + 1e-5 n); a deviation of the observations of 0.01; KL annealed over epochs by 1 - 0.99^(n - 10). Weights
-of the regularisers as in their released code: 1000 to 100 for the error, falling exponentially, and 10 for
-the stiffness.
+of the regularisers as in their released code: 1000 to 100 for the error, falling exponentially; 1 for the
+stiffness, as in the paper's text (with the code's 10: 20 evaluations too, and a loss of 1.026 times vanilla's).
 
 `nfe`: evaluations of a batch of the test set, mean; `predict_s`: its seconds, median; `train_s`: of the steps,
 compilation not counted; `test_loss`: mean squared error over the observed entries, of the posterior's mean. The papers'
@@ -30,7 +30,7 @@ R = ct.regularisers
 METHODS = {
     "vanilla": None,
     "error": (ct.scaled_error, R.scaled_error, 1000.0, 100.0),
-    "stiffness": (ct.largest_eigenvalue, R.largest_eigenvalue, 10.0, 10.0),
+    "stiffness": (ct.largest_eigenvalue, R.largest_eigenvalue, 1.0, 1.0),
 }
 BATCH, TOLERANCE, EPOCHS, DEVIATION = 512, 1e-5, 100, 0.01
 
