@@ -14,6 +14,7 @@ from ctmodels import (
 from ctmodels._door import DataError as DataError
 from ctmodels._export import export as export
 from ctmodels._fields import (
+    MatrixField as MatrixField,
     MLPField as MLPField,
     Rescaled as Rescaled,
     SecondOrder as SecondOrder,
@@ -36,19 +37,44 @@ from ctmodels._integrate import (
     path_length as path_length,
     rk_step as rk_step,
     scaled_error as scaled_error,
+    solve_held as solve_held,
     stiffness as stiffness,
     taylor as taylor,
 )
 from ctmodels._model import AbstractModel as AbstractModel
 from ctmodels._output import STATUS as STATUS, Output as Output, Stats as Stats
-from ctmodels._paths import LinearPath as LinearPath
+from ctmodels._paths import (
+    CubicPath as CubicPath,
+    HeldPath as HeldPath,
+    LinearPath as LinearPath,
+    RectilinearPath as RectilinearPath,
+    with_intensity as with_intensity,
+    with_time as with_time,
+)
 from ctmodels._scaling import Scaling as Scaling
-from ctmodels._series import Driven as Driven, Example as Example, Series as Series, collate as collate
+from ctmodels._series import (
+    Driven as Driven,
+    Example as Example,
+    Record as Record,
+    Series as Series,
+    collate as collate,
+)
 from ctmodels._shooting import (
     FreeStart as FreeStart,
     Shooting as Shooting,
     Windows as Windows,
     grow as grow,
+)
+from ctmodels._signatures import (
+    chen as chen,
+    exp_tensor as exp_tensor,
+    lie_field as lie_field,
+    log_tensor as log_tensor,
+    logsignature as logsignature,
+    logsignature_windows as logsignature_windows,
+    lyndon_coordinates as lyndon_coordinates,
+    lyndon_words as lyndon_words,
+    signature as signature,
 )
 from ctmodels._smoothing import (
     Noise as Noise,
@@ -58,7 +84,16 @@ from ctmodels._smoothing import (
     tune_noise as tune_noise,
 )
 from ctmodels._versions import warn_if_bad as _warn_if_bad
-from ctmodels.models import BackwardGRU as BackwardGRU, LatentODE as LatentODE, NeuralODE as NeuralODE
+from ctmodels.models import (
+    ODERNN as ODERNN,
+    BackwardGRU as BackwardGRU,
+    GRUODEBayes as GRUODEBayes,
+    Increments as Increments,
+    LatentODE as LatentODE,
+    LogNCDE as LogNCDE,
+    NeuralCDE as NeuralCDE,
+    NeuralODE as NeuralODE,
+)
 from ctmodels.reconstruction import reconstruct as reconstruct
 from ctmodels.train import (
     FitResult as FitResult,

@@ -41,6 +41,25 @@ class MLPField(eqx.Module):
         return self.mlp(jnp.concatenate([y, args(t)]) if self.inputs else y)
 
 
+class MatrixField(eqx.Module):
+    """F(z) of a controlled equation dz = F(z) dX: a matrix, `(state, control)`, by an MLP with a final tanh.
+
+    **Good values:** width 64 to 128, depth 1; the final tanh keeps long series from blowing up.
+    """
+
+    mlp: eqx.nn.MLP
+    control: int = eqx.field(static=True)
+
+    def __init__(
+        self, state: int, control: int, *, width: int = 64, depth: int = 1, activation: Callable = jax.nn.relu, key
+    ):
+        self.mlp = eqx.nn.MLP(state, state * control, width, depth, activation, jnp.tanh, key=key)
+        self.control = control
+
+    def __call__(self, z: Float[Array, " state"]) -> Float[Array, "state control"]:
+        return self.mlp(z).reshape(z.shape[0], self.control)
+
+
 class SumField(eqx.Module):
     """dy/dt = f_1 + f_2 + ...: a known part and a learned one (a universal differential equation,
     Rackauckas et al. 2020), or any number of parts; each may have parameters of its own."""

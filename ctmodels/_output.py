@@ -44,7 +44,10 @@ class Stats(eqx.Module):
             self.accepted + other.accepted,
             self.rejected + other.rejected,
             jnp.maximum(self.status, other.status),
-            {name: self.measures[name] + other.measures[name] for name in self.measures},
+            {
+                name: sum(part.measures[name] for part in (self, other) if name in part.measures)  # pyright: ignore
+                for name in {**self.measures, **other.measures}
+            },
             jnp.minimum(self.shortest, other.shortest),
             jnp.maximum(self.longest, other.longest),
             jnp.where(self.status == SUCCESS, other.t, self.t),

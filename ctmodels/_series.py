@@ -55,6 +55,14 @@ class Series(eqx.Module):
         """A stretch of time, `series[start:stop]`."""
         return jax.tree.map(lambda a: a[at], self)
 
+    @property
+    def end(self) -> Float[Array, " one"]:
+        """The time of the last observation, `(1,)`; of the last row where there is none.
+        A classifier answers at it."""
+        seen = jnp.any(self.mask, axis=1)
+        last = self.ts.shape[0] - 1 - jnp.argmax(seen[::-1])
+        return self.ts[last][None]
+
     def pad(self, length: int) -> "Series":
         """Unobserved steps at the last time, up to `length` steps in all."""
         extra = length - self.ts.shape[0]
@@ -64,11 +72,13 @@ class Series(eqx.Module):
         return Series(jnp.pad(self.ts, (0, extra), mode="edge"), jnp.pad(self.ys, rows), jnp.pad(self.mask, rows))
 
     def fill_forward(self) -> Float[Array, "time channel"]:
-        """The last observed value at each time; before the first observation, the first one."""
+        """The last observed value at each time; before the first observation, the first one; without any, zero."""
         at = jnp.where(self.mask, jnp.arange(self.ts.shape[0])[:, None], -1)
         last = jax.lax.cummax(at, axis=0)
         first = jnp.argmax(self.mask, axis=0)[None]
-        return jnp.take_along_axis(self.ys, jnp.where(last < 0, first, last), axis=0)
+        # What lies under the mask is not trusted: NaN there would pass, where a channel was never observed.
+        ys = jnp.where(self.mask, self.ys, 0)
+        return jnp.take_along_axis(ys, jnp.where(last < 0, first, last), axis=0)
 
 
 def collate(series: Sequence[Series]) -> Series:
@@ -92,6 +102,36 @@ def check_resolution(ts: np.ndarray, dtype) -> None:
         )
 
 
+class Record(eqx.Module):
+    """A series, and what is known beforehand of what it belongs to: a patient's age, a sensor's place.
+
+    `static`: `(feature,)`, zero where it is not known; `known`: which are, all if None.
+    """
+
+    series: Series
+    static: Float[Array, "*batch feature"] | None = None
+    known: Bool[Array, "*batch feature"] | None = None
+
+    @classmethod
+    def from_nan(cls, series: Series, static) -> "Record":
+        """Take in static features, NaN where one is not known; infinities are refused."""
+        static = np.asarray(static, np.float64)
+        if static.ndim != 1 or np.isinf(static).any():
+            raise DataError(
+                f"static: shape {static.shape}, {int(np.isinf(static).sum())} infinite: give one row of numbers, "
+                "(feature,), NaN where one is not known"
+            )
+        known = ~np.isnan(static)
+        return cls(series, jnp.asarray(np.where(known, static, 0), series.ys.dtype), jnp.asarray(known))
+
+    def code(self, dtype) -> Float[Array, " code"]:
+        """Features, and which are known: `(2 * feature,)`; nothing where there are none."""
+        if self.static is None:
+            return jnp.zeros(0, dtype)
+        known = jnp.ones(self.static.shape, bool) if self.known is None else self.known
+        return jnp.concatenate([jnp.where(known, self.static, 0).astype(dtype), known.astype(dtype)])
+
+
 class Driven(eqx.Module):
     """A start and what drives the solution from there.
 
@@ -103,7 +143,8 @@ class Driven(eqx.Module):
 
 
 class Example(eqx.Module):
-    """One sample to learn from: `x` is what the model is given, `target` what it should return."""
+    """One sample to learn from: `x` is what the model is given, `target` what it should return: a
+    [`ctmodels.Series`][], or the number of a class."""
 
     x: PyTree
-    target: Series
+    target: PyTree

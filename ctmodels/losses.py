@@ -3,10 +3,11 @@
 The objective divides the batch's sum by its weight: a pooled mean over what was observed, not a mean of means.
 """
 
+import jax
 import jax.numpy as jnp
 
 from ctmodels._output import Output
-from ctmodels._series import Example, Series
+from ctmodels._series import Example, Record, Series
 
 
 def squared(model, example: Example, key=None) -> tuple:
@@ -38,6 +39,28 @@ def gaussian(deviation: float):
         return error / (2 * deviation**2), weight, out
 
     return loss
+
+
+def cross_entropy(model, example: Example, key=None) -> tuple:
+    """Of a class: `example.target` is its number, the logits are the model's outputs at the last observation of
+    `example.x`, a [`ctmodels.Series`][] or [`ctmodels.Record`][]."""
+    out = model(example.x, _series(example.x).end, key=key)
+    logits = out.ys[-1]
+    return -jax.nn.log_softmax(logits)[example.target], jnp.ones((), logits.dtype), out
+
+
+def foretold(model, example: Example, key=None) -> tuple:
+    """Negative logarithm of the likelihood of each observation of `example.x` under what the model said just before it
+    ([`ctmodels.GRUODEBayes`][]), its constant left out. The target's times are the outputs'; its values are not looked
+    at."""
+    out = model(example.x, example.target.ts, key=key)
+    ys, mask, (mean, log_variance) = *out.latents.seen, jnp.moveaxis(out.latents.foretold, 1, 0)
+    terms = 0.5 * (jnp.where(mask, ys - mean, 0) ** 2 * jnp.exp(-log_variance) + log_variance)
+    return jnp.sum(jnp.where(mask, terms, 0)), jnp.sum(mask, dtype=terms.dtype), out
+
+
+def _series(x: Series | Record) -> Series:
+    return x.series if isinstance(x, Record) else x
 
 
 def shooting(continuity: float):

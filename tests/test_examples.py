@@ -15,6 +15,7 @@ EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 # name: (toy settings, the metric, the range it must lie in). Training is too short to be good.
 TOYS = {
     "batched_solves": (dict(samples=4, t1=2.0, stiffest=3.0), "error", (-1, 0.1)),
+    "classify_spirals": (dict(number=16, samples=12, hidden=4, width=8, steps=4, batch_size=8), "accuracy", (-1, 2)),
     "data_parallel": (dict(series=8, samples=6, width=8, steps=6, batch_size=4), "rmse", (0, 5)),
     "driven_oscillator": (
         dict(runs=4, samples=12, width=8, steps=6, batch_size=4),
@@ -23,6 +24,11 @@ TOYS = {
     ),
     "export_model": (dict(steps=3, width=8), "difference", (-1, 1e-3)),
     "faster_neural_ode": (dict(points=64, width=8, steps=6, batch_size=32), "accuracy_vanilla", (0, 1.01)),
+    "forecast_irregular": (
+        dict(number=8, samples=10, ahead=3, hidden=4, steps=3, batch_size=4),
+        "ode_rnn",
+        (0, 10),
+    ),
     "lyapunov_spectrum": (dict(time=30.0, iterations=2000), "lorenz_max", (0.5, 1.5)),
     "many_trials": (dict(trials=6, samples=12, width=8, steps=6, batch_size=4), "ratio", (0, 5)),
     "multiple_shooting": (dict(windows=3, window=7, width=8, steps=6), "nrmse", (0, 10)),

@@ -1,0 +1,84 @@
+"""Solves under a control that is held: one solve for each stretch on which it is constant."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from ctmodels._integrate._account import gathered
+from ctmodels._integrate._integrate import Integrate
+from ctmodels._output import SUCCESS, Stats
+from ctmodels._paths import HeldPath
+
+
+def solve_held(
+    integrate: Integrate,
+    field: Callable,
+    ts: Float[Array, " out"] | None,
+    y0: PyTree,
+    path: HeldPath,
+    *,
+    key: PRNGKeyArray | None = None,
+) -> tuple[PyTree, Stats]:
+    """Solve dy/dt = field(t, y, u) under a control that is held, without a step or a stage across a jump of it.
+
+    The solve begins anew at each knot of the path between `ts[0]` and `ts[-1]`, and at each of `ts`; in between the
+    field is given a path that is constant. So every method keeps its order, on a fixed grid too: `Substeps(n)` are n
+    steps on each stretch. In one solve through the knots, the last stage of a step that ends at a knot sees the next
+    value: an error of first order (diffrax, issue 766).
+
+    **Arguments:** as of [`ctmodels.Integrate`][], whose `args` here are `path`; `ts`: None is for the knots, which
+    saves the stretches of length zero where knots and `ts` are the same. One sample; a batch by `vmap`.
+
+    **Returns:** states at `ts`, with a leading time axis, and the [`ctmodels.Stats`][] of all stretches together. From
+    a failure on, states are what `integrate.failed` says.
+
+    **Good values:** with adaptive steps `adjoint=Replay(buffer=4)`, as each stretch has a buffer of its own. For
+    adaptive steps that should not begin anew, `diffrax.ClipStepSizeController(controller, jump_ts=path.jumps)`.
+    """
+    saves = path.ts if ts is None else ts.astype(path.ts.dtype)
+    forward = jnp.where(saves[-1] < saves[0], -1, 1).astype(saves.dtype)
+    grid = saves if ts is None else _with_knots(saves, path.ts, forward)
+
+    def stretch(y, edges):
+        # By its earlier edge: on [t_i, t_{i+1}) the value is the one at t_i, in whichever direction one goes.
+        held = path(jnp.min(edges))
+        ys, stats = integrate(field, edges, y, HeldPath(edges, jnp.stack([held, held])), key=key)
+        y = jax.tree.map(lambda y: y[-1], ys)
+        return y, (y, stats)
+
+    _, (ys, stats) = jax.lax.scan(stretch, y0, jnp.stack([grid[:-1], grid[1:]], axis=1))
+    reached = jnp.cumsum(stats.status != SUCCESS) == 0
+    at = jnp.searchsorted(forward * grid, forward * saves, side="left")
+    hold = integrate.failed == "hold"
+    return jax.tree.map(lambda y0, ys: _states(y0, ys, reached, hold)[at], y0, ys), _together(stats, reached)
+
+
+def _with_knots(saves: Float[Array, " out"], knots: Float[Array, " time"], forward) -> Float[Array, " grid"]:
+    """The save times and those knots that lie between them, in the saves' direction; the others come to an end."""
+    low, high = jnp.minimum(saves[0], saves[-1]), jnp.maximum(saves[0], saves[-1])
+    return forward * jnp.sort(forward * jnp.concatenate([saves, jnp.clip(knots, low, high)]))
+
+
+def _states(y0: Array, ys: Array, reached: Array, hold: bool) -> Array:
+    blank = y0 if hold else jnp.full_like(y0, jnp.nan)
+    shape = (-1, *[1] * y0.ndim)
+    return jnp.concatenate([y0[None], jnp.where(reached.reshape(shape), ys, blank[None])])
+
+
+def _together(stats: Stats, reached: Array) -> Stats:
+    """The account of all stretches: of failures the first, and work up to it."""
+    first = jnp.minimum(jnp.sum(reached), reached.shape[0] - 1)
+    took = jnp.arange(reached.shape[0]) <= first
+    total = lambda counts: jnp.sum(jnp.where(took, counts, 0))
+    return Stats(
+        total(stats.evaluations),
+        total(stats.accepted),
+        total(stats.rejected),
+        stats.status[first],
+        gathered(stats.measures),
+        jnp.min(stats.shortest),
+        jnp.max(stats.longest),
+        stats.t[first],
+    )

@@ -1,0 +1,132 @@
+"""Reading a series as it comes in: the control that drives a state, and how the state is carried on between rows.
+
+A row at which nothing was observed is no row: the control stands still there, and the state with it. So padding, and
+fully masked rows, change nothing. What is known at a time is what was observed by then.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ctmodels._integrate import Integrate, gathered
+from ctmodels._output import NON_FINITE, SUCCESS, Stats
+from ctmodels._series import Record, Series
+
+
+class Reading(eqx.Module):
+    """The rows of one record at which anything was observed, in order; after them the last of these, again and again.
+
+    `ts`: their times, `(row,)`. `ys`: the last value observed of each channel, zero before its first observation.
+    `mask`: what was observed; nothing in the rows after. `counts`: how often each channel was, so far. `static`: what
+    is known beforehand, zero where it is not, and its mask.
+    """
+
+    ts: Float[Array, " row"]
+    ys: Float[Array, "row channel"]
+    mask: Bool[Array, "row channel"]
+    counts: Float[Array, "row channel"]
+    static: Float[Array, " code"]
+
+    @classmethod
+    def of(cls, x: Series | Record) -> "Reading":
+        record = x if isinstance(x, Record) else Record(x)
+        series, i = record.series, jnp.arange(record.series.ts.shape[0])
+        seen = jnp.any(series.mask, axis=1)
+        order = jnp.argsort(~seen, stable=True)
+        number = jnp.sum(seen)
+        at = order[jnp.minimum(i, jnp.maximum(number - 1, 0))]
+        mask = series.mask[at] & (i < number)[:, None]
+        last = jax.lax.cummax(jnp.where(mask, i[:, None], -1), axis=0)
+        clean = jnp.where(mask, series.ys[at], 0)  # whatever lies under the mask
+        ys = jnp.where(last < 0, 0, jnp.take_along_axis(clean, jnp.maximum(last, 0), axis=0))
+        return cls(series.ts[at], ys, mask, jnp.cumsum(mask, axis=0, dtype=ys.dtype), record.code(ys.dtype))
+
+    def control(self, intensity: bool) -> Float[Array, "row control"]:
+        """Time and values side by side, and with `intensity` how often each channel was observed."""
+        parts = [self.ts.astype(self.ys.dtype)[:, None], self.ys] + [self.counts] * intensity
+        return jnp.concatenate(parts, axis=1)
+
+    @property
+    def start(self) -> Float[Array, " code"]:
+        """What the state begins from: values and mask of the first row, and what is known beforehand."""
+        return jnp.concatenate([self.ys[0], self.counts[0], self.static])
+
+    @property
+    def nothing(self) -> Float[Array, " code"]:
+        """The same, before anything was seen."""
+        return jnp.concatenate([jnp.zeros(2 * self.ys.shape[1], self.ys.dtype), self.static])
+
+    @property
+    def seen(self) -> Bool[Array, " row"]:
+        """Which are rows, and not the last one repeated."""
+        return jnp.any(self.mask, axis=1)
+
+
+def times_of(x: Series | Record) -> Float[Array, " time"]:
+    """Of all rows, seen or not: where a model answers if it is not told."""
+    return x.series.ts if isinstance(x, Record) else x.ts
+
+
+class Known(NamedTuple):
+    """Where a state is known: states and times of rows, the last of them repeated, and the state before any of them."""
+
+    zs: Float[Array, "row state"]
+    ts: Float[Array, " row"]
+    before: Float[Array, " state"]
+
+
+def look_ahead(flow: Callable, known: Known, ts: Float[Array, " out"]) -> tuple:
+    """States at `ts`: that of the last row by then, carried on by `flow(z, t0, t1) -> (z, stats)` from there, or from
+    the output before if no row came between. Outputs change nothing for the rows, and none sees what comes later.
+
+    **Returns:** `(out, state)`, and the account of the flow.
+    """
+
+    def one(carry, asked):
+        z, t, base = carry
+        at, now = asked
+        new, i = at != base, jnp.maximum(at, 0)
+        t = jnp.where(at < 0, now, jnp.where(new, known.ts[i], t))
+        z, stats = flow(jnp.where(new, known.zs[i], z), t, now)
+        return (z, now, at), (z, stats)
+
+    row = jnp.searchsorted(known.ts, ts, side="right") - 1
+    zs, stats = jax.lax.scan(one, (known.before, ts[0], jnp.full_like(row[0], -1)), (row, ts))[1]
+    return zs, total(stats)
+
+
+def carried_on(integrate: Integrate, field: Callable) -> Callable:
+    """`flow(z, t0, t1) -> (z, stats)` of dz/dt = field(t, z, args)."""
+
+    def flow(z, t0, t1):
+        zs, stats = integrate(field, jnp.stack([t0, t1]), z)
+        return zs[-1], stats
+
+    return flow
+
+
+def total(stats: Stats) -> Stats:
+    """Of solves in a row, stacked, the account of all."""
+    failed = stats.status != SUCCESS
+    last = jnp.where(jnp.any(failed), jnp.argmax(failed), -1)
+    count = lambda n: jnp.sum(n, dtype=jnp.int32)
+    return Stats(
+        count(stats.evaluations), count(stats.accepted), count(stats.rejected), jnp.max(stats.status).astype(jnp.int32),
+        gathered(stats.measures), jnp.min(stats.shortest), jnp.max(stats.longest), stats.t[last],
+    )  # fmt: skip
+
+
+def account(evaluations: int, zs: Float[Array, "row state"], ts: Float[Array, " row"]) -> Stats:
+    """Of one step from row to row, of so many evaluations."""
+    steps, gaps = zs.shape[0] - 1, jax.lax.stop_gradient(jnp.diff(ts))
+    status = jnp.where(jnp.all(jnp.isfinite(zs)), SUCCESS, NON_FINITE)
+    shortest = jnp.min(jnp.where(gaps > 0, gaps, jnp.inf), initial=jnp.inf)
+    number = lambda n: jnp.asarray(n, jnp.int32)
+    return Stats(
+        number(evaluations * steps), number(steps), number(0), status.astype(jnp.int32), {}, shortest,
+        jnp.max(gaps, initial=0), jax.lax.stop_gradient(ts[-1]),
+    )  # fmt: skip

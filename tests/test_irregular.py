@@ -1,0 +1,232 @@
+"""Models of irregular, partly observed series, and the laws that hold for each of them."""
+
+from typing import Any, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ctmodels as ct
+
+CHANNELS, OUTPUTS = 2, 2
+
+
+class Row(NamedTuple):
+    """`make(key)`: the model; `causal`: whether an output knows only what was observed by then."""
+
+    name: str
+    make: Any
+    causal: bool = True
+
+
+def latent_ode(key):
+    a, b, c, d = jax.random.split(key, 4)
+    encoder = ct.BackwardGRU(CHANNELS, 4, key=a)
+    posterior = eqx.nn.Linear(encoder.size, 6, key=b)
+    field = ct.MLPField(3, width=4, depth=1, key=c)
+    return ct.LatentODE(
+        encoder, posterior, field, eqx.nn.Linear(3, OUTPUTS, key=d), ct.Integrate(ct.RK4(), ct.Substeps(1))
+    )
+
+
+def cde(**kwargs):
+    return lambda key: ct.NeuralCDE(CHANNELS, 4, OUTPUTS, width=6, key=key, **kwargs)
+
+
+def log_ncde(depth, window):
+    return lambda key: ct.LogNCDE(CHANNELS, 4, OUTPUTS, window=window, depth=depth, width=6, key=key)
+
+
+MODELS = [
+    Row("neural CDE", cde()),
+    Row("neural CDE, adaptive", cde(scheme=ct.Integrate(max_steps=64)), causal=False),
+    Row("log NCDE, depth 2", log_ncde(2, 2)),
+    Row("log NCDE, depth 3", log_ncde(3, 3)),
+    Row("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, OUTPUTS, width=6, key=key)),
+    Row("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(CHANNELS, 4, prepared=3, key=key)),
+    Row("latent ODE", latent_ode, causal=False),
+]
+each_model = pytest.mark.parametrize("row", MODELS, ids=[r.name for r in MODELS])
+
+
+def series(key, length=6) -> ct.Series:
+    """Times of its own, values missing here and there, one row in the middle not seen at all."""
+    a, b, c = jax.random.split(key, 3)
+    ts = jnp.cumsum(jax.random.uniform(a, (length,), minval=0.1, maxval=0.4))
+    mask = jax.random.bernoulli(b, 0.6, (length, CHANNELS)).at[jnp.array([0, -1]), 0].set(True).at[2].set(False)
+    return ct.Series(ts, jnp.where(mask, jax.random.normal(c, mask.shape), 0), mask)
+
+
+def target(x: ct.Series) -> ct.Series:
+    """Three times: among the rows, and after them."""
+    ts = jnp.stack([x.ts[0], 0.5 * (x.ts[3] + x.ts[4]), x.ts[-1] + 0.3])
+    return ct.Series(ts, jnp.ones((3, OUTPUTS)), jnp.ones((3, OUTPUTS), bool))
+
+
+def without(x: ct.Series, row: int) -> ct.Series:
+    return jax.tree.map(lambda a: jnp.delete(a, row, axis=0, assume_unique_indices=True), x)
+
+
+@eqx.filter_jit
+def loss_and_gradient(model, xs, targets):
+    """Pooled loss of a batch with its gradient, and outputs; nothing is drawn."""
+
+    def total(model):
+        value, weight, out = jax.vmap(lambda x, y: ct.losses.squared(model, ct.Example(x, y)))(xs, targets)
+        return jnp.sum(value) / jnp.sum(weight) + 0.01 * jnp.mean(out.kl), out.ys
+
+    return eqx.filter_value_and_grad(total, has_aux=True)(model)
+
+
+def batch(items):
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)
+
+
+def assert_same(a, b, loose=1.0):
+    scale = 1e-10 if jnp.zeros(()).dtype == jnp.float64 else 5e-5
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=loose * scale, atol=loose * scale)
+
+
+@pytest.mark.only("float64")
+@each_model
+def test_padding_order_unseen_rows_and_what_lies_under_the_mask_change_nothing(row):
+    model = row.make(jax.random.key(0))
+    xs = [series(jax.random.key(i)) for i in range(3)]
+    targets = batch([target(x) for x in xs])
+    (value, ys), gradient = loss_and_gradient(model, batch(xs), targets)
+    assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+
+    order = jnp.array([2, 0, 1])
+    permuted = jax.tree.map(lambda a: a[order], (batch(xs), targets))
+    (same, permuted_ys), same_gradient = loss_and_gradient(model, *permuted)
+    assert_same((value, gradient, ys[order]), (same, same_gradient, permuted_ys), 10)
+
+    # One row shorter, then one longer again: the same compilation.
+    (same, same_ys), same_gradient = loss_and_gradient(model, batch([without(x, 2).pad(6) for x in xs]), targets)
+    assert_same((value, gradient, ys), (same, same_gradient, same_ys), 10)
+
+    hidden = lambda x: ct.Series(x.ts, jnp.where(x.mask, x.ys, jnp.nan), x.mask)
+    (same, same_ys), same_gradient = loss_and_gradient(model, batch([hidden(x) for x in xs]), targets)
+    assert_same((value, gradient, ys), (same, same_gradient, same_ys))
+
+
+@pytest.mark.only("float32")
+@pytest.mark.parametrize("row", [r for r in MODELS if r.causal], ids=[r.name for r in MODELS if r.causal])
+def test_a_causal_model_does_not_change_its_past_with_the_future(row):
+    model, x = row.make(jax.random.key(0)), series(jax.random.key(1))
+    call = eqx.filter_jit(lambda model, x, ts: model(x, ts).ys)
+    ts = jnp.concatenate([x.ts[:1] - 0.1, x.ts[:4]])
+    later = jnp.arange(6) > 3
+    other = ct.Series(jnp.where(later, x.ts + 0.2, x.ts), jnp.where(later[:, None], 5.0, x.ys), x.mask | later[:, None])
+    np.testing.assert_array_equal(call(model, x, ts), call(model, other, ts))
+    moved = x.ts[-1:] + 1
+    assert not np.allclose(call(model, x, moved), call(model, other, moved))
+    # What is asked besides changes nothing; before the first row, nothing is known but that there is a series.
+    np.testing.assert_allclose(call(model, x, ts[1:])[-1], call(model, x, ts)[-1], rtol=1e-6)
+    nothing = ct.Series(x.ts, x.ys, jnp.zeros_like(x.mask))
+    np.testing.assert_allclose(call(model, nothing, ts)[0], call(model, x, ts)[0], rtol=1e-6)
+
+
+@pytest.mark.only("float32")
+@each_model
+def test_one_observation_or_none_has_a_meaning(row):
+    model, x = row.make(jax.random.key(0)), series(jax.random.key(1))
+    call = eqx.filter_jit(eqx.filter_grad(lambda model, x: jnp.sum(model(x, target(x).ts).ys ** 2)))
+    one, none = jnp.zeros_like(x.mask).at[3, 0].set(True), jnp.zeros_like(x.mask)
+    for mask in (one, none, x.mask.at[:, 1].set(False)):
+        gradient = call(model, ct.Series(x.ts, x.ys, mask))
+        assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+
+
+def smooth_series(rows: int) -> ct.Series:
+    ts = jnp.linspace(0.0, 1.0, rows)
+    ys = jnp.stack([jnp.sin(3 * ts), jnp.cos(2 * ts)], axis=1)
+    return ct.Series(ts, ys, jnp.ones(ys.shape, bool))
+
+
+@pytest.mark.only("float64")
+@pytest.mark.parametrize("heun, order", [(False, 1), (True, 2)])
+def test_increments_come_to_the_adaptive_solution_with_their_order(heun, order):
+    make = lambda scheme: ct.NeuralCDE(2, 3, 1, width=6, intensity=False, scheme=scheme, key=jax.random.key(0))
+    tight = ct.Integrate(controller=diffrax.PIDController(rtol=1e-9, atol=1e-9))
+    errors = []
+    for rows in (17, 33):
+        x = smooth_series(rows)
+        states = [make(scheme)(x, x.end).latents for scheme in (ct.Increments(heun=heun), tight)]
+        errors.append(float(jnp.max(jnp.abs(states[0] - states[1]))))
+    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.35
+
+
+def test_log_ncde_of_depth_one_is_heun_from_row_to_row(tolerance):
+    x = series(jax.random.key(3))
+    one = ct.LogNCDE(2, 3, 1, window=1, depth=1, width=6, key=jax.random.key(0))
+    other = ct.NeuralCDE(2, 3, 1, width=6, scheme=ct.Increments(heun=True), key=jax.random.key(0))
+    other = eqx.tree_at(lambda m: m.field, other, one.field)
+    np.testing.assert_allclose(one(x).latents, other(x).latents, **tolerance())
+
+
+@pytest.mark.only("float64")
+def test_log_ncde_of_depth_two_follows_a_window_better_than_its_increment():
+    """Small loops, over windows of eight steps, against every step: what counts there is their area."""
+    ts = jnp.linspace(0.0, 1.0, 65)
+    ys = 0.3 * jnp.stack([jnp.sin(50 * ts), jnp.cos(50 * ts)], axis=1)
+    x = ct.Series(ts, ys, jnp.ones(ys.shape, bool))
+    make = lambda window, depth: ct.LogNCDE(
+        2, 3, 1, window=window, depth=depth, width=6, intensity=False, key=jax.random.key(0)
+    )
+    exact = make(1, 1)(x, x.end).latents
+    error = lambda depth: jnp.max(jnp.abs(make(8, depth)(x, x.end).latents - exact))
+    assert error(2) < 0.3 * error(1)
+
+
+def test_a_static_feature_that_is_not_known_is_not_zero():
+    x = series(jax.random.key(1))
+    known, unknown = ct.Record.from_nan(x, [0.0, 1.0]), ct.Record.from_nan(x, [np.nan, 1.0])
+    model = ct.NeuralCDE(2, 3, 1, static=2, width=6, key=jax.random.key(0))
+    assert np.isfinite(model(unknown).ys).all() and not np.allclose(model(known).ys, model(unknown).ys)
+    with pytest.raises(ct.DataError, match=r"static: shape \(2,\), 1 infinite.*NaN where one is not known"):
+        ct.Record.from_nan(x, [np.inf, 1.0])
+
+
+def test_the_end_is_the_last_observation():
+    x = series(jax.random.key(1))
+    np.testing.assert_array_equal(x.pad(9).end, x.ts[-1:])
+    np.testing.assert_array_equal(ct.Series(x.ts, x.ys, x.mask.at[4:].set(False)).end, x.ts[3:4])
+
+
+def test_cross_entropy_is_of_the_last_answer(tolerance):
+    x, model = series(jax.random.key(1)), cde()(jax.random.key(0))
+    value, weight, out = ct.losses.cross_entropy(model, ct.Example(x, jnp.asarray(1)))
+    logits = model(x, x.end).ys[-1]
+    np.testing.assert_allclose(value, jnp.log(jnp.sum(jnp.exp(logits))) - logits[1], **tolerance())
+    assert weight == 1
+
+
+def test_gru_ode_bayes_is_bounded_and_its_divergence_is_the_closed_form(tolerance):
+    model, x = ct.GRUODEBayes(2, 4, prepared=3, noise=0.5, key=jax.random.key(0)), series(jax.random.key(1))
+    value, weight, out = ct.losses.foretold(model, ct.Example(x, x))
+    assert np.all(np.abs(out.latents.hidden) < 1)
+    mean, log_variance = np.moveaxis(np.asarray(out.latents.at_outputs), 1, 0)  # at its own times: after each row
+    kl = 0.5 * ((np.exp(log_variance) + (mean - x.ys) ** 2) / 0.25 - 1 - log_variance + np.log(0.25))
+    np.testing.assert_allclose(out.kl, np.sum(np.where(x.mask, kl, 0)), **tolerance(10))
+    seen = np.flatnonzero(np.any(x.mask, axis=1))
+    mean, log_variance = np.moveaxis(np.asarray(out.latents.foretold)[: len(seen)], 1, 0)
+    judged = 0.5 * ((x.ys[seen] - mean) ** 2 * np.exp(-log_variance) + log_variance)
+    np.testing.assert_allclose(value, np.sum(np.where(x.mask[seen], judged, 0)), **tolerance(10))
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda key: ct.LogNCDE(2, 3, 1, window=0, key=key), "window=0 must be at least 1 step"),
+        (lambda key: ct.LogNCDE(2, 3, 1, window=2, depth=4, key=key), "depth=4 must be 1, 2 or 3"),
+        (lambda key: ct.GRUODEBayes(2, 3, noise=0.0, key=key), "noise=0.0 must be a positive deviation"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(jax.random.key(0))
