@@ -200,10 +200,11 @@ def test_local_times_are_uniform_in_time_and_uniform_over_steps():
 
     visits = jax.jit(jax.vmap(visit))(draws)
     edges = ct._integrate.accepted_times(integrate(), field, TS, Y0S[2], W)
-    t, _ = visits["unbiased"]
+    t, h, _ = visits["unbiased"]
     at = np.searchsorted(edges, 1.5 * np.asarray(draws), side="right") - 1
     np.testing.assert_allclose(t, edges[at], atol=1e-6)  # the step that contains the time
-    t, y = visits["biased"]
+    np.testing.assert_allclose(h, np.diff(edges)[at], atol=1e-6)
+    t, h, y = visits["biased"]
     which = np.argmin(np.abs(np.asarray(t)[:, None] - edges[:-1]), axis=1)
     np.testing.assert_allclose(t, edges[which], atol=1e-6)
     counts = np.bincount(which, minlength=len(edges) - 1)
@@ -214,8 +215,7 @@ def test_local_times_are_uniform_in_time_and_uniform_over_steps():
 @only64
 def test_local_is_one_step_whose_gradient_is_its_own():
     """By every adjoint the same; by finite differences at the time, state and length that were drawn."""
-    from ctmodels._integrate._local import Chance, _first_length
-    from ctmodels._integrate._method import Method
+    from ctmodels._integrate._local import Chance
 
     key = keys()[0]
 
@@ -228,10 +228,13 @@ def test_local_is_one_step_whose_gradient_is_its_own():
     t = 1.5 * float(Chance.drawn(LOCAL, key, Y0S[0]).draw)
     exact = ct.Integrate(controller=diffrax.PIDController(rtol=1e-10, atol=1e-12))
     y = exact(field, jnp.array([0.0, t]), Y0S[0], W)[0][-1]
-    h = _first_length(Method(METHOD), PID, lambda t, y: field(t, y, W), jnp.asarray(t), y, TS[-1])
+    edges = ct._integrate.accepted_times(integrate(), field, TS, Y0S[0], W)
+    h = min(
+        np.diff(edges)[np.searchsorted(edges, t) - 1], 1.5 - t
+    )  # of the solver's step there, but not beyond the end
 
     def step(W):
-        one = ct.rk_step(METHOD.tableau, field, jnp.asarray(t), h, y, W)
+        one = ct.rk_step(METHOD.tableau, field, jnp.asarray(t), jnp.asarray(h), y, W)
         scale = ATOL + RTOL * jnp.maximum(abs(y), abs(one.y1))
         return jnp.sqrt(jnp.mean((one.error / scale) ** 2)) * h
 

@@ -81,7 +81,7 @@ class Solve:
             jnp.broadcast_to(sigma, (n,)),
             {name: jnp.zeros(n, y0.dtype) for name in plan.names},
             {name: jnp.full(n, -1, dtype) for name in plan.names if is_largest(name)},
-            {rule: Visit(jnp.zeros(n, dtype), y0, self.draws(y0, dtype)) for rule in plan.visits},
+            {rule: Visit(jnp.zeros(n, dtype), jnp.zeros(n, dtype), y0, self.draws(y0, dtype)) for rule in plan.visits},
         )  # fmt: skip
 
     def draws(self, y0, dtype) -> Float[Array, " lane"]:
@@ -119,21 +119,21 @@ class Solve:
             jnp.where(accept, jnp.minimum(head.shortest, length), head.shortest),
             jnp.where(accept, jnp.maximum(head.longest, length), head.longest),
             status, strikes, saved, jnp.where(alive, saved, head.reached), jnp.where(alive, sigma, head.until),
-            *self.account(head, moves, found),
+            *self.account(head, moves, h, found),
         )  # fmt: skip
         return new, ys, trail.record(head, jnp.where(accept, h, 0), jnp.any(accept).astype(jnp.int32))
 
     def step(self, arrays, alive, t, h, y, f):
         return self.plan.step(self.field, self.lanes.axes, arrays, alive, t, h, y, f)
 
-    def account(self, head: Head, moves, found: dict[str, Array]) -> tuple[dict, dict, dict]:
+    def account(self, head: Head, moves, h, found: dict[str, Array]) -> tuple[dict, dict, dict]:
         """Measures, where the largest are, and the steps remembered, with one more step."""
         found = {name: jnp.where(moves, m, 0) for name, m in found.items()}
         totals = {name: gather(name, head.measured[name], m) for name, m in found.items()}
         higher = lambda name: found[name] > head.measured[name]
         peaks = {name: jnp.where(higher(name), head.sigma, at) for name, at in head.peaks.items()}
         nth = head.accepted + 1
-        visits = {rule: getattr(v, rule)(moves, head.sigma, head.y, nth) for rule, v in head.visits.items()}
+        visits = {rule: getattr(v, rule)(moves, head.sigma, h, head.y, nth) for rule, v in head.visits.items()}
         return totals, peaks, visits
 
     def judge(self, head: Head, active, square, sigma, h):

@@ -137,12 +137,14 @@ _compiled = eqx.filter_jit(_integrate)
 
 def _visited(measure: local, integrate: Integrate, field, ts, start, chance: Chance):
     """A local measure, from where the step that was remembered began."""
-    method, span = Method(integrate.method), ts[-1] - ts[0]  # pyright: ignore
-    (t, y) = jax.lax.stop_gradient(start)
+    method = Method(integrate.method)  # pyright: ignore
+    t, h, y = jax.lax.stop_gradient(start)
     if measure.rule == "unbiased":
-        now = ts[0] + chance.draw.astype(ts.dtype) * span  # pyright: ignore
+        now = ts[0] + chance.draw.astype(ts.dtype) * (ts[-1] - ts[0])  # pyright: ignore
         t, y = now, solution_at(method, field, now, (t, y))
-    return one_step_from(measure.measure, method, integrate.controller, field, t, y, span)  # pyright: ignore
+        left = ts[-1] - now
+        h = jnp.where(jnp.abs(left) < jnp.abs(h), left, h)
+    return one_step_from(measure.measure, method, integrate.controller, field, t, h, y)  # pyright: ignore
 
 
 def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):

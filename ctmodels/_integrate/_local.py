@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import diffrax
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ctmodels._integrate._account import Measure, needs_noise
-from ctmodels._integrate._control import first_step, tolerance
+from ctmodels._integrate._control import tolerance
 from ctmodels._integrate._measures import eigenvalue, scaled_error
 from ctmodels._integrate._method import Method
 
@@ -20,9 +19,13 @@ OF = {"error": scaled_error, "stiffness": eigenvalue}
 
 @dataclasses.dataclass(frozen=True)
 class local:
-    """One more step from a random time t_reg of the solution, as long as a solve that began there would begin with:
-    q |h| of it, or S / (stability size). The gradient is that of this step alone: neither where it begins nor its
-    length carry any, so that every adjoint will do. Each sample has a time of its own, and it is new with each `key`.
+    """One more step from a random time t_reg of the solution, as long as the solver's there: q |h| of it, or
+    S / (stability size). The gradient is that of this step alone: neither where it begins nor its length carry any, so
+    that every adjoint will do. Each sample has a time of its own, and it is new with each `key`.
+
+    With the biased rule it is one term, drawn at random, of the mean that `scaled_error` takes over all steps, and
+    weights are the same. The authors' code begins a new solve at t_reg, with the short step that begins a solve: in
+    float32 the error of that is rounding.
 
     - `rule`: `"unbiased"` draws t_reg uniformly in time, `"biased"` uniformly from where the solver's steps began.
     - `of`: `"error"` or `"stiffness"`.
@@ -64,11 +67,10 @@ class Chance(NamedTuple):
 
 
 def one_step_from(
-    measure: Measure, method: Method, controller: diffrax.PIDController, field: Callable, t, y, span
+    measure: Measure, method: Method, controller: diffrax.PIDController, field: Callable, t, h, y
 ) -> Float[Array, ""]:
-    """The measure of a first step from (t, y), in the direction of `span` and no longer."""
-    t, y, span = jax.lax.stop_gradient((t, y, span))
-    h = jax.lax.stop_gradient(_first_length(method, controller, field, t, y, span))
+    """The measure of a step of length `h` from (t, y)."""
+    t, h, y = jax.lax.stop_gradient((t, h, y))
     y1, fs = method.step(field, t, h, y, field(t, y))
     return measure(method.taken(field, t, h, y, y1, fs, tolerance=tolerance(controller, y, y1)))
 
@@ -77,12 +79,3 @@ def solution_at(method: Method, field: Callable, t, start: tuple[Array, Array]) 
     """The solution at `t`, by one step from where the solver's step that contains it began."""
     t0, y0 = start
     return method.step(field, t0, t - t0, y0, field(t0, y0))[0]
-
-
-def _first_length(method, controller, field, t, y, span):
-    """In units of time, with the sign of `span`."""
-    f0, length = field(t, y), jnp.where(span == 0, 1, jnp.abs(span))
-    direction = jnp.sign(span)
-    euler = lambda h: field(t + direction * h[0], y + (direction * h[0]).astype(y.dtype) * f0)[None]
-    norm = lambda x: jnp.sqrt(jnp.mean(x**2, axis=1)).astype(t.dtype)
-    return span * jnp.minimum(first_step(controller, method, euler, norm, y[None], f0[None], length)[0], 1)

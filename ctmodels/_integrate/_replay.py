@@ -37,7 +37,7 @@ class Ends(NamedTuple):
     t: Float[Array, "..."]
     reached: Int[Array, "..."]
     peaks: dict[str, Float[Array, "..."]]
-    visits: dict[str, tuple[Float[Array, "..."], Float[Array, "... state"]]]  # of the step remembered, (t, y)
+    visits: dict[str, tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "... state"]]]  # a step: t, h, y
 
 
 class Setting(NamedTuple):
@@ -92,7 +92,7 @@ def blank(setting: Setting, ts, y0):
     ys = jnp.zeros((*shape, ts.shape[-1], y0.shape[-1]), y0.dtype)
     plan = setting.plan
     peaks = {name: times for name in plan.names if is_largest(name)}
-    visits = {rule: (times, jnp.zeros((*shape, y0.shape[-1]), y0.dtype)) for rule in plan.visits}
+    visits = {rule: (times, times, jnp.zeros((*shape, y0.shape[-1]), y0.dtype)) for rule in plan.visits}
     ends = Ends(counts, counts, times, times, counts, times, counts, peaks, visits)
     measured = {name: jnp.zeros(shape, y0.dtype) for name in plan.names}
     return (ys, ends, measured), (jnp.zeros(1, jnp.int32), [Trail.empty()] * TRAILS)
@@ -109,10 +109,10 @@ def forward(setting: Setting, for_shapes: bool) -> Callable:
         times = s.flat_times(ts)
         ys, head, trails = solve(s.plan, lanes.simplified(), s.field, lanes.flatten_owned(arrays), times, s.flat(y0))
         whole = lambda x: s.unflat(jnp.broadcast_to(x, (lanes.number, *x.shape[1:])))
-        at = Times.of(times).at
-        visits = {rule: (at(visit.sigma), visit.y) for rule, visit in head.visits.items()}
+        clock = Times.of(times)
+        visits = {rule: (clock.at(v.sigma), clock.span * v.h, v.y) for rule, v in head.visits.items()}
         ends = Ends(
-            head.accepted, head.rejected, head.shortest, head.longest, head.status, at(head.until), head.reached,
+            head.accepted, head.rejected, head.shortest, head.longest, head.status, clock.at(head.until), head.reached,
             head.peaks, visits,
         )  # fmt: skip
         ends = jax.tree.map(whole, ends)

@@ -34,27 +34,29 @@ class Head(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """One step of each lane, remembered by where it began. `draw`, from 0 to 1, decides which."""
+    """One step of each lane, remembered by where it began and its length. `draw`, from 0 to 1, decides which."""
 
     sigma: Float[Array, " l"]
+    h: Float[Array, " l"]
     y: Float[Array, "l state"]
     draw: Float[Array, " l"]
 
-    def unbiased(self, moves, sigma, y, nth) -> "Visit":
+    def unbiased(self, moves, sigma, h, y, nth) -> "Visit":
         """The step that contains sigma = draw."""
-        return self.taken(moves & (sigma <= self.draw), sigma, y)._replace(draw=self.draw)
+        return self.taken(moves & (sigma <= self.draw), sigma, h, y)._replace(draw=self.draw)
 
-    def biased(self, moves, sigma, y, nth) -> "Visit":
+    def biased(self, moves, sigma, h, y, nth) -> "Visit":
         """Each step is as likely as the others, however many there will be: the n-th takes the place of the one
         remembered with probability 1 / n. What this decision leaves of the draw is uniform again."""
         chance = 1 / nth.astype(self.draw.dtype)
         take = self.draw < chance
         rest = (self.draw - chance) / jnp.where(chance < 1, 1 - chance, 1)
         draw = jnp.where(take, self.draw / chance, rest)
-        return self.taken(moves & take, sigma, y)._replace(draw=jnp.where(moves, draw, self.draw))
+        return self.taken(moves & take, sigma, h, y)._replace(draw=jnp.where(moves, draw, self.draw))
 
-    def taken(self, take, sigma, y) -> "Visit":
-        return Visit(jnp.where(take, sigma, self.sigma), select(take, y, self.y), self.draw)
+    def taken(self, take, sigma, h, y) -> "Visit":
+        kept = jnp.where(take, sigma, self.sigma), jnp.where(take, h, self.h), select(take, y, self.y)
+        return Visit(*kept, self.draw)
 
 
 class Trail(NamedTuple):
