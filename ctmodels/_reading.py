@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ctmodels._integrate import Integrate, gathered
+from ctmodels._integrate import Integrate, total
 from ctmodels._output import NON_FINITE, SUCCESS, Stats
 from ctmodels._series import Record, Series
 
@@ -107,17 +107,6 @@ def carried_on(integrate: Integrate, field: Callable) -> Callable:
         return zs[-1], stats
 
     return flow
-
-
-def total(stats: Stats) -> Stats:
-    """Of solves in a row, stacked, the account of all."""
-    failed = stats.status != SUCCESS
-    last = jnp.where(jnp.any(failed), jnp.argmax(failed), -1)
-    count = lambda n: jnp.sum(n, dtype=jnp.int32)
-    return Stats(
-        count(stats.evaluations), count(stats.accepted), count(stats.rejected), jnp.max(stats.status).astype(jnp.int32),
-        gathered(stats.measures), jnp.min(stats.shortest), jnp.max(stats.longest), stats.t[last],
-    )  # fmt: skip
 
 
 def account(evaluations: int, zs: Float[Array, "row state"], ts: Float[Array, " row"]) -> Stats:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ctmodels._integrate._account import gathered
+from ctmodels._integrate._account import total
 from ctmodels._integrate._integrate import Integrate
 from ctmodels._output import SUCCESS, Stats
 from ctmodels._paths import HeldPath
@@ -52,7 +52,7 @@ def solve_held(
     reached = jnp.cumsum(stats.status != SUCCESS) == 0
     at = jnp.searchsorted(forward * grid, forward * saves, side="left")
     hold = integrate.failed == "hold"
-    return jax.tree.map(lambda y0, ys: _states(y0, ys, reached, hold)[at], y0, ys), _together(stats, reached)
+    return jax.tree.map(lambda y0, ys: _states(y0, ys, reached, hold)[at], y0, ys), total(stats)
 
 
 def _with_knots(saves: Float[Array, " out"], knots: Float[Array, " time"], forward) -> Float[Array, " grid"]:
@@ -65,20 +65,3 @@ def _states(y0: Array, ys: Array, reached: Array, hold: bool) -> Array:
     blank = y0 if hold else jnp.full_like(y0, jnp.nan)
     shape = (-1, *[1] * y0.ndim)
     return jnp.concatenate([y0[None], jnp.where(reached.reshape(shape), ys, blank[None])])
-
-
-def _together(stats: Stats, reached: Array) -> Stats:
-    """The account of all stretches: of failures the first, and work up to it."""
-    first = jnp.minimum(jnp.sum(reached), reached.shape[0] - 1)
-    took = jnp.arange(reached.shape[0]) <= first
-    total = lambda counts: jnp.sum(jnp.where(took, counts, 0))
-    return Stats(
-        total(stats.evaluations),
-        total(stats.accepted),
-        total(stats.rejected),
-        stats.status[first],
-        gathered(stats.measures),
-        jnp.min(stats.shortest),
-        jnp.max(stats.longest),
-        stats.t[first],
-    )

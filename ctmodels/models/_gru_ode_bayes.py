@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from ctmodels._integrate import RK4, Integrate, Substeps
+from ctmodels._integrate import RK4, Integrate, Substeps, total
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
-from ctmodels._reading import Known, Reading, carried_on, look_ahead, times_of, total
+from ctmodels._reading import Known, Reading, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 
 
