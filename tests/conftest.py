@@ -3,6 +3,7 @@
 Nothing here imports ctmodels at the top: the jaxtyping hook that checks its shapes comes first.
 """
 
+import gc
 import os
 
 import hypothesis
@@ -34,6 +35,15 @@ def tolerance_of(factor: float = 1.0, dtype=None) -> dict[str, float]:
     """
     dtype = jax.dtypes.canonicalize_dtype(float) if dtype is None else np.dtype(dtype)
     return {name: factor * value for name, value in TOLERANCES[dtype].items()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def executables_are_let_go():
+    """Each compiled program takes some tens of memory mappings, of which a process has 65 530: thousands of programs in
+    one process end in a segmentation fault within the compiler."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
