@@ -57,6 +57,7 @@ from ctmodels._series import (
     Example as Example,
     Record as Record,
     Series as Series,
+    buckets as buckets,
     collate as collate,
 )
 from ctmodels._shooting import (

@@ -24,7 +24,9 @@ class Series(eqx.Module):
     mask: Bool[Array, "*batch time channel"]
 
     @classmethod
-    def from_nan(cls, ts, ys, *, names: Sequence[str] | None = None, constant: bool = False) -> "Series":
+    def from_nan(
+        cls, ts, ys, *, names: Sequence[str] | None = None, constant: bool = False, one_of_many: bool = False
+    ) -> "Series":
         """Check on the host and take in one series whose missing values are NaN.
 
         **Arguments:**
@@ -34,13 +36,18 @@ class Series(eqx.Module):
         - `ys`: `(time, channel)`; NaN where missing; infinities are refused.
         - `names`: of the channels, for messages.
         - `constant`: whether a channel may be constant, as an input may.
+        - `one_of_many`: whether this is one record among many, in which a channel may be constant, and may not have
+          been observed at all.
 
         **Returns:** a `Series` in JAX's default float type. Raises `DataError` naming place and remedy.
         """
         check_times(ts)
         check_lengths(ts, ys)
         names = names or [str(i) for i in range(np.shape(ys)[-1])]
-        check_values(ys, names, constant_ok=names if constant else ())
+        checked = ys
+        if one_of_many:
+            constant, checked = True, np.where(np.all(np.isnan(np.asarray(ys, np.float64)), axis=0), 0.0, ys)
+        check_values(checked, names, constant_ok=names if constant else ())
         ts, ys = np.asarray(ts, np.float64), np.asarray(ys, np.float64)
         dtype = jnp.zeros(()).dtype
         check_resolution(ts, dtype)
@@ -81,12 +88,24 @@ class Series(eqx.Module):
         return jnp.take_along_axis(ys, jnp.where(last < 0, first, last), axis=0)
 
 
-def collate(series: Sequence[Series]) -> Series:
-    """A batch of series of unequal length: each padded to the longest and stacked, `(batch, time, ...)`."""
+def collate(series: Sequence[Series], length: int | None = None) -> Series:
+    """A batch of series of unequal length: each padded to the longest, or to `length`, and stacked,
+    `(batch, time, ...)`."""
     if not series:
         raise ValueError("series is empty: a batch needs at least one")
-    length = max(s.ts.shape[0] for s in series)
+    length = max(s.ts.shape[0] for s in series) if length is None else length
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[s.pad(length) for s in series])
+
+
+def buckets(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
+    """Series of very unequal length, sorted into batches by the power of two to which each is padded: a model compiles
+    once for each of these few lengths, and less than half of a batch is padding.
+
+    **Returns:** length -> (which series, the batch of them), the shortest first.
+    """
+    lengths = np.array([1 << (s.ts.shape[0] - 1).bit_length() for s in series])
+    where = {int(length): np.flatnonzero(lengths == length) for length in np.unique(lengths)}
+    return {length: (at, collate([series[i] for i in at], length)) for length, at in where.items()}
 
 
 def check_resolution(ts: np.ndarray, dtype) -> None:

@@ -21,7 +21,7 @@ def spirals(rng, number, samples, missing):
         turn = (1 if label else -1) * ts + rng.uniform(0, 2 * np.pi)
         ys = np.exp(-ts[:, None] / 6) * np.stack([np.cos(turn), np.sin(turn)], axis=1)
         ys[rng.uniform(size=ys.shape) < missing] = np.nan
-        found.append(ct.Series.from_nan(ts / 4, ys))
+        found.append(ct.Series.from_nan(ts / 4, ys, one_of_many=True))
     return ct.collate(found), jnp.asarray(labels)
 
 

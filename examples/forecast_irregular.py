@@ -28,7 +28,7 @@ def oscillators(rng, number, samples, ahead, missing, noise):
         new = ts[-1] + 2 * np.cumsum(rng.uniform(0.2, 1.8, ahead)) / ahead
         ys = at(ts)
         ys[rng.uniform(size=ys.shape) < missing] = np.nan
-        seen.append(ct.Series.from_nan(ts, ys))
+        seen.append(ct.Series.from_nan(ts, ys, one_of_many=True))
         later.append(ct.Series.from_nan(new, at(new)))
     return ct.Example(ct.collate(seen), ct.collate(later))
 

@@ -192,6 +192,28 @@ def test_a_static_feature_that_is_not_known_is_not_zero():
         ct.Record.from_nan(x, [np.inf, 1.0])
 
 
+def test_one_record_of_many_may_lack_a_channel():
+    ts, ys = np.arange(3.0), np.array([[1.0, np.nan], [np.nan, np.nan], [1.0, np.nan]])
+    with pytest.raises(ct.DataError, match="constant"):
+        ct.Series.from_nan(ts, ys)
+    x = ct.Series.from_nan(ts, ys, one_of_many=True)
+    np.testing.assert_array_equal(x.to_nan(), ys)
+    with pytest.raises(ct.DataError, match="inf"):
+        ct.Series.from_nan(ts, np.where(np.isnan(ys), np.inf, ys), one_of_many=True)
+
+
+def test_buckets_are_powers_of_two_and_lose_nothing():
+    xs = [series(jax.random.key(i), length) for i, length in enumerate((3, 9, 4, 16, 5))]
+    found = ct.buckets(xs)
+    assert {length: list(at) for length, (at, _) in found.items()} == {4: [0, 2], 8: [4], 16: [1, 3]}
+    for length, (at, batch_of) in found.items():
+        assert batch_of.ts.shape == (len(at), length)
+        for row, i in enumerate(at):
+            n = len(xs[i].ts)
+            np.testing.assert_array_equal(batch_of.ys[row, :n], xs[i].ys)
+            assert not batch_of.mask[row, n:].any()
+
+
 def test_the_end_is_the_last_observation():
     x = series(jax.random.key(1))
     np.testing.assert_array_equal(x.pad(9).end, x.ts[-1:])
