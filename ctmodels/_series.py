@@ -105,7 +105,7 @@ def buckets(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
     """
     lengths = np.array([1 << (s.ts.shape[0] - 1).bit_length() for s in series])
     where = {int(length): np.flatnonzero(lengths == length) for length in np.unique(lengths)}
-    return {length: (at, collate([series[i] for i in at], length)) for length, at in where.items()}
+    return {length: (at, collate([series[i] for i in at.tolist()], length)) for length, at in where.items()}
 
 
 def check_resolution(ts: np.ndarray, dtype) -> None:
