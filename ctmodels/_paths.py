@@ -27,7 +27,28 @@ Values = Float[Array, "*batch time channel"]
 Pieces = Float[Array, "*batch time-1 channel"]
 
 
-class LinearPath(eqx.Module):
+class _Lines(eqx.Module):
+    """Straight from each knot to the next, constant outside."""
+
+    ts: eqx.AbstractVar[Knots]
+    ys: eqx.AbstractVar[Values]
+
+    def __check_init__(self):
+        _check_knots(self.ts)
+
+    def __call__(self, t: Time) -> Float[Array, " channel"]:
+        return _on_lines(self.ts, self.ys, t)
+
+    def derivative(self, t: Time) -> Float[Array, " channel"]:
+        return _slope(self.ts, self.ys, t)
+
+    @property
+    def jumps(self) -> Knots:
+        """The knots: there the derivative jumps."""
+        return self.ts
+
+
+class LinearPath(_Lines):
     """Piecewise linear in time, through `ys` at `ts`, constant outside.
 
     Looks ahead: one knot, to which the line goes; and, where a channel is missing at the start, to its first
@@ -39,9 +60,6 @@ class LinearPath(eqx.Module):
     ts: Knots
     ys: Values
     causal: ClassVar[bool] = False
-
-    def __check_init__(self):
-        _check_knots(self.ts)
 
     @classmethod
     def from_series(cls, series: Series) -> "LinearPath":
@@ -57,19 +75,8 @@ class LinearPath(eqx.Module):
         _check_one(series, "LinearPath.between")
         return cls(series.ts, fill_between(series))
 
-    def __call__(self, t: Time) -> Float[Array, " channel"]:
-        return _on_lines(self.ts, self.ys, t)
 
-    def derivative(self, t: Time) -> Float[Array, " channel"]:
-        return _slope(self.ts, self.ys, t)
-
-    @property
-    def jumps(self) -> Knots:
-        """The knots: there the derivative jumps."""
-        return self.ts
-
-
-class RectilinearPath(eqx.Module):
+class RectilinearPath(_Lines):
     """Time moves while the values stay, then the values move while time stays (torchcde's rectilinear control).
 
     A function not of time but of an index s in [0, 2 time - 2], as time is a channel: the first. At s = 2 i the path is
@@ -85,9 +92,6 @@ class RectilinearPath(eqx.Module):
     ys: Values
     causal: ClassVar[bool] = True
 
-    def __check_init__(self):
-        _check_knots(self.ts)
-
     @classmethod
     def from_series(cls, series: Series) -> "RectilinearPath":
         """Of one series, with one channel more. Padding adds knots at which nothing moves."""
@@ -96,17 +100,6 @@ class RectilinearPath(eqx.Module):
         ts = jnp.repeat(series.ts, 2)[1:, None]
         ys = jnp.concatenate([ts, jnp.repeat(held, 2, axis=0)[:-1]], axis=1)
         return cls(jnp.arange(ts.shape[0], dtype=series.ts.dtype), ys)
-
-    def __call__(self, t: Time) -> Float[Array, " channel"]:
-        return _on_lines(self.ts, self.ys, t)
-
-    def derivative(self, t: Time) -> Float[Array, " channel"]:
-        return _slope(self.ts, self.ys, t)
-
-    @property
-    def jumps(self) -> Knots:
-        """The knots, in units of the index: there the derivative jumps."""
-        return self.ts
 
 
 class CubicPath(eqx.Module):

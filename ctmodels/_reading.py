@@ -109,6 +109,26 @@ def carried_on(integrate: Integrate, field: Callable) -> Callable:
     return flow
 
 
+def move_and_jump(flow: Callable, jump: Callable, h: Float[Array, " state"], read: Reading) -> tuple:
+    """From row to row: `flow(h, t0, t1) -> (h, stats)` over the gap, then `jump(h, y, mask) -> (h, said)` at what was
+    observed. What is said is kept of each row, the last one repeated included.
+
+    **Returns:** the states after each row, `(row, state)`, what was said, and the account of the flow.
+    """
+
+    @jax.checkpoint
+    def one(carry, given):
+        h, before = carry
+        t, y, mask, seen = given
+        moved, stats = flow(h, before, t)
+        jumped, said = jump(moved, jnp.where(mask, y, 0), mask)
+        h = jnp.where(seen, jumped, h)
+        return (h, t), (h, said, stats)
+
+    _, (hs, said, stats) = jax.lax.scan(one, (h, read.ts[0]), (read.ts, read.ys, read.mask, read.seen))
+    return hs, said, total(stats)
+
+
 def account(evaluations: int, zs: Float[Array, "row state"], ts: Float[Array, " row"]) -> Stats:
     """Of one step from row to row, of so many evaluations."""
     steps, gaps = zs.shape[0] - 1, jax.lax.stop_gradient(jnp.diff(ts))

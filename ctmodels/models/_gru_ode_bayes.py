@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from ctmodels._integrate import RK4, Integrate, Substeps, total
+from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
-from ctmodels._reading import Known, Reading, carried_on, look_ahead, times_of
+from ctmodels._reading import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
 from ctmodels._series import Record, Series
 
 
@@ -101,36 +101,26 @@ class GRUODEBayes(AbstractModel):
         read = Reading.of(x)
         flow = carried_on(self.integrate, self.field)
 
-        @jax.checkpoint
-        def row(carry, given):
-            h, before = carry
-            t, y, mask, seen = given
-            moved, stats = flow(h, before, t)
-            foretold = self.belief(moved)
-            h = jnp.where(seen, self.jump(moved, y, mask, foretold), h)
-            return (h, t), (h, foretold, stats)
-
         begun = self._start(read)
-        _, (hs, foretold, stats) = jax.lax.scan(row, (begun, read.ts[0]), (read.ts, read.ys, read.mask, read.seen))
+        hs, foretold, stats = move_and_jump(flow, self.jump, begun, read)
         after = jax.vmap(self.belief)(hs)
         kl = jnp.sum(jnp.where(read.mask, kl_to_observed(after[:, 0], after[:, 1], read.ys, self.noise), 0))
         latents, more = look_ahead(flow, Known(hs, read.ts, begun), ts)
         beliefs = jax.vmap(self.belief)(latents)
-        return Output(
-            beliefs[:, 0], total(stats) + more, kl, Believed(latents, beliefs, foretold, (read.ys, read.mask))
-        )
+        return Output(beliefs[:, 0], stats + more, kl, Believed(latents, beliefs, foretold, (read.ys, read.mask)))
 
     def belief(self, h) -> Float[Array, "two channel"]:
         return self.believe(h).reshape(2, -1)
 
-    def jump(self, h, y, mask, foretold) -> Float[Array, " hidden"]:
-        """The state after an observation; channels that were not observed have no part in it."""
+    def jump(self, h, y, mask) -> tuple[Float[Array, " hidden"], Float[Array, "two channel"]]:
+        """The state after an observation, and what was believed before it. Channels that were not observed have no part
+        in the jump."""
+        foretold = self.belief(h)
         mean, log_variance = foretold
-        y = jnp.where(mask, y, 0)
         error = jnp.where(mask, (y - mean) * jnp.exp(-0.5 * log_variance), 0)
         given = jnp.stack([y, mean, log_variance, error], axis=1)
         made = jax.nn.relu(jnp.einsum("ci,cip->cp", given, self.prepare) + self.prepare_bias)
-        return self.cell(jnp.where(mask[:, None], made, 0).reshape(-1), h)
+        return self.cell(jnp.where(mask[:, None], made, 0).reshape(-1), h), foretold
 
     def _start(self, read: Reading) -> Float[Array, " hidden"]:
         if self.initial is None:

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._fields import MLPField
-from ctmodels._integrate import RK4, Integrate, Substeps, total
+from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
-from ctmodels._reading import Known, Reading, carried_on, look_ahead, times_of
+from ctmodels._reading import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
 from ctmodels._series import Record, Series
 
 
@@ -65,16 +65,10 @@ class ODERNN(AbstractModel):
         read = Reading.of(x)
         flow = carried_on(self.integrate, self.field)
 
-        @jax.checkpoint
-        def row(carry, given):
-            h, before = carry
-            t, y, mask, seen = given
-            moved, stats = flow(h, before, t)
-            observed = jnp.concatenate([jnp.where(mask, y, 0), mask.astype(y.dtype), read.static])
-            h = jnp.where(seen, self.cell(observed, moved), h)
-            return (h, t), (h, stats)
+        def jump(h, y, mask):
+            return self.cell(jnp.concatenate([y, mask.astype(y.dtype), read.static]), h), None
 
         nothing = jnp.zeros(self.hidden, read.ys.dtype)
-        _, (hs, stats) = jax.lax.scan(row, (nothing, read.ts[0]), (read.ts, read.ys, read.mask, read.seen))
+        hs, _, stats = move_and_jump(flow, jump, nothing, read)
         latents, more = look_ahead(flow, Known(hs, read.ts, nothing), ts)
-        return Output(jax.vmap(self.readout)(latents), total(stats) + more, jnp.zeros((), hs.dtype), latents)
+        return Output(jax.vmap(self.readout)(latents), stats + more, jnp.zeros((), hs.dtype), latents)
