@@ -229,9 +229,7 @@ def test_local_is_one_step_whose_gradient_is_its_own():
     exact = ct.Integrate(controller=diffrax.PIDController(rtol=1e-10, atol=1e-12))
     y = exact(field, jnp.array([0.0, t]), Y0S[0], W)[0][-1]
     edges = ct._integrate.accepted_times(integrate(), field, TS, Y0S[0], W)
-    h = min(
-        np.diff(edges)[np.searchsorted(edges, t) - 1], 1.5 - t
-    )  # of the solver's step there, but not beyond the end
+    h = min(np.diff(edges)[np.searchsorted(edges, t) - 1], 1.5 - t)  # the solver's step there, up to the end
 
     def step(W):
         one = ct.rk_step(METHOD.tableau, field, jnp.asarray(t), jnp.asarray(h), y, W)
