@@ -91,25 +91,26 @@ def kept_rows(name: str) -> list[dict]:
 
 
 def means(rows: Sequence[dict]) -> dict[str, dict]:
-    """Of each method, the mean over its seeds of each number."""
+    """Of each method, the mean over its seeds of each number, and its deviation as `deviation_of_...`."""
     found = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         of = [row for row in rows if row["method"] == method]
         numbers = [key for key, value in of[0].items() if key != "seed" and isinstance(value, int | float)]
-        found[method] = {key: statistics.fmean(row[key] for row in of) for key in numbers}
-        found[method]["seeds"] = len(of)
+        mean = {key: statistics.fmean(row[key] for row in of) for key in numbers}
+        if len(of) > 1:
+            mean |= {f"deviation_of_{key}": statistics.stdev(row[key] for row in of) for key in numbers}
+        found[method] = {**mean, "seeds": len(of)}
     return found
 
 
 def with_means(rows: Sequence[dict]) -> list[dict]:
-    """The rows, and of methods with several seeds their mean, with the deviation of what is to be judged by."""
+    """The rows, and of methods with several seeds their mean and deviation."""
     rows = list(rows)
     for method, mean in means(rows).items():
-        of = [row for row in rows if row["method"] == method]
-        if len(of) > 1:
-            rows.append({**of[0], "seed": "mean", **{k: v for k, v in mean.items() if k != "seeds"}})
-            deviation = {k: statistics.stdev(row[k] for row in of) for k in mean if k != "seeds"}
-            rows.append({**of[0], "seed": "deviation", **deviation})
+        first = next(row for row in rows if row["method"] == method)
+        if mean["seeds"] > 1:
+            rows.append({k: mean.get(k, v) for k, v in first.items()} | {"seed": "mean"})
+            rows.append({k: mean.get(f"deviation_of_{k}", v) for k, v in first.items()} | {"seed": "deviation"})
     return rows
 
 

@@ -88,12 +88,14 @@ from ctmodels._versions import warn_if_bad as _warn_if_bad
 from ctmodels.models import (
     ODERNN as ODERNN,
     BackwardGRU as BackwardGRU,
+    BackwardODERNN as BackwardODERNN,
     GRUODEBayes as GRUODEBayes,
     Increments as Increments,
     LatentODE as LatentODE,
     LogNCDE as LogNCDE,
     NeuralCDE as NeuralCDE,
     NeuralODE as NeuralODE,
+    Posterior as Posterior,
 )
 from ctmodels.reconstruction import reconstruct as reconstruct
 from ctmodels.train import (

@@ -24,8 +24,9 @@ def check_times(
     name: str = "ts",
     by: str = "time",
     show: Callable[[int], str] | None = None,
+    least: int = 2,
 ) -> None:
-    """Check that times are real, finite and strictly increasing, and that there are at least two.
+    """Check that times are real, finite and strictly increasing, and that there are enough.
 
     **Arguments:**
 
@@ -35,6 +36,7 @@ def check_times(
     - `by`: what the rows would be sorted by.
     - `show`: how time `i` is written in a message, for instance as the cell of a file.
         Default: its value.
+    - `least`: how many are enough.
 
     **Returns:**
 
@@ -45,9 +47,9 @@ def check_times(
     show = show or (lambda i: str(ts[i]))
     if ts.ndim != 1:
         raise DataError(f"{name}: shape {ts.shape}: times have one axis, (time,); {_flatten(ts)}")
-    if len(ts) < 2:
+    if len(ts) < least:
         found = "no times" if len(ts) == 0 else "only 1 time"
-        raise DataError(f"{name}: {found}: a series needs at least 2 points; give more rows")
+        raise DataError(f"{name}: {found}: a series needs at least {least} points; give more rows")
     _check_finite_times(ts, at, show)
     _check_increasing(ts, at, show, by)
 

@@ -1,5 +1,6 @@
 """Fields: right-hand sides f(t, y, args) of one sample. `args` is a control path `t -> (input,)`, or None."""
 
+import math
 from collections.abc import Callable
 
 import equinox as eqx
@@ -44,6 +45,9 @@ class MLPField(eqx.Module):
 class MatrixField(eqx.Module):
     """F(z) of a controlled equation dz = F(z) dX: a matrix, `(state, control)`, by an MLP with a final tanh.
 
+    The last layer begins smaller by the root of how many controls there are, so that many move the state no faster
+    than few.
+
     **Good values:** width 64 to 128, depth 1; the final tanh keeps long series from blowing up.
     """
 
@@ -53,7 +57,9 @@ class MatrixField(eqx.Module):
     def __init__(
         self, state: int, control: int, *, width: int = 64, depth: int = 1, activation: Callable = jax.nn.relu, key
     ):
-        self.mlp = eqx.nn.MLP(state, state * control, width, depth, activation, jnp.tanh, key=key)
+        mlp = eqx.nn.MLP(state, state * control, width, depth, activation, jnp.tanh, key=key)
+        last = lambda mlp: (mlp.layers[-1].weight, mlp.layers[-1].bias)
+        self.mlp = eqx.tree_at(last, mlp, replace_fn=lambda a: a / math.sqrt(control))
         self.control = control
 
     def __call__(self, z: Float[Array, " state"]) -> Float[Array, "state control"]:

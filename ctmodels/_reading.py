@@ -34,7 +34,8 @@ class Reading(eqx.Module):
     @classmethod
     def of(cls, x: Series | Record) -> "Reading":
         record = x if isinstance(x, Record) else Record(x)
-        series, i = record.series, jnp.arange(record.series.ts.shape[0])
+        rows = max(record.series.ts.shape[0], 2)  # there is a way from one row to the next, of length zero if need be
+        series, i = record.series.pad(rows), jnp.arange(rows)
         seen = jnp.any(series.mask, axis=1)
         order = jnp.argsort(~seen, stable=True)
         number = jnp.sum(seen)
@@ -111,7 +112,7 @@ def carried_on(integrate: Integrate, field: Callable) -> Callable:
 
 def move_and_jump(flow: Callable, jump: Callable, h: Float[Array, " state"], read: Reading) -> tuple:
     """From row to row: `flow(h, t0, t1) -> (h, stats)` over the gap, then `jump(h, y, mask) -> (h, said)` at what was
-    observed. What is said is kept of each row, the last one repeated included.
+    observed, y being the last value of each channel. What is said is kept of each row, the last one repeated included.
 
     **Returns:** the states after each row, `(row, state)`, what was said, and the account of the flow.
     """
@@ -121,7 +122,7 @@ def move_and_jump(flow: Callable, jump: Callable, h: Float[Array, " state"], rea
         h, before = carry
         t, y, mask, seen = given
         moved, stats = flow(h, before, t)
-        jumped, said = jump(moved, jnp.where(mask, y, 0), mask)
+        jumped, said = jump(moved, y, mask)
         h = jnp.where(seen, jumped, h)
         return (h, t), (h, said, stats)
 

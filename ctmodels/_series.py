@@ -25,7 +25,7 @@ class Series(eqx.Module):
 
     @classmethod
     def from_nan(
-        cls, ts, ys, *, names: Sequence[str] | None = None, constant: bool = False, one_of_many: bool = False
+        cls, ts, ys, mask=None, *, names: Sequence[str] | None = None, constant=False, one_of_many=False
     ) -> "Series":
         """Check on the host and take in one series whose missing values are NaN.
 
@@ -34,15 +34,18 @@ class Series(eqx.Module):
         - `ts`: `(time,)`, strictly increasing, finite. Take off a large origin first
           ([`ctmodels.Scaling`][]): times whose spacing the default float cannot resolve are refused.
         - `ys`: `(time, channel)`; NaN where missing; infinities are refused.
+        - `mask`: `(time, channel)`, True where a value was observed, for data whose missing values are not NaN (or not
+          only): what it leaves out is not looked at, NaN where it says "observed" is refused.
         - `names`: of the channels, for messages.
         - `constant`: whether a channel may be constant, as an input may.
         - `one_of_many`: whether this is one record among many, in which a channel may be constant, and may not have
-          been observed at all.
+          been observed at all; such a record may have a single row.
 
         **Returns:** a `Series` in JAX's default float type. Raises `DataError` naming place and remedy.
         """
-        check_times(ts)
+        check_times(ts, least=1 if one_of_many else 2)
         check_lengths(ts, ys)
+        ys = ys if mask is None else _masked(ys, mask)
         names = names or [str(i) for i in range(np.shape(ys)[-1])]
         checked = ys
         if one_of_many:
@@ -86,6 +89,24 @@ class Series(eqx.Module):
         # What lies under the mask is not trusted: NaN there would pass, where a channel was never observed.
         ys = jnp.where(self.mask, self.ys, 0)
         return jnp.take_along_axis(ys, jnp.where(last < 0, first, last), axis=0)
+
+
+def _masked(ys, mask) -> np.ndarray:
+    """NaN where the mask says that nothing was observed."""
+    ys, mask = np.asarray(ys, np.float64), np.asarray(mask)
+    if mask.shape != ys.shape or mask.dtype != bool:
+        raise DataError(
+            f"mask: shape {mask.shape} of {mask.dtype}: it has a True or False for each value, {ys.shape}; "
+            "compare with what stands for a missing value, such as ys != -1"
+        )
+    bad = np.argwhere(mask & np.isnan(ys))
+    if len(bad):
+        i, j = bad[0].tolist()
+        raise DataError(
+            f"mask[{i}, {j}] is True where ys[{i}, {j}] is NaN, and so at {len(bad)} places: what was observed is a "
+            "number; give False there, or no mask if NaN alone says what is missing"
+        )
+    return np.where(mask, ys, np.nan)
 
 
 def collate(series: Sequence[Series], length: int | None = None) -> Series:

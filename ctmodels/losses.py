@@ -3,9 +3,12 @@
 The objective divides the batch's sum by its weight: a pooled mean over what was observed, not a mean of means.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
+from ctmodels._integrate import total
 from ctmodels._output import Output
 from ctmodels._series import Example, Record, Series
 
@@ -37,6 +40,37 @@ def gaussian(deviation: float):
     def loss(model, example: Example, key=None) -> tuple:
         error, weight, out = squared(model, example, key)
         return error / (2 * deviation**2), weight, out
+
+    return loss
+
+
+def iwae(deviation: float, samples: int):
+    """The importance-weighted bound of [`ctmodels.LatentODE`][], negative: -log mean_k p(y | z_k) p(z_k) / q(z_k | x)
+    over samples z_k of q, observed entries being normal about the outputs with this deviation, the constant of that
+    left out. With one sample its mean is the ELBO's, and it falls with more to the likelihood itself. The divergence is
+    within: no `regularisers.kl` is added. The output is the samples' mean, with the work of all of them. Burda, Grosse,
+    Salakhutdinov (2016).
+    """
+    if not deviation > 0:
+        raise ValueError(f"iwae: deviation={deviation} must be a positive number, in units of the data")
+    if samples < 1:
+        raise ValueError(f"iwae: samples={samples} must be at least 1")
+
+    def loss(model, example: Example, key) -> tuple:
+        target = example.target
+        q = model.infer(example.x, target.ts[0])
+
+        def one(key) -> tuple:
+            of_start, of_solve = jax.random.split(key)
+            z0 = q.sample(of_start)
+            out = model.unroll(q, z0, target.ts, key=of_solve)
+            error, _, _ = _squared(out, target)
+            return q.log_prior_over(z0) - error / (2 * deviation**2), out
+
+        log_weights, outs = jax.vmap(one)(jax.random.split(key, samples))
+        mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), (outs.ys, outs.kl, outs.latents))
+        bound = jax.nn.logsumexp(log_weights) - math.log(samples)
+        return -bound, jnp.sum(target.mask, dtype=bound.dtype), Output(mean[0], total(outs.stats), *mean[1:])
 
     return loss
 

@@ -29,6 +29,11 @@ TOYS = {
         "ode_rnn",
         (0, 10),
     ),
+    "latent_ode": (
+        dict(number=8, samples=6, latent=2, hidden=4, width=6, steps=3, batch_size=4, draws=2),
+        "iwae_within",
+        (0, 5),
+    ),
     "lyapunov_spectrum": (dict(time=30.0, iterations=2000), "lorenz_max", (0.5, 1.5)),
     "many_trials": (dict(trials=6, samples=12, width=8, steps=6, batch_size=4), "ratio", (0, 5)),
     "multiple_shooting": (dict(windows=3, window=7, width=8, steps=6), "nrmse", (0, 10)),

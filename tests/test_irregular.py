@@ -22,14 +22,16 @@ class Row(NamedTuple):
     causal: bool = True
 
 
-def latent_ode(key):
-    a, b, c, d = jax.random.split(key, 4)
-    encoder = ct.BackwardGRU(CHANNELS, 4, key=a)
-    posterior = eqx.nn.Linear(encoder.size, 6, key=b)
-    field = ct.MLPField(3, width=4, depth=1, key=c)
-    return ct.LatentODE(
-        encoder, posterior, field, eqx.nn.Linear(3, OUTPUTS, key=d), ct.Integrate(ct.RK4(), ct.Substeps(1))
-    )
+def latent_ode(encoder):
+    def make(key):
+        a, b, c, d = jax.random.split(key, 4)
+        reads = encoder(CHANNELS, 4, key=a)
+        posterior = eqx.nn.Linear(reads.size, 6, key=b)
+        field = ct.MLPField(3, width=4, depth=1, key=c)
+        decoder = eqx.nn.Linear(3, OUTPUTS, key=d)
+        return ct.LatentODE(reads, posterior, field, decoder, ct.Integrate(ct.RK4(), ct.Substeps(1)))
+
+    return make
 
 
 def cde(**kwargs):
@@ -47,7 +49,8 @@ MODELS = [
     Row("log NCDE, depth 3", log_ncde(3, 3)),
     Row("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, OUTPUTS, width=6, key=key)),
     Row("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(CHANNELS, 4, prepared=3, key=key)),
-    Row("latent ODE", latent_ode, causal=False),
+    Row("latent ODE", latent_ode(ct.BackwardGRU), causal=False),
+    Row("latent ODE, ODE-RNN", latent_ode(ct.BackwardODERNN), causal=False),
 ]
 each_model = pytest.mark.parametrize("row", MODELS, ids=[r.name for r in MODELS])
 
@@ -142,6 +145,21 @@ def test_one_observation_or_none_has_a_meaning(row):
         assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
 
 
+@pytest.mark.only("float32")
+@each_model
+def test_a_series_of_one_row_is_the_same_padded(row):
+    """And what is asked before the start is what is said of a series of which nothing was seen."""
+    model, x = row.make(jax.random.key(0)), series(jax.random.key(1))[:1]
+    ts = x.ts[0] + jnp.array([-0.5, 0.0, 0.7])
+    call = eqx.filter_jit(lambda model, x: model(x, ts).ys)
+    alone, padded = call(model, x), call(model, x.pad(4))
+    assert alone.shape == (3, OUTPUTS) and np.isfinite(alone).all()
+    np.testing.assert_allclose(alone, padded, rtol=1e-5, atol=1e-6)
+    if row.causal:
+        nothing = ct.Series(x.ts, x.ys, jnp.zeros_like(x.mask))
+        np.testing.assert_allclose(call(model, nothing)[0], alone[0], rtol=1e-5, atol=1e-6)
+
+
 def smooth_series(rows: int) -> ct.Series:
     ts = jnp.linspace(0.0, 1.0, rows)
     ys = jnp.stack([jnp.sin(3 * ts), jnp.cos(2 * ts)], axis=1)
@@ -151,10 +169,13 @@ def smooth_series(rows: int) -> ct.Series:
 @pytest.mark.only("float64")
 @pytest.mark.parametrize("heun, order", [(False, 1), (True, 2)])
 def test_increments_come_to_the_adaptive_solution_with_their_order(heun, order):
-    make = lambda scheme: ct.NeuralCDE(2, 3, 1, width=6, intensity=False, scheme=scheme, key=jax.random.key(0))
+    key = jax.random.key(0)
+    smooth = ct.MatrixField(3, 3, width=6, activation=jnp.tanh, key=key)
+    plain = lambda scheme: ct.NeuralCDE(2, 3, 1, width=6, intensity=False, scheme=scheme, key=key)
+    make = lambda scheme: eqx.tree_at(lambda model: model.field, plain(scheme), smooth)
     tight = ct.Integrate(controller=diffrax.PIDController(rtol=1e-9, atol=1e-9))
     errors = []
-    for rows in (17, 33):
+    for rows in (33, 65):
         x = smooth_series(rows)
         states = [make(scheme)(x, x.end).latents for scheme in (ct.Increments(heun=heun), tight)]
         errors.append(float(jnp.max(jnp.abs(states[0] - states[1]))))
@@ -241,9 +262,64 @@ def test_gru_ode_bayes_is_bounded_and_its_divergence_is_the_closed_form(toleranc
     np.testing.assert_allclose(value, np.sum(np.where(x.mask[seen], judged, 0)), **tolerance(10))
 
 
+def constant_latent_ode(mean, deviation):
+    """z0 ~ N(0, 1), y = 2 z0 at all times; q is the same whatever was seen."""
+    q = jnp.array([mean, jnp.log(deviation)])
+    field = lambda t, z, args: jnp.zeros_like(z)
+    fixed = ct.Integrate(ct.RK4(), ct.Substeps(1))
+    return ct.LatentODE(lambda x, t0: q, lambda code: code, field, lambda z: 2 * z, fixed)
+
+
+def evidence(ys, noise) -> tuple[float, float, float]:
+    """Of independent looks at 2 z0: log p(y) without the constant of the noise; mean and deviation of p(z0 | y)."""
+    n, total = len(ys), np.sum(ys)
+    variance = 1 / (1 + 4 * n / noise**2)
+    mean = variance * 2 * total / noise**2
+    return 0.5 * (mean**2 / variance + np.log(variance) - np.sum(ys**2) / noise**2), mean, variance**0.5
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_iwae_is_the_likelihood_whatever_is_drawn_if_the_posterior_is_exact(samples, tolerance):
+    ys = np.array([0.5, 0.9, 1.4])
+    exact, mean, deviation = evidence(ys, 0.7)
+    x = ct.Series.from_nan(np.arange(4.0), np.append(ys, np.nan)[:, None])
+    loss, model = ct.losses.iwae(0.7, samples), constant_latent_ode(mean, deviation)
+    value, weight, _ = loss(model, ct.Example(x, x), jax.random.key(samples))
+    np.testing.assert_allclose(value, -exact, **tolerance(10))
+    assert weight == 3
+
+
+@pytest.mark.only("float32")
+def test_iwae_lies_between_the_evidence_bound_and_the_likelihood():
+    ys = np.array([0.5, 0.9, 1.4])
+    exact, mean, deviation = evidence(ys, 0.7)
+    model = constant_latent_ode(mean + 0.3, 2 * deviation)
+    x = ct.Series.from_nan(np.arange(3.0), ys[:, None])
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    bound = lambda samples: jnp.mean(
+        jax.vmap(lambda k: ct.losses.iwae(0.7, samples)(model, ct.Example(x, x), k)[0])(keys)
+    )
+    value, _, out = jax.vmap(lambda k: ct.losses.gaussian(0.7)(model, ct.Example(x, x), k))(keys)
+    elbo, one, ten = jnp.mean(value + out.kl), bound(1), bound(10)
+    np.testing.assert_allclose(one, elbo, rtol=0.05)
+    assert -exact < ten < 0.9 * one - 0.1 * exact
+
+
+def test_static_features_reach_the_start_of_a_latent_ode():
+    x = series(jax.random.key(1))
+    record = ct.Record.from_nan(x, [1.0, np.nan])
+    for encoder in (ct.BackwardGRU, ct.BackwardODERNN):
+        reads = encoder(CHANNELS, 3, static=2, key=jax.random.key(0))
+        code = reads(record, x.ts[0])
+        assert code.shape == (reads.size,)
+        np.testing.assert_array_equal(code[-4:], [1, 0, 1, 0])
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
+        (lambda key: ct.losses.iwae(0.0, 2), "iwae: deviation=0.0 must be a positive number"),
+        (lambda key: ct.losses.iwae(0.1, 0), "iwae: samples=0 must be at least 1"),
         (lambda key: ct.LogNCDE(2, 3, 1, window=0, key=key), "window=0 must be at least 1 step"),
         (lambda key: ct.LogNCDE(2, 3, 1, window=2, depth=4, key=key), "depth=4 must be 1, 2 or 3"),
         (lambda key: ct.GRUODEBayes(2, 3, noise=0.0, key=key), "noise=0.0 must be a positive deviation"),

@@ -69,6 +69,26 @@ def test_bad_input_is_refused_with_place_and_value(ts, ys, words):
         assert word in str(error.value)
 
 
+def test_a_mask_says_what_is_missing_and_must_not_contradict_nan():
+    ts, ys = np.arange(3.0), np.array([[1.0, 5.0], [-1.0, np.nan], [3.0, 4.0]])
+    series = ct.Series.from_nan(ts, ys, (ys != -1) & ~np.isnan(ys))
+    np.testing.assert_array_equal(series.to_nan(), [[1, 5], [np.nan, np.nan], [3, 4]])
+    with pytest.raises(ct.DataError, match=r"mask\[1, 1\] is True where ys\[1, 1\] is NaN.*1 places.*give False there"):
+        ct.Series.from_nan(ts, ys, ys != -1)
+    for mask in (np.ones((3, 1), bool), np.ones((3, 2))):
+        with pytest.raises(ct.DataError, match=r"mask: shape .*True or False for each value, \(3, 2\)"):
+            ct.Series.from_nan(ts, ys, mask)
+
+
+def test_one_record_of_many_may_have_a_single_row():
+    series = ct.Series.from_nan([2.0], np.array([[1.0, np.nan]]), one_of_many=True)
+    np.testing.assert_array_equal(series.to_nan(), [[1, np.nan]])
+    with pytest.raises(ct.DataError, match="1 time"):
+        ct.Series.from_nan([2.0], np.array([[1.0]]))
+    with pytest.raises(ct.DataError, match="nan"):
+        ct.Series.from_nan([np.nan], np.array([[1.0]]), one_of_many=True)
+
+
 def test_times_that_float32_cannot_tell_apart_are_refused():
     ts = 1.7e9 + 0.01 * np.arange(5)
     ys = np.arange(5.0)[:, None]

@@ -1,11 +1,11 @@
-"""The latent ODE: a recurrent network reads a series backwards, an ODE starts from what it read.
+"""The latent ODE: an encoder reads a series as a whole, an ODE starts from what it read.
 
 Rubanova, Chen, Duvenaud (2019); Chen, Rubanova, Bettencourt, Duvenaud (2018).
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -13,56 +13,52 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ctmodels._integrate import Integrate
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
-from ctmodels._series import Series
+from ctmodels._reading import times_of
+from ctmodels._series import Record, Series
 
 
-class BackwardGRU(eqx.Module):
-    """A gated recurrent unit that reads a series from its end: values, mask, and how much later the observation was
-    that it read before. A step at which nothing was observed leaves it as it is.
+class Posterior(NamedTuple):
+    """q = N(mean, exp(log_deviation)^2), independent in each channel; the prior is N(0, 1)."""
 
-    `(Series, t0) -> (hidden + 1,)`: its state, and how far the first observation is from `t0`.
-    """
+    mean: Float[Array, " latent"]
+    log_deviation: Float[Array, " latent"]
 
-    cell: eqx.nn.GRUCell
+    def sample(self, key: PRNGKeyArray) -> Float[Array, " latent"]:
+        return self.mean + jnp.exp(self.log_deviation) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
-    def __init__(self, channels: int, hidden: int, *, key: PRNGKeyArray):
-        self.cell = eqx.nn.GRUCell(2 * channels + 1, hidden, key=key)
+    def kl(self) -> Float[Array, ""]:
+        """KL(q || N(0, 1)), summed over the channels."""
+        return jnp.sum(0.5 * (self.mean**2 + jnp.exp(2 * self.log_deviation) - 1) - self.log_deviation)
 
-    @property
-    def size(self) -> int:
-        return self.cell.hidden_size + 1
-
-    def __call__(self, x: Series, t0: Float[Array, ""]) -> Float[Array, " size"]:
-        def read(carry, row):
-            h, later = carry
-            t, y, mask = row
-            seen = jnp.any(mask)
-            gap = jnp.where(jnp.isnan(later), 0, later - t).astype(y.dtype)
-            new = self.cell(jnp.concatenate([jnp.where(mask, y, 0), mask.astype(y.dtype), gap[None]]), h)
-            return (jnp.where(seen, new, h), jnp.where(seen, t, later)), None
-
-        begun = jnp.zeros(self.cell.hidden_size, x.ys.dtype), jnp.full((), jnp.nan, x.ts.dtype)
-        (h, first), _ = jax.lax.scan(read, begun, (x.ts, x.ys, x.mask), reverse=True)
-        return jnp.append(h, jnp.where(jnp.isnan(first), 0, first - t0).astype(h.dtype))
+    def log_prior_over(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+        """log N(z; 0, 1) - log q(z): the weight of a sample of q."""
+        e = (z - self.mean) * jnp.exp(-self.log_deviation)
+        return jnp.sum(0.5 * (e**2 - z**2) + self.log_deviation)
 
 
 class LatentODE(AbstractModel):
     """p(z0) = N(0, 1), dz/dt = f(t, z), y = decoder(z); q(z0 | x) = N(mean, deviation^2).
 
-    `x` is a [`ctmodels.Series`][]; `ts` are the times at which outputs are wanted, those of `x` if not given, and z0 is
-    the latent state at the first of them. `ys` is `(out, channel)`, `latents` is `(out, latent)`, `kl` is KL(q || p),
-    summed over the latent channels. A `key` draws z0 from q; without, it is q's mean.
+    `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts` are the times at which outputs are wanted, those of
+    `x` if not given, and z0 is the latent state at the first of them. `ys` is `(out, channel)`, `latents` is
+    `(out, latent)`, `kl` is KL(q || p), summed over the latent channels; `stats` is the account of the latent ODE, not
+    of the encoder. A `key` draws z0 from q; without, it is q's mean. It looks at the whole series: an output at t knows
+    what came later.
+
+    With [`ctmodels.losses.gaussian`][] and [`ctmodels.regularisers.kl`][] it is trained by the evidence bound (ELBO),
+    with [`ctmodels.losses.iwae`][] by the tighter one of several samples (IWAE).
 
     **Arguments:**
 
-    - `encoder`: (Series, t0) -> code, such as [`ctmodels.BackwardGRU`][].
+    - `encoder`: (x, t0) -> code: [`ctmodels.BackwardGRU`][], [`ctmodels.BackwardODERNN`][].
     - `posterior`: code -> (2 * latent,), the mean and the logarithm of the deviation.
     - `field`: `f(t, z, args)`, args being None. `decoder`: latent state -> channels.
     - `integrate`: the solver.
 
-    **Good values:** a latent state of 10 to 20 channels, an encoder of twice to three times as many; data scaled to
-    [0, 1] or to deviation one, times to [0, 1]; [`ctmodels.losses.gaussian`][] with a deviation of 0.01 for the
-    former; Adamax or Adam 1e-2 with a decay; KL weighted from zero to one in the first tenth of training.
+    **Good values:** a latent state of 10 to 20 channels, an encoder of twice to three times as many; channels of
+    deviation one, each with its own weight in the loss where they differ in worth, and times to [0, 1];
+    [`ctmodels.losses.gaussian`][] with a deviation of 0.01 to 0.1; Adam 1e-2 to 5e-3 with a decay; KL weighted from
+    zero to one in the first tenth of training.
     """
 
     encoder: Callable
@@ -71,17 +67,23 @@ class LatentODE(AbstractModel):
     decoder: Callable
     integrate: Integrate = Integrate()
 
-    def __call__(self, x: Series, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None) -> Output:
-        ts = x.ts if ts is None else ts
-        mean, log_deviation = jnp.split(self.posterior(self.encoder(x, ts[0])), 2)
-        z0 = mean
-        if key is not None:
-            of_noise, key = jax.random.split(key)
-            z0 = mean + jnp.exp(log_deviation) * jax.random.normal(of_noise, mean.shape, mean.dtype)
+    def __call__(
+        self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
+    ) -> Output:
+        ts = times_of(x) if ts is None else ts
+        q = self.infer(x, ts[0])
+        if key is None:
+            return self.unroll(q, q.mean, ts)
+        of_start, of_solve = jax.random.split(key)
+        return self.unroll(q, q.sample(of_start), ts, key=of_solve)
+
+    def infer(self, x: Series | Record, t0: Float[Array, ""]) -> Posterior:
+        """What z(t0) is believed to be, once `x` was read."""
+        return Posterior(*jnp.split(self.posterior(self.encoder(x, t0)), 2))
+
+    def unroll(
+        self, q: Posterior, z0: Float[Array, " latent"], ts: Float[Array, " out"], *, key: PRNGKeyArray | None = None
+    ) -> Output:
+        """The outputs that follow from one start."""
         zs, stats = self.integrate(self.field, ts, z0, key=key)
-        return Output(jax.vmap(self.decoder)(zs), stats, kl_from_standard(mean, log_deviation), zs)
-
-
-def kl_from_standard(mean: Float[Array, " latent"], log_deviation: Float[Array, " latent"]) -> Float[Array, ""]:
-    """KL(N(mean, deviation^2) || N(0, 1)), summed."""
-    return jnp.sum(0.5 * (mean**2 + jnp.exp(2 * log_deviation) - 1) - log_deviation)
+        return Output(jax.vmap(self.decoder)(zs), stats, q.kl(), zs)

@@ -10,9 +10,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._integrate import Integrate
+from ctmodels._integrate import Integrate, solve_held
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
+from ctmodels._paths import HeldPath
 from ctmodels._series import Driven
 
 
@@ -20,8 +21,8 @@ class NeuralODE(AbstractModel):
     """A field and how to solve it.
 
     `x` is the initial state, `(channels,)` or, hidden channels included, `(channels + augment,)`; or a
-    [`ctmodels.Driven`][] of it and a control path, which the field gets as `args`. `ys` is
-    `(out, channels)`, `latents` is `(out, channels + augment)`.
+    [`ctmodels.Driven`][] of it and a control path, which the field gets as `args`; one that is held is solved from jump
+    to jump ([`ctmodels.solve_held`][]). `ys` is `(out, channels)`, `latents` is `(out, channels + augment)`.
 
     **Arguments:**
 
@@ -50,8 +51,11 @@ class NeuralODE(AbstractModel):
         key: PRNGKeyArray | None = None,
     ) -> Output:
         x = x if isinstance(x, Driven) else Driven(x)
-        ts = self._times(x) if ts is None else ts
-        zs, stats = self.integrate(self.field, ts, self._state(x.y0), x.control, key=key)
+        z0 = self._state(x.y0)
+        if isinstance(x.control, HeldPath):
+            zs, stats = solve_held(self.integrate, self.field, ts, z0, x.control, key=key)
+        else:
+            zs, stats = self.integrate(self.field, self._times(x) if ts is None else ts, z0, x.control, key=key)
         return Output(zs[:, : self.channels], stats, jnp.zeros((), zs.dtype), zs)
 
     def _times(self, x: Driven) -> Float[Array, " out"]:

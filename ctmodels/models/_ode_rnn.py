@@ -28,8 +28,9 @@ class ODERNN(AbstractModel):
 
     **Arguments:** `channels`, `hidden`, `outputs`: sizes; `static`: how many static features a record has, which the
     cell gets with each observation; `width`, `depth`: of the field, whose place any `f(t, h, args)` may take;
-    `integrate`: how it is solved over each gap. The cell, a gated recurrent unit, gets the values (zero where missing)
-    and the mask; any `cell(input, h)` may take its place (h + MLP(input, h) makes a neural jump ODE).
+    `integrate`: how it is solved over each gap. The cell, a gated recurrent unit, gets the last value of each channel
+    (the paper: zero where it is missing now) and the mask; any `cell(input, h)` may take its place (h + MLP(input, h)
+    makes a neural jump ODE).
 
     **Good values:** hidden 32 to 64, width 64; times such that gaps are of order 0.1 to 1; Adam 1e-3 to 1e-2.
     """

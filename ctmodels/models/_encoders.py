@@ -1,0 +1,96 @@
+"""Encoders of the latent ODE: recurrent networks that read a series from its end.
+
+`(Series or Record, t0) -> code`: the state after the first observation, how far that is from `t0`, and what is known
+beforehand. Rows at which nothing was observed, and padding, change nothing. Rubanova, Chen, Duvenaud (2019).
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ctmodels._fields import MLPField
+from ctmodels._integrate import RK4, Integrate, Substeps
+from ctmodels._reading import Reading, carried_on, move_and_jump
+from ctmodels._series import Record, Series
+
+
+class BackwardGRU(eqx.Module):
+    """A gated recurrent unit that reads last values, mask, and how much later the observation was that it read before.
+
+    **Arguments:** `channels`, `hidden`: sizes; `static`: how many static features a record has. `size` is that of the
+    code, `hidden + 1 + 2 * static`.
+    """
+
+    cell: eqx.nn.GRUCell
+    size: int = eqx.field(static=True)
+
+    def __init__(self, channels: int, hidden: int, *, static: int = 0, key: PRNGKeyArray):
+        self.cell = eqx.nn.GRUCell(2 * channels + 1, hidden, key=key)
+        self.size = hidden + 1 + 2 * static
+
+    def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
+        read = backwards(x)
+        gaps = jnp.diff(read.ts, prepend=read.ts[:1]).astype(read.ys.dtype)
+
+        def one(h, row):
+            y, mask, gap, seen = row
+            new = self.cell(jnp.concatenate([y, mask.astype(y.dtype), gap[None]]), h)
+            return jnp.where(seen, new, h), None
+
+        begun = jnp.zeros(self.cell.hidden_size, read.ys.dtype)
+        return coded(jax.lax.scan(one, begun, (read.ys, read.mask, gaps, read.seen))[0], read, t0)
+
+
+class BackwardODERNN(eqx.Module):
+    """As [`ctmodels.BackwardGRU`][], but between observations its state follows a field of its own, dh/ds = f(h), s
+    running backwards: for long and very unequal gaps.
+
+    **Arguments:** `channels`, `hidden`: sizes; `static`: how many static features a record has; `width`, `depth`: of
+    the field, whose place any `f(s, h, args)` may take; `integrate`: how it is solved over each gap. `size` is that of
+    the code, `hidden + 1 + 2 * static`. Its evaluations are in no account.
+    """
+
+    cell: eqx.nn.GRUCell
+    field: Callable
+    integrate: Integrate
+    size: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        *,
+        static: int = 0,
+        width: int = 64,
+        depth: int = 1,
+        integrate: Integrate = Integrate(RK4(), Substeps(1)),
+        key: PRNGKeyArray,
+    ):
+        a, b = jax.random.split(key)
+        self.cell = eqx.nn.GRUCell(2 * channels, hidden, key=a)
+        self.field = MLPField(hidden, width=width, depth=depth, activation=jnp.tanh, key=b)
+        self.integrate, self.size = integrate, hidden + 1 + 2 * static
+
+    def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
+        read = backwards(x)
+        jump = lambda h, y, mask: (self.cell(jnp.concatenate([y, mask.astype(y.dtype)]), h), None)
+        begun = jnp.zeros(self.cell.hidden_size, read.ys.dtype)
+        hs, _, _ = move_and_jump(carried_on(self.integrate, self.field), jump, begun, read)
+        return coded(hs[-1], read, t0)
+
+
+def backwards(x: Series | Record) -> Reading:
+    """The rows that were seen, from the last to the first; times become s = -t, which increases."""
+    record = x if isinstance(x, Record) else Record(x)
+    series = record.series
+    turned = Series(-series.ts[::-1], series.ys[::-1], series.mask[::-1])
+    return Reading.of(Record(turned, record.static, record.known))
+
+
+def coded(h: Float[Array, " hidden"], read: Reading, t0: Float[Array, ""]) -> Float[Array, " size"]:
+    """The code: of a series of which nothing was seen, the state that it began from and no distance."""
+    away = jnp.where(jnp.any(read.mask), -read.ts[-1] - t0, 0)
+    return jnp.concatenate([h, away[None].astype(h.dtype), read.static])
