@@ -60,7 +60,7 @@ def model(channels: int, account: tuple, key, hidden=40, latent=20, width=50) ->
         diffrax.Tsit5(), controller, account=account, batching="shared", max_steps=512, adjoint=ct.Replay(128)
     )
     field, decoder = Field.made(latent, width, c), eqx.nn.Linear(latent, channels, key=d)
-    return ct.LatentODE(encoder, posterior, field, decoder, integrate)
+    return ct.LatentODE(encoder, posterior, field, decoder, integrate, t0=0.0)
 
 
 def one(method: str, seed: int, data: Records, quick: bool) -> dict:

@@ -66,6 +66,11 @@ class Series(eqx.Module):
         return jax.tree.map(lambda a: a[at], self)
 
     @property
+    def start(self) -> Float[Array, " one"]:
+        """The time of the first observation, `(1,)`; of the first row where there is none."""
+        return self.ts[jnp.argmax(jnp.any(self.mask, axis=1))][None]
+
+    @property
     def end(self) -> Float[Array, " one"]:
         """The time of the last observation, `(1,)`; of the last row where there is none.
         A classifier answers at it."""

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import _harness, _reproduction, accuracy
+import ctmodels as ct
+from benchmarks import _harness, _reproduction, accuracy, physionet
+from benchmarks._baselines import GRUD, Recurrent, Row
 from benchmarks._problems import MASSES, PROBLEMS, PULL, SUN
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +66,41 @@ def _energy(y):
     pairs = [(i, j) for i in range(6) for j in range(i)]
     potential = sum(masses[i] * masses[j] / np.linalg.norm(at[i] - at[j]) for i, j in pairs)
     return masses @ (velocity**2).sum(1) / 2 - PULL * potential
+
+
+@pytest.mark.only("float32")
+@pytest.mark.parametrize("make", [Recurrent.gru_dt, Recurrent.gru_d])
+def test_a_recurrent_baseline_keeps_the_laws_of_our_models(make):
+    model = make(2, 3, 2, key=jax.random.key(0))
+    ts, ys = np.array([0.5, 1.0, 1.5, 2.5]), np.array([[1.0, np.nan], [np.nan, np.nan], [np.nan, 2.0], [3.0, 1.0]])
+    x, asked = ct.Series.from_nan(ts, ys, one_of_many=True), jnp.array([0.2, 0.7, 1.5, 2.0, 4.0])
+    call = eqx.filter_jit(lambda x: model(x, asked).ys)
+    wanted = call(x)
+    np.testing.assert_allclose(call(x.pad(6)), wanted, rtol=1e-5)
+    np.testing.assert_allclose(call(jax.tree.map(lambda a: jnp.delete(a, 1, axis=0), x)), wanted, rtol=1e-5)
+    changed = call(eqx.tree_at(lambda x: x.ys, x, x.ys.at[3].set(9.0)))
+    np.testing.assert_array_equal(changed[:4], wanted[:4])
+    assert not np.allclose(changed[4], wanted[4])
+
+
+def test_gru_d_decays_by_the_time_since_a_channel_was_seen():
+    """A cell that returns what it is given shows it: values fall to their mean, zero, and so does the state."""
+    unit = GRUD(1, 1, 0, jax.random.key(0))
+    given = []
+    unit = eqx.tree_at(lambda u: (u.cell, u.of_state.weight, u.of_state.bias), unit, (
+        lambda row, h: given.append((row, h)) or h, jnp.array([[2.0]]), jnp.array([0.5])
+    ))  # fmt: skip
+    one = jnp.ones(1)
+    unit(one, Row(3 * one, 0 * one, 0.7 * one, jnp.asarray(0.7), jnp.zeros(0)))
+    unit(one, Row(3 * one, one, 0.7 * one, jnp.asarray(0.7), jnp.zeros(0)))
+    np.testing.assert_allclose(given[0][0], [3 * np.exp(-0.7), 0], rtol=1e-5)
+    np.testing.assert_allclose(given[1][0], [3, 1], rtol=1e-5)
+    np.testing.assert_allclose(given[0][1], [np.exp(-1.9)], rtol=1e-5)
+
+
+def test_the_area_is_how_often_the_dead_have_the_higher_score():
+    scores, died = np.array([0.1, 0.4, 0.35, 0.8, 0.35]), np.array([0, 0, 1, 1, 0])
+    assert physionet.area(scores, died) == pytest.approx((1 + 0 + 0.5 + 3) / 6)
 
 
 def test_ratios_are_of_evaluations_for_the_same_error():

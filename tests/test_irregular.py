@@ -305,6 +305,20 @@ def test_iwae_lies_between_the_evidence_bound_and_the_likelihood():
     assert -exact < ten < 0.9 * one - 0.1 * exact
 
 
+@pytest.mark.only("float64")
+@pytest.mark.parametrize("t0", [None, 0.0])
+def test_a_latent_ode_begins_where_it_is_told_whatever_is_asked(t0):
+    model, x = latent_ode(ct.BackwardGRU)(jax.random.key(0)), series(jax.random.key(1))
+    fine = ct.Integrate(ct.RK4(), ct.Substeps(64))
+    model = ct.LatentODE(model.encoder, model.posterior, model.field, model.decoder, fine, t0)
+    x = eqx.tree_at(lambda x: x.mask, x, x.mask.at[0].set(False))
+    ts = jnp.concatenate([x.ts, x.ts[-1:] + 1])
+    wanted = model(x, ts).ys
+    np.testing.assert_allclose(model(x, ts[-2:]).ys, wanted[-2:], rtol=1e-9)
+    assert x.start == x.ts[1]
+    assert np.allclose(wanted[0], wanted[1]) == (t0 is None)  # held until the first observation, or on the way there
+
+
 def test_static_features_reach_the_start_of_a_latent_ode():
     x = series(jax.random.key(1))
     record = ct.Record.from_nan(x, [1.0, np.nan])

@@ -6,6 +6,7 @@ Rubanova, Chen, Duvenaud (2019); Chen, Rubanova, Bettencourt, Duvenaud (2018).
 from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -40,7 +41,8 @@ class LatentODE(AbstractModel):
     """p(z0) = N(0, 1), dz/dt = f(t, z), y = decoder(z); q(z0 | x) = N(mean, deviation^2).
 
     `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts` are the times at which outputs are wanted, those of
-    `x` if not given, and z0 is the latent state at the first of them. `ys` is `(out, channel)`, `latents` is
+    `x` if not given; what else is asked changes no answer. z0 is the latent state at `t0`, before which it is held.
+    `ys` is `(out, channel)`, `latents` is
     `(out, latent)`, `kl` is KL(q || p), summed over the latent channels; `stats` is the account of the latent ODE, not
     of the encoder. A `key` draws z0 from q; without, it is q's mean. It looks at the whole series: an output at t knows
     what came later.
@@ -54,6 +56,8 @@ class LatentODE(AbstractModel):
     - `posterior`: code -> (2 * latent,), the mean and the logarithm of the deviation.
     - `field`: `f(t, z, args)`, args being None. `decoder`: latent state -> channels.
     - `integrate`: the solver.
+    - `t0`: the time at which z0 lies, for all series, such as the origin of the times that they have in common; None:
+      at the first observation of each.
 
     **Good values:** a latent state of 10 to 20 channels, an encoder of twice to three times as many; channels of
     deviation one, each with its own weight in the loss where they differ in worth, and times to [0, 1];
@@ -66,24 +70,27 @@ class LatentODE(AbstractModel):
     field: Callable
     decoder: Callable
     integrate: Integrate = Integrate()
+    t0: float | None = eqx.field(static=True, default=None)
 
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        q = self.infer(x, ts[0])
+        q, t0 = self.infer(x)
         if key is None:
-            return self.unroll(q, q.mean, ts)
+            return self.unroll(q, q.mean, t0, ts)
         of_start, of_solve = jax.random.split(key)
-        return self.unroll(q, q.sample(of_start), ts, key=of_solve)
+        return self.unroll(q, q.sample(of_start), t0, ts, key=of_solve)
 
-    def infer(self, x: Series | Record, t0: Float[Array, ""]) -> Posterior:
-        """What z(t0) is believed to be, once `x` was read."""
-        return Posterior(*jnp.split(self.posterior(self.encoder(x, t0)), 2))
+    def infer(self, x: Series | Record) -> tuple[Posterior, Float[Array, ""]]:
+        """What z0 is believed to be once `x` was read, and the time at which it lies."""
+        series = x.series if isinstance(x, Record) else x
+        t0 = series.start[0] if self.t0 is None else jnp.asarray(self.t0, series.ts.dtype)
+        return Posterior(*jnp.split(self.posterior(self.encoder(x, t0)), 2)), t0
 
     def unroll(
-        self, q: Posterior, z0: Float[Array, " latent"], ts: Float[Array, " out"], *, key: PRNGKeyArray | None = None
+        self, q: Posterior, z0: Float[Array, " latent"], t0: Float[Array, ""], ts: Float[Array, " out"], *, key=None
     ) -> Output:
         """The outputs that follow from one start."""
-        zs, stats = self.integrate(self.field, ts, z0, key=key)
-        return Output(jax.vmap(self.decoder)(zs), stats, q.kl(), zs)
+        zs, stats = self.integrate(self.field, jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), z0, key=key)
+        return Output(jax.vmap(self.decoder)(zs[1:]), stats, q.kl(), zs[1:])
