@@ -10,6 +10,9 @@ each model: hidden 32, Adam 5e-3 with a cosine, 1000 steps of 64, gradient clipp
 (the latent ODE: of the whole window). Of every hundredth step's weights those are kept that forecast best a stretch
 between the two (256 windows of Lorenz; the years 1901 to 1930). `gru_dt` and `gru_d` are the baselines
 (`_baselines.py`); persistence holds the last value of each channel, climatology says the mean.
+
+The best of ours is so by the judged windows. That weights are chosen by a stretch between was decided after a first run
+of the baselines without it (seed 0, sunspots: 1.81 and 1.60).
 """
 
 import time

@@ -52,7 +52,7 @@ def iwae(deviation: float, samples: int):
     Salakhutdinov (2016).
 
     **Good values:** 5 samples, and a model that was trained by the ELBO with its divergence annealed: from the start,
-    the whole divergence can make the posterior the prior.
+    with the whole divergence, `examples/latent_ode.py` learnt nothing.
     """
     if not deviation > 0:
         raise ValueError(f"iwae: deviation={deviation} must be a positive number, in units of the data")

@@ -45,7 +45,7 @@ def main(number=512, samples=25, latent=8, hidden=32, width=64, steps=1500, batc
     (seen, whole, _), (new, _, true) = waves(rng, number, samples), waves(rng, 128, samples)
     model, found = latent_ode(latent, hidden, width, jax.random.key(seed)), {}
     annealed = optax.linear_schedule(0.0, 1 / samples, steps // 3)
-    # The tighter bound goes on from the other: from the start, its divergence makes the posterior the prior.
+    # The tighter bound goes on from the other: from the start, with its whole divergence, nothing is learnt.
     stages = {
         "elbo": (ct.objective(ct.losses.gaussian(NOISE), {"kl": (annealed, ct.regularisers.kl)}), steps, 5e-3),
         "iwae": (ct.objective(ct.losses.iwae(NOISE, 5)), steps // 3, 1e-3),
