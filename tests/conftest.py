@@ -12,6 +12,14 @@ import matplotlib
 import numpy as np
 import pytest
 
+# Tests compile thousands of small programs, each to run once: these flags halve the time (XLA reads them when the first
+# array is made, here and in each child). What the optimised kernels compute is proven with CTMODELS_TEST_FLAGS=users.
+QUICK_COMPILATION = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
+if os.environ.get("CTMODELS_TEST_FLAGS") != "users":
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_COMPILATION}".strip()
+
 # float64 or not is JAX's own JAX_ENABLE_X64, which `make test` sets to 0 and to 1 in two processes.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
