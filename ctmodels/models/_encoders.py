@@ -66,7 +66,7 @@ class BackwardODERNN(eqx.Module):
         static: int = 0,
         width: int = 64,
         depth: int = 1,
-        integrate: Integrate = Integrate(RK4(), Substeps(1)),
+        integrate: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
         a, b = jax.random.split(key)

@@ -80,7 +80,7 @@ class GRUODEBayes(AbstractModel):
         static: int = 0,
         prepared: int = 10,
         noise: float = 1e-2,
-        integrate: Integrate = Integrate(RK4(), Substeps(1)),
+        integrate: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
         if not noise > 0:

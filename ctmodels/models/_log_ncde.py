@@ -56,7 +56,7 @@ class LogNCDE(AbstractModel):
         intensity: bool = True,
         width: int = 64,
         layers: int = 1,
-        ahead: Integrate = Integrate(RK4(), Substeps(1)),
+        ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
         if not 1 <= depth <= 3:

@@ -84,7 +84,7 @@ class NeuralCDE(AbstractModel):
         width: int = 64,
         depth: int = 1,
         scheme: Increments | Integrate = Increments(),
-        ahead: Integrate = Integrate(RK4(), Substeps(1)),
+        ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
         a, b, c = jax.random.split(key, 3)

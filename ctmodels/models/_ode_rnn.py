@@ -50,7 +50,7 @@ class ODERNN(AbstractModel):
         static: int = 0,
         width: int = 64,
         depth: int = 1,
-        integrate: Integrate = Integrate(RK4(), Substeps(1)),
+        integrate: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
         a, b, c = jax.random.split(key, 3)

@@ -21,6 +21,7 @@ from ctmodels.reconstruction._candidates import Candidate, Problem
 from ctmodels.train import FitResult, fit, make_step, objective, pooled
 
 SHORT = 200  # samples; under this, starts are parameters: there is too little to estimate a filter's noise from
+PAUSE = 4.0  # a window that lasts this many times as long as the median one has a pause in it
 TUNED_ON = 1500  # samples of the stretch on which the filter's noise is estimated
 
 
@@ -30,6 +31,8 @@ class Recipe:
 
     - `members`: of the ensemble, whose mean field and median forecast are what is used; `steps`; `window`: samples;
       `batch_size`: windows a member; `learning_rate`: Adam's, decaying by a cosine to a hundredth.
+      Smoothed starts only: windows that last over four times as long as the median one, as there is a pause in
+      them, are left out.
     - `refreshes`: how often the smoother runs again with the field learned so far.
     - `process`: variance per unit of scaled time that the smoother grants the field's error. The likeliest value falls
       as the field learns to agree with its own smoother, and then windows start where the field would have them and
@@ -145,7 +148,7 @@ def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained
     starts = jnp.pad(start.mean, ((0, 0), (0, size)))[:, :size]
     samples = series.ts.shape[0]
     cut = samples - max(samples // 20, 2 * recipe.window)
-    windows = Windows(series, recipe.window, stop=cut, starts=starts, control=control)
+    windows = _without_pauses(Windows(series, recipe.window, stop=cut, starts=starts, control=control))
     data = OwnStarts(windows, jnp.broadcast_to(starts, (recipe.members, *starts.shape)))
     horizon = optax.linear_schedule(recipe.window / 4, recipe.window, recipe.steps // 4)
     step = make_step(objective(losses.squared, transform=grow(horizon)), _optimiser(recipe), ensemble=True)
@@ -178,6 +181,13 @@ def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained
     smoothed, noise = eqx.filter_jit(over_members(_likeliest(series, control, noise)))(result.model)
     end = smoothed.filtered[:, -1], smoothed.filtered_cov[:, -1]
     return Trained(result.model, end, noise, result.history, result.stopped)
+
+
+def _without_pauses(windows: Windows) -> Windows:
+    """Those that last no longer than usual: of a batch, all wait for the one that has a pause to be followed over."""
+    ts, at = np.asarray(windows.series.ts), np.asarray(windows.at)
+    spans = ts[at + windows.length - 1] - ts[at]
+    return eqx.tree_at(lambda w: w.at, windows, windows.at[spans <= PAUSE * np.median(spans)])
 
 
 def _coasted(series: Series) -> Smoothed:

@@ -6,11 +6,9 @@ from ctmodels._door import DataError
 from ctmodels._scaling import Scaling
 from ctmodels._series import Series
 from ctmodels.data import Table
-from ctmodels.reconstruction._candidates import Problem
+from ctmodels.reconstruction._candidates import STEP, Problem
 from ctmodels.reconstruction._evaluation import Split
 from ctmodels.reconstruction._fitting import Recipe
-
-STEP = 0.25  # the longest solver step, in units of the scaled time, in which the data move at speed one
 
 
 def training_samples(n: int, held_out: float | int) -> int:
@@ -51,8 +49,8 @@ def prepare(table: Table, inputs, n_train, horizon, season, log) -> tuple[Proble
     spacing = float(np.median(np.diff(train_ts)))
     season = season or max(1, round(period / spacing))
     level = scaling.unscale(np.zeros(len(names)))
-    gaps = np.diff(np.asarray(series.ts))
-    substeps = int(np.clip(np.ceil(np.quantile(gaps, 0.9) / STEP), 1, 16))
+    # Of the usual gap, up to rounding; longer ones take more steps by themselves.
+    substeps = max(1, int(np.ceil(np.median(np.diff(np.asarray(series.ts))) / STEP - 0.01)))
     problem = Problem(len(names), scaling, units, substeps, season * spacing, tuple(level.tolist()))
     return problem, Split.make(series, control, n_train, horizon), season
 
