@@ -36,8 +36,8 @@ def save(path: str | os.PathLike, tree: PyTree, *, about: Mapping[str, Any] | No
 
     Arrays (JAX's and NumPy's, in this machine's order of bytes), random keys (typed and raw) and Python's numbers are
     written; functions, strings and static fields are described, so that `load` can tell another model. What would not
-    come back (text and records in arrays, masks, values of other types) is a `DataError` with its path. Written beside `path` and moved there whole:
-    whatever happens, `path` holds what it held before, or all of this.
+    come back (text and records in arrays, masks, values of other types) is a `DataError` with its path. Written
+    beside `path` and moved there whole: whatever happens, `path` holds what it held before, or all of this.
 
     **Arguments:**
 
