@@ -80,11 +80,7 @@ class Series(eqx.Module):
 
     def pad(self, length: int) -> "Series":
         """Unobserved steps at the last time, up to `length` steps in all."""
-        extra = length - self.ts.shape[0]
-        if extra < 0:
-            raise ValueError(f"length={length}: the series has {self.ts.shape[0]} steps already; give a larger one")
-        rows = ((0, extra), (0, 0))
-        return Series(jnp.pad(self.ts, (0, extra), mode="edge"), jnp.pad(self.ys, rows), jnp.pad(self.mask, rows))
+        return Series(*_padded(self, length, jnp))
 
     def fill_forward(self) -> Float[Array, "time channel"]:
         """The last observed value at each time; before the first observation, the first one; without any, zero."""
@@ -120,7 +116,19 @@ def collate(series: Sequence[Series], length: int | None = None) -> Series:
     if not series:
         raise ValueError("series is empty: a batch needs at least one")
     length = max(s.ts.shape[0] for s in series) if length is None else length
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[s.pad(length) for s in series])
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(list(series))):
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[s.pad(length) for s in series])
+    # On the host: a stack of thousands of JAX's arrays takes minutes to compile, and each length is compiled anew.
+    columns = zip(*(_padded(s, length) for s in jax.device_get(list(series))), strict=True)
+    return Series(*(jnp.asarray(np.stack(column)) for column in columns))
+
+
+def _padded(series: Series, length: int, xp=np) -> tuple:
+    extra = length - series.ts.shape[0]
+    if extra < 0:
+        raise ValueError(f"length={length}: the series has {series.ts.shape[0]} steps already; give a larger one")
+    rows = ((0, extra), (0, 0))
+    return xp.pad(series.ts, (0, extra), mode="edge"), xp.pad(series.ys, rows), xp.pad(series.mask, rows)
 
 
 def buckets(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:

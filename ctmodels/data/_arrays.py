@@ -67,15 +67,16 @@ def spread(name: str, array: np.ndarray, labels: Sequence[Sequence[str]] | None 
     return dict(zip(heads, array.reshape(len(array), len(heads)).T, strict=True))
 
 
-def spread_out(wanted: Wanted, columns: Mapping[str, np.ndarray]) -> Wanted:
+def spread_out(wanted: Wanted, columns: Collection[str]) -> Wanted:
     """What is wanted, with the columns that `spread` made of an array for the array's name."""
     if isinstance(wanted.columns, str) or not wanted.columns:
         return wanted
-    return wanted._replace(columns=[c for name in wanted.columns for c in _parts(name, columns)])
-
-
-def _parts(name: str, columns: Mapping[str, np.ndarray]) -> list[str]:
-    return [name] if name in columns else [c for c in columns if c.startswith(f"{name}[")] or [name]
+    there, parts = set(columns), {}
+    for column in columns:
+        parts.setdefault(column.partition("[")[0], []).append(column)
+    return wanted._replace(
+        columns=[c for name in wanted.columns for c in ([name] if name in there else parts.get(name, [name]))]
+    )
 
 
 def _check_lengths(columns: Mapping[str, np.ndarray], time: str, source: str) -> None:

@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 from ctmodels._door import DataError
 
@@ -101,3 +104,12 @@ def listed(names: Iterable[str], most: int = 20) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(short(name) for name in names[:most]) + more
+
+
+def words(x: Any) -> str:
+    """An attribute, such as a unit, as text, whatever type it has in its file."""
+    if isinstance(x, bytes):
+        return x.decode("utf-8", "replace")
+    if isinstance(x, np.ndarray):
+        return ", ".join(map(words, x.ravel().tolist()))
+    return "" if x is None or (isinstance(x, float) and x != x) else str(x)

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -110,22 +110,27 @@ def pick(names: Sequence[str], there: Sequence[str], here: str) -> list[int]:
     """Where the named columns are among those there."""
     if isinstance(names, str) or not names:
         raise DataError(f"{here}: columns={names!r}: a sequence of at least one name is needed; pass ['x', 'y']")
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    twice = repeated(names)
     if twice:
         raise DataError(f"{here}: column {twice[0]!r} is asked for twice: once is enough; drop one")
-    there = list(there)
+    at = {name: i for i, name in reversed(list(enumerate(there)))}  # the first, if a name is there twice
     for name in names:
-        if name not in there:
+        if name not in at:
             near = max(there, key=lambda other, name=name: _likeness(name, other), default="")
             raise DataError(f"{here}: no column {name!r}: there are {listed(there)}; the closest is {near!r}")
-    return [there.index(name) for name in names]
+    return [at[name] for name in names]
 
 
 def check_distinct(header: Sequence[str], here: str) -> None:
     """Refuse a header that names two columns alike."""
-    twice = [name for name, count in Counter(header).items() if name and count > 1]
+    twice = [name for name in repeated(header) if name]
     if twice:
         raise DataError(f"{here}: duplicate column name {twice[0]!r}: each name must be there once; rename one of them")
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Those that are there twice or more, in time that grows with their number."""
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _likeness(one: str, other: str) -> float:

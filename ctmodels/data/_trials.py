@@ -1,6 +1,7 @@
 """Trials: several series of the same channels, each with a name and times of its own."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from ctmodels._door import DataError
 from ctmodels._scaling import Scaling
 from ctmodels._series import Series
 from ctmodels.data._cells import listed
-from ctmodels.data._table import Table
+from ctmodels.data._table import Table, repeated
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class Trials:
     tables: tuple[Table, ...]
 
     def __post_init__(self):
-        twice = [name for i, name in enumerate(self.ids) if name in self.ids[:i]]
+        twice = repeated(self.ids)
         if twice or len(self.ids) != len(self.tables) or not self.ids:
             found = f"id {twice[0]!r} is there twice" if twice else f"{len(self.ids)} ids, {len(self.tables)} tables"
             raise DataError(f"trials: {found}: at least one is needed, and each has one id and one table; correct them")
@@ -37,9 +38,13 @@ class Trials:
         return len(self.ids)
 
     def __getitem__(self, id: str) -> Table:
-        if id not in self.ids:
+        if id not in self._at:
             raise DataError(f"trials: no id {id!r}: there are {listed(self.ids)}; choose one of these")
-        return self.tables[self.ids.index(id)]
+        return self._at[id]
+
+    @functools.cached_property
+    def _at(self) -> dict[str, Table]:
+        return dict(zip(self.ids, self.tables, strict=True))
 
     @property
     def names(self) -> tuple[str, ...]:
