@@ -31,6 +31,11 @@ def check_settings(integrate: Any) -> None:
         raise ValueError(f"max_steps={integrate.max_steps}: at least one step is needed; the default is 4096")
     if type(integrate.controller) is diffrax.PIDController:
         _check_controller(integrate.controller)
+    if isinstance(integrate.controller, diffrax.ConstantStepSize):
+        raise ValueError(
+            "controller=ConstantStepSize(): it has no step length here; give ctmodels.Substeps(n), n steps between each "
+            "two save times, or diffrax.StepTo(ts)"
+        )
 
 
 def _check_controller(controller: diffrax.PIDController) -> None:
@@ -75,7 +80,7 @@ def check_times(ts) -> None:
     if bad.size:
         raise ValueError(f"ts[{bad[0]}] is {known[bad[0]]}: times must be finite; drop or mask that row")
     gaps = np.diff(known)
-    wrong = np.flatnonzero(gaps * np.sign(known[-1] - known[0]) < 0)
+    wrong = np.flatnonzero(gaps * (np.sign(known[-1] - known[0]) or 1) < 0)
     if wrong.size:
         i = int(wrong[0])
         raise ValueError(
@@ -91,6 +96,56 @@ def check_times(ts) -> None:
             f"last place of {known.dtype.name}: take the origin off and scale (ctmodels.Scaling), or use float64 "
             "(JAX_ENABLE_X64=1)"
         )
+
+
+def check_grid(controller: Any, ts) -> None:
+    """A grid of its own goes from the first of the times to the last."""
+    if not isinstance(controller, diffrax.StepTo):
+        return
+    grid, known = _known(controller.ts), _known(ts)
+    if grid is None or known is None or meets(grid.astype(known.dtype), known, np):
+        return
+    if not meets(grid[[0, -1]], known, np):
+        raise ValueError(
+            f"StepTo goes from {grid[0]:.9g} to {grid[-1]:.9g} and ts from {known[0]:.9g} to {known[-1]:.9g}: a fixed "
+            "grid begins at ts[0] and ends at ts[-1]; give these ends, or ctmodels.Substeps(n)"
+        )
+    raise ValueError("StepTo: its times go in one direction, from ts[0] to ts[-1], each of them once: sort them")
+
+
+def meets(grid, ts, xp=jnp):
+    """Whether a grid goes strictly from the first of the times to the last, but for rounding."""
+    eps = ULPS * jnp.finfo(ts.dtype).eps * xp.max(xp.abs(ts))
+    ends = (xp.abs(grid[0] - ts[0]) <= eps) & (xp.abs(grid[-1] - ts[-1]) <= eps)
+    gaps = xp.diff(grid)
+    return ends & (xp.all(gaps > 0) | xp.all(gaps < 0))
+
+
+def in_order(ts):
+    """Whether times are finite and go in one direction, repeats allowed."""
+    finite = jnp.all(jnp.isfinite(ts))
+    if ts.shape[0] == 2:
+        return finite
+    gaps = jnp.diff(ts)
+    return finite & (jnp.all(gaps >= 0) | jnp.all(gaps <= 0))
+
+
+def increasing(ts, name: str, rows=None):
+    """Times of rows: refused if they are known not to increase, repeats allowed. Where that shows only in compiled code
+    all of them become NaN, so that what is solved between them fails with a status. `rows`: which of a whole they are.
+    """
+    known = _known(ts)
+    if known is None:
+        return jnp.where(jnp.all(jnp.isfinite(ts)) & jnp.all(jnp.diff(ts) >= 0), ts, jnp.nan)
+    rows = np.arange(known.shape[0]) if rows is None else np.asarray(rows)
+    bad = np.flatnonzero(~np.isfinite(known))
+    if bad.size:
+        raise ValueError(f"{name}[{rows[bad[0]]}] is {known[bad[0]]}: times must be finite; drop or mask that row")
+    back = np.flatnonzero(np.diff(known) < 0)
+    if back.size:
+        i = int(back[0]) + 1
+        raise ValueError(f"{name}[{rows[i]}] is {known[i]:g} after {known[i - 1]:g}: times increase; sort them")
+    return ts
 
 
 def check_start(y0: PyTree) -> None:

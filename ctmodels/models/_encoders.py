@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._fields import MLPField
-from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._reading import Reading, carried_on, move_and_jump
+from ctmodels._integrate import RK4, Integrate, Substeps, increasing
+from ctmodels._reading import Reading, carried_on, move_and_jump, rows_seen
 from ctmodels._series import Record, Series
 
 
@@ -86,6 +86,8 @@ def backwards(x: Series | Record) -> Reading:
     """The rows that were seen, from the last to the first; times become s = -t, which increases."""
     record = x if isinstance(x, Record) else Record(x)
     series = record.series
+    at = rows_seen(series)[0]
+    increasing(series.ts[at], "x.ts", at)  # what is wrong is said of the times as they were given
     turned = Series(-series.ts[::-1], series.ys[::-1], series.mask[::-1])
     return Reading.of(Record(turned, record.static, record.known))
 
