@@ -117,10 +117,9 @@ def _check_values(ys: np.ndarray, names: Sequence[str] | None, log: bool, at, na
     check_values(ys, names, at, name=name, constant_ok=known)
     if log and np.any(ys <= 0):
         row, channel = np.argwhere(ys <= 0)[0].tolist()
-        place = f"{at(row)}, column {known[channel]!r}" if at else f"{name}[{row}, {channel}]"
+        place = f"{at(row)}, column {known[channel]!r}:" if at else f"{name}[{row}, {channel}] ="
         raise DataError(
-            f"{place}: {ys[row, channel]:g}: logarithms need positive values; "
-            f"leave out {argument('log')}, or the column"
+            f"{place} {ys[row, channel]:g}: logarithms need positive values; leave out {argument('log')}, or the column"
         )
 
 

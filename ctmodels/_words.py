@@ -8,7 +8,7 @@ import contextlib
 import contextvars
 import os
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 UNSAID = object()  # stands for no value
 
 
+@runtime_checkable
 class Language(Protocol):
     """How arguments are written; `knows(name)`: whether whoever reads can give this one at all."""
 

@@ -35,7 +35,7 @@ def _check_held_out(held_out: Any) -> None:
     whole = isinstance(held_out, int | np.integer)
     if not (held_out >= 1 if whole else 0 < held_out < 1):
         raise DataError(
-            f"{argument('held_out', held_out)}: a fraction between 0 and 1, or a number of rows of at least 1, is needed, "
+            f"{argument('held_out', held_out)}: a fraction between 0 and 1, or a number of rows from 1 on, is needed, "
             f"to judge by; as {argument('held_out', 0.2)}"
         )
 

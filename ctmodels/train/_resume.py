@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ctmodels._door import DataError
+from ctmodels._words import argument, knows
 from ctmodels.train._checkpoint import restore
 from ctmodels.train._step import State
 from ctmodels.train._structure import fingerprint, version
