@@ -1,66 +1,21 @@
-"""Arguments as the user typed them, and what is said of one that is not what is wanted.
-
-Every message begins with the argument. `argument(name, value)` writes it in the language of whoever asked: Python's by
-default (`held_out=0`), the command line's inside of `spoken(...)` (`--held-out 0`), so that one message serves both.
+"""What is said of an argument that is not what is wanted. Every message begins with the argument.
 
 Checks look at types and shapes, which are known while a step is traced, so that a compiled one costs nothing more.
 """
 
-import contextlib
-import contextvars
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument, kind_of
 
-MISSING = object()  # an argument without a value
 LARGEST_SEED = 2**32 - 1  # what a random key of 32 bits tells apart
-
-
-def in_python(name: str, value: Any = MISSING) -> str:
-    """An argument as Python writes it."""
-    return f"`{name}`" if value is MISSING else f"{name}={value!r}"
-
-
-_language: contextvars.ContextVar[Callable[..., str]] = contextvars.ContextVar("language", default=in_python)
-
-
-def argument(name: str, value: Any = MISSING) -> str:
-    """An argument, by Python's name of it, as the user would type it."""
-    return _language.get()(name) if value is MISSING else _language.get()(name, value)
-
-
-@contextlib.contextmanager
-def spoken(language: Callable[..., str]) -> Iterator[None]:
-    """`language(name)` or `language(name, value)` writes arguments, in all that is called within."""
-    before = _language.set(language)
-    try:
-        yield
-    finally:
-        _language.reset(before)
-
-
-def kind_of(x: Any) -> str:
-    """What something is, in a few words: `a Series`, `an array of float32, shape (3, 2)`."""
-    if isinstance(x, type):
-        return f"the class {x.__name__}"
-    if isinstance(x, jax.Array | np.ndarray | jax.ShapeDtypeStruct):
-        return f"an array of {x.dtype}, shape {tuple(x.shape)}"
-    if isinstance(x, bool | int | float | complex | str | np.generic) or x is None:
-        text = repr(x.item() if isinstance(x, np.generic) else x)
-        return text if len(text) <= 40 else f"{text[:40]}..."
-    if type(x).__name__ in ("function", "method", "builtin_function_or_method", "PjitFunction"):
-        return f"the function {x.__name__}"
-    name = type(x).__name__
-    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
-
-
 Function = TypeVar("Function", bound=Callable)
 
 

@@ -41,7 +41,13 @@ class Reading(eqx.Module):
         last = jax.lax.cummax(jnp.where(mask, i[:, None], -1), axis=0)
         clean = jnp.where(mask, series.ys[at], 0)  # whatever lies under the mask
         ys = jnp.where(last < 0, 0, jnp.take_along_axis(clean, jnp.maximum(last, 0), axis=0))
-        return cls(increasing(series.ts[at], "x.ts", at), ys, mask, jnp.cumsum(mask, axis=0, dtype=ys.dtype), record.code(ys.dtype))
+        return cls(
+            increasing(series.ts[at], "x.ts", at),
+            ys,
+            mask,
+            jnp.cumsum(mask, axis=0, dtype=ys.dtype),
+            record.code(ys.dtype),
+        )
 
     def control(self, intensity: bool) -> Float[Array, "row control"]:
         """Time and values side by side, and with `intensity` how often each channel was observed."""

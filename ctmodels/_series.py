@@ -1,6 +1,6 @@
 """Series: one irregular, partly observed series; Driven and Example: what a model starts from and aims at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -25,7 +25,15 @@ class Series(eqx.Module):
 
     @classmethod
     def from_nan(
-        cls, ts, ys, mask=None, *, names: Sequence[str] | None = None, constant=False, one_of_many=False
+        cls,
+        ts,
+        ys,
+        mask=None,
+        *,
+        names: Sequence[str] | None = None,
+        constant=False,
+        one_of_many=False,
+        at: Callable[[int], str] | None = None,
     ) -> "Series":
         """Check on the host and take in one series whose missing values are NaN.
 
@@ -40,20 +48,21 @@ class Series(eqx.Module):
         - `constant`: whether a channel may be constant, as an input may.
         - `one_of_many`: whether this is one record among many, in which a channel may be constant, and may not have
           been observed at all; such a record may have a single row.
+        - `at`: names the place of row `i` in messages. Default: "ts[i]", "ys[i]".
 
         **Returns:** a `Series` in JAX's default float type. Raises `DataError` naming place and remedy.
         """
-        check_times(ts, least=1 if one_of_many else 2)
+        check_times(ts, at, least=1 if one_of_many else 2)
         check_lengths(ts, ys)
         ys = ys if mask is None else _masked(ys, mask)
         names = names or [str(i) for i in range(np.shape(ys)[-1])]
         checked = ys
         if one_of_many:
             constant, checked = True, np.where(np.all(np.isnan(np.asarray(ys, np.float64)), axis=0), 0.0, ys)
-        check_values(checked, names, constant_ok=names if constant else ())
+        check_values(checked, names, at, constant_ok=names if constant else ())
         ts, ys = np.asarray(ts, np.float64), np.asarray(ys, np.float64)
         dtype = jnp.zeros(()).dtype
-        check_resolution(ts, dtype)
+        check_resolution(ts, dtype, at)
         mask = ~np.isnan(ys)
         return cls(jnp.asarray(ts, dtype), jnp.asarray(np.where(mask, ys, 0), dtype), jnp.asarray(mask))
 
@@ -142,16 +151,18 @@ def buckets(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
     return {length: (at, collate([series[i] for i in at.tolist()], length)) for length, at in where.items()}
 
 
-def check_resolution(ts: np.ndarray, dtype) -> None:
-    """Refuse times whose spacing is under eight units in the last place of `dtype`."""
+def check_resolution(ts: np.ndarray, dtype, at: Callable[[int], str] | None = None) -> None:
+    """Refuse times whose spacing is under eight units in the last place of `dtype`. `at`: the place of time `i`, where
+    the times were scaled already."""
     gaps, ulp = np.diff(ts), np.spacing(np.maximum(np.abs(ts[1:]), np.abs(ts[:-1])).astype(dtype))
     bad = np.flatnonzero(gaps < 8 * ulp.astype(np.float64))
     if bad.size:
         i = int(bad[0])
         raise DataError(
-            f"ts[{i + 1}]: spacing {gaps[i]:.3g} at time {ts[i + 1]:.9g} is under 8 units in the last place "
-            f"of {np.dtype(dtype).name} ({8 * float(ulp[i]):.3g}): the times would run together; take the origin "
-            "off and scale (ctmodels.Scaling), use a shorter stretch, or enable x64 (JAX_ENABLE_X64=1)"
+            f"{at(i + 1) if at else f'ts[{i + 1}]'}: spacing {gaps[i]:.3g} at time {ts[i + 1]:.9g} is under 8 units in "
+            f"the last place of {np.dtype(dtype).name} ({8 * float(ulp[i]):.3g}): the times would run together; "
+            f"{'' if at else 'take the origin off and scale (ctmodels.Scaling), '}use a shorter stretch, or enable x64 "
+            "(JAX_ENABLE_X64=1 in the environment)"
         )
 
 

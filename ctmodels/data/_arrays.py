@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._cells import missing, number
 from ctmodels.data._clock import Clock, clock_of, read_clock
 from ctmodels.data._found import Found
+from ctmodels.data._places import Places
 from ctmodels.data._table import Wanted, check_distinct, choose
 
 TEXT = "OSUT"  # kinds of arrays whose entries are read as cells
@@ -40,9 +42,7 @@ def gather(
     keys = [wanted.time, *([] if wanted.id is None else [wanted.id])]
     _check_lengths({name: columns[name] for name in (*keys, *names)}, wanted.time, source)
 
-    def row(i: int) -> str:
-        return f"{source}, index {i}"
-
+    row = Places(source, np.arange(len(columns[wanted.time])), "index")
     times = columns[wanted.time]
     at = lambda i: f"{row(i)}, column {wanted.time!r}"
     clock = _clock(times, at, wanted.time in utc, f"{source}, column {wanted.time!r}")
@@ -84,7 +84,7 @@ def _check_lengths(columns: Mapping[str, np.ndarray], time: str, source: str) ->
         if array.ndim != 1 or len(array) != len(columns[time]):
             raise DataError(
                 f"{source}, column {name!r}: shape {array.shape}, and {time!r} has shape {columns[time].shape}: "
-                "each time needs one value; choose columns that fit (--column; columns= in Python)"
+                f"each time needs one value; choose columns that fit ({argument('columns', ...)})"
             )
 
 
@@ -110,7 +110,7 @@ def _real(array: np.ndarray, place: str) -> np.ndarray:
     if array.dtype.kind not in "iuf":
         raise DataError(
             f"{place}: dtype {array.dtype}: real numbers are needed; "
-            "convert it, or choose other columns (--column; columns= in Python)"
+            f"convert it, or choose other columns ({argument('columns', ...)})"
         )
     return array
 

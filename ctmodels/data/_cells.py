@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
 # float() alone would take 1_000 and the digits of other scripts
@@ -46,7 +47,7 @@ def _complaint(cell: str) -> str:
         return "decimal commas are read only where another sign parts the cells; write 1.5 for 1,5"
     return (
         "text in a column of numbers; write a number, leave the cell empty if it is missing, "
-        "or choose other columns (--column; columns= in Python)"
+        f"or choose other columns ({argument('columns', ...)})"
     )
 
 

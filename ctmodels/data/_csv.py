@@ -17,6 +17,7 @@ from ctmodels._door import DataError
 from ctmodels.data._cells import Commas, is_data, listed, missing, number
 from ctmodels.data._clock import read_clock
 from ctmodels.data._found import Found, table
+from ctmodels.data._places import Places
 from ctmodels.data._table import Choice, Table, Wanted, check_distinct, choose
 from ctmodels.data._text import Dialect, find_dialect, read_rows, read_text
 
@@ -65,9 +66,7 @@ def find_csv(source: str, wanted: Wanted) -> Found:
     choice = choose(header, wanted, here)
     body = _body(rows, header, choice, dialect, source)
 
-    def row(i: int) -> str:
-        return f"{source}, row {body.lines[i]}"
-
+    row = Places(source, np.asarray(body.lines))
     clock = read_clock(body.times, lambda i: f"{row(i)}, column {wanted.time!r}")
     names = tuple(header[i] for i in choice.values)
     return Found(source, clock, body.values, names, ("",) * len(names), body.ids, row, body.times.__getitem__)

@@ -7,6 +7,7 @@ from typing import Any, overload
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._arrays import gather, spread_out
 from ctmodels.data._cells import short, words
 from ctmodels.data._files import needed, readable
@@ -122,7 +123,7 @@ def find_parquet(source: str, wanted: Wanted) -> Found:
             choice = choose(header, wanted, source)
             names = [header[i] for i in (choice.time, choice.id, *choice.values) if i is not None]
             rows = file.metadata.num_rows
-            remedy = "choose columns (--column; columns= in Python), or cut it into shorter files"
+            remedy = f"choose columns ({argument('columns', ...)}), or cut it into shorter files"
             check_memory(source, f"{rows} rows of {len(names)} columns", NUMBER * rows * len(names), remedy)
             said, fields = _units(file.schema_arrow)
             frame = file.read(columns=names).to_pandas(ignore_metadata=True)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from ctmodels._words import argument
+
 # What instruments and formats write for missing: nines, the ends of the integers, netCDF's and ERDDAP's fill values.
 SUSPECTS = (
     *(sign * nines for nines in (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9, 99999.0) for sign in (-1, 1)),
@@ -60,7 +62,7 @@ def _said(source: str, name: str, column: np.ndarray, value: float | int, row: C
     first = row(int(at[0])).removeprefix(f"{source}, ")
     return (
         f"{source}, column {name!r}: {value:g} in {len(at)} of {len(column)} rows, the first in {first}, is far from "
-        f"all other values: it is kept; if it means missing, say so (--missing={value:g}; sentinels=[{value:g}])"
+        f"all other values: it is kept; if it means missing, say so ({argument('sentinels', [value])})"
     )
 
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._cells import listed
+from ctmodels.data._places import Places
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,6 +28,7 @@ class Table:
     - `source`: the file.
     - `units`: of each column; "" where the source has none.
     - `notes`: what the reader did or suspects, in sentences for the user.
+    - `places`: where the rows stand in the file; None where that is not known.
     """
 
     time: np.ndarray
@@ -37,10 +40,16 @@ class Table:
     source: str
     units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    places: Places | None = None
 
     def __post_init__(self):
         if not self.units:
             object.__setattr__(self, "units", ("",) * len(self.names))
+
+    def place(self, i: int) -> str:
+        """Where row `i` is, in words, as "lynx.csv, row 17"."""
+        known = self.places is not None and len(self.places) == len(self.time)  # not of a table cut by hand
+        return self.places(i) if known else f"{self.source}, index {i}"  # pyright: ignore
 
     def select(self, names: Sequence[str]) -> "Table":
         """Some of the columns.
@@ -97,7 +106,7 @@ def _others(header: Sequence[str], keys: list[int], here: str) -> list[str]:
     if "" in names:
         raise DataError(
             f"{here}: column {header.index('') + 1} has no name: each column needs one; "
-            "name it, drop a trailing delimiter, or choose columns (--column; columns= in Python)"
+            f"name it, drop a trailing delimiter, or choose columns ({argument('columns', ...)})"
         )
     if not names:
         only = " and ".join(repr(header[k]) for k in keys)
@@ -109,7 +118,9 @@ def _others(header: Sequence[str], keys: list[int], here: str) -> list[str]:
 def pick(names: Sequence[str], there: Sequence[str], here: str) -> list[int]:
     """Where the named columns are among those there."""
     if isinstance(names, str) or not names:
-        raise DataError(f"{here}: columns={names!r}: a sequence of at least one name is needed; pass ['x', 'y']")
+        raise DataError(
+            f"{here}: {argument('columns', names)}: a sequence of at least one name is needed; pass ['x', 'y']"
+        )
     twice = repeated(names)
     if twice:
         raise DataError(f"{here}: column {twice[0]!r} is asked for twice: once is enough; drop one")

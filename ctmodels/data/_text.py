@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._cells import is_data
 from ctmodels.data._files import readable
 from ctmodels.data._memory import TEXT, available, check_memory, size
@@ -17,7 +18,6 @@ from ctmodels.data._memory import TEXT, available, check_memory, size
 DELIMITERS = ",;\t|"
 GZIP = b"\x1f\x8b"
 SAMPLE = 65536
-CUT = "cut it into shorter files, or convert it to Parquet and choose columns (--column; columns= in Python)"
 
 
 class Dialect(NamedTuple):
@@ -50,9 +50,13 @@ def read_text(source: str) -> str:
 def _read_bytes(path: Path, source: str) -> bytes:
     with readable(source):
         length = path.stat().st_size
-        check_memory(source, f"{size(length)} of text", TEXT * length, CUT)
+        check_memory(source, f"{size(length)} of text", TEXT * length, _cut())
         raw = path.read_bytes()
     return _unpacked(raw, source) if raw.startswith(GZIP) else raw
+
+
+def _cut() -> str:
+    return f"cut it into shorter files, or convert it to Parquet and choose columns ({argument('columns', ...)})"
 
 
 def _unpacked(raw: bytes, source: str) -> bytes:
@@ -63,7 +67,7 @@ def _unpacked(raw: bytes, source: str) -> bytes:
             while chunk := file.read(1 << 20):
                 text += chunk
                 if len(text) > most:
-                    check_memory(source, f"unpacks to more than {size(len(text))} of text", TEXT * len(text), CUT)
+                    check_memory(source, f"unpacks to more than {size(len(text))} of text", TEXT * len(text), _cut())
     except (EOFError, gzip.BadGzipFile, zlib.error) as e:
         raise DataError(f"{source}: damaged gzip ({e}): a whole file is needed; copy or compress it again") from None
     return bytes(text)

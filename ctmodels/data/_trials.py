@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ctmodels._arguments import check_seed
 from ctmodels._door import DataError
 from ctmodels._scaling import Scaling
 from ctmodels._series import Series
@@ -82,6 +83,7 @@ class Trials:
 
         **Returns:** two `Trials`, in the order that they had; no id is in both.
         """
+        check_seed(seed)
         count = _count(held_out, len(self), "trials", least=1)
         drawn = set(np.random.default_rng(seed).permutation(len(self))[:count].tolist())
         return self._some(lambda i: i not in drawn), self._some(lambda i: i in drawn)
@@ -138,7 +140,8 @@ def _stretch(table: Table, start: int, stop: int | None) -> Table:
                 f"{table.source}, column {name!r}: nothing is observed at its {part} ({len(values)} samples): "
                 "each part needs some; hold out more or less, or leave the trial or the column out"
             )
-    return dataclasses.replace(table, time=table.time[start:stop], values=values)
+    places = table.places and table.places[start:stop]
+    return dataclasses.replace(table, time=table.time[start:stop], values=values, places=places)
 
 
 def _series(table: Table, scaling: Scaling) -> Series:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._arrays import gather, spread, spread_out
 from ctmodels.data._cells import short
 from ctmodels.data._files import head, needed, readable
@@ -119,7 +120,7 @@ def _found(data: Any, wanted: Wanted, source: str, notes: tuple[str, ...] = ()) 
     (along,) = times.dims
     names = _names(data, wanted, along, source)
     count = sum(data[name].size for name in names)
-    check_memory(source, f"{count} values", NUMBER * count, "choose columns (--column; columns= in Python), or select")
+    check_memory(source, f"{count} values", NUMBER * count, f"choose columns ({argument('columns', ...)}), or select")
     columns, units = {wanted.time: times.values}, {}
     for name in names:
         parts = _columns(data[name], name, along)

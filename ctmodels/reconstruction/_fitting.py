@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from ctmodels import losses
+from ctmodels._arguments import check_whole
 from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Example, Series
 from ctmodels._shooting import Shooting, Windows, grow
@@ -50,12 +51,22 @@ class Recipe:
     free: bool = False
     continuity: float = 10.0
 
+    def __post_init__(self):
+        for name, least in (("members", 1), ("steps", 1), ("window", 2), ("batch_size", 1), ("refreshes", 0)):
+            check_whole(name, getattr(self, name), least)
+
     @classmethod
     def default(cls, samples: int) -> "Recipe":
         """For a series of so many training samples."""
         if samples < SHORT:
             return cls(steps=2000, window=min(8, samples), batch_size=64, learning_rate=1e-2, free=True)
         return cls()
+
+    @classmethod
+    def quick(cls, samples: int) -> "Recipe":
+        """For a first look, in an eighth of the steps and half of the members."""
+        full = cls.default(samples)
+        return dataclasses.replace(full, members=full.members // 2, steps=full.steps // 8)
 
 
 class Trained(NamedTuple):

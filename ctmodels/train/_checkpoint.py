@@ -23,6 +23,7 @@ from jaxtyping import PyTree
 
 from ctmodels._disk import write_whole
 from ctmodels._door import DataError
+from ctmodels._words import argument, knows
 from ctmodels.train._structure import GENERATORS, describe, is_array, is_kept, is_key, loss, on_host, sha256, version
 
 FORMAT = 1
@@ -113,12 +114,13 @@ def restore(path, said: dict, arrays: dict[str, np.ndarray], like: PyTree, *, ac
     if differences:
         shown = "".join(f"\n  `{at or 'the tree'}`: {was} in the file, {now} here" for at, was, now in differences[:8])
         more = f"\n  and {len(differences) - 8} more" if len(differences) > 8 else ""
-        raise DataError(f"{path}: holds another structure than `like`:{shown}{more}\n{_advice(differences)}")
+        other = "another structure than `like`" if knows("like") else "another model"
+        raise DataError(f"{path}: holds {other}:{shown}{more}\n{_advice(differences)}")
     leaves = [_as(leaf, arrays.get(name), said["tree"].get(name, "")) for name, leaf in _leaves(like)]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-_REMEDY = "use an older checkpoint, or a file that `ctmodels.save` wrote"
+_REMEDY = "use an older one, or a file that was written whole"
 
 
 def _leaves(tree: PyTree) -> list[tuple[str, Any]]:
@@ -203,7 +205,10 @@ def _array_words(said: str) -> tuple[str, str | None]:
 
 def _advice(differences) -> str:
     if all(_accepted(was, now, ["precision"]) for _, was, now in differences):
-        return "Another precision: set JAX_ENABLE_X64 as it was, or pass accept=['precision'] to cast."
+        cast = f", or pass {argument('accept', ['precision'])} to cast" if knows("accept") else ""
+        return f"Another precision: set JAX_ENABLE_X64 as it was{cast}."
+    if not knows("like"):
+        return "Written by another version, or for another model: make it anew."
     if all(_accepted(was, now, ["model"]) for _, was, now in differences):
         return "The arrays agree: make the model as it was made, or pass accept=['model'] to take them anyway."
     return "Make `like` with the arguments that the saved one was made with (ctmodels.manifest(path)['about'])."
