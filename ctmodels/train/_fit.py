@@ -40,6 +40,14 @@ class FitResult(NamedTuple):
     history: list[dict]
     stopped: str
 
+    def __repr__(self) -> str:
+        """How it ended, in a line, and not every parameter."""
+        last = ", ".join(f"{name} {value:.4g}" for name, value in self._last() if isinstance(value, int | float))
+        return f"FitResult({type(self.model).__name__}; {self.stopped}; {last or 'no lines'})"
+
+    def _last(self):
+        return (self.history[-1] if self.history else {}).items()
+
 
 def _check_fit(step, state, data, **given) -> None:
     if not isinstance(step, TrainStep):
