@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
+from ctmodels._arguments import before
 from ctmodels._door import DataError, check_lengths, check_times, check_values
+from ctmodels._words import kind_of
 
 
 class Series(eqx.Module):
@@ -119,6 +121,26 @@ def _masked(ys, mask) -> np.ndarray:
     return np.where(mask, ys, np.nan)
 
 
+def _check_list(series, **_) -> None:
+    """Of series of one sample each, with the same channels."""
+    if isinstance(series, Series):
+        batch = "is a batch already" if series.ts.ndim > 1 else "is one: of one, give collate([series])"
+        raise TypeError(f"series: a Series of shape {series.ys.shape} {batch}; a list of series is wanted")
+    if not isinstance(series, Sequence) or isinstance(series, str):
+        raise TypeError(f"series: {kind_of(series)}, where a list of series is wanted")
+    for i, one in enumerate(series):
+        if not isinstance(one, Series):
+            raise TypeError(f"series[{i}]: {kind_of(one)}, where a Series is wanted")
+        if one.ts.ndim != 1:
+            raise ValueError(f"series[{i}]: a Series of shape {one.ys.shape}: a batch, where one series is wanted")
+        if one.ys.shape[1] != series[0].ys.shape[1]:
+            raise ValueError(
+                f"series[{i}]: {one.ys.shape[1]} channels, and series[0] has {series[0].ys.shape[1]}: a batch has the "
+                "same channels throughout; give a channel that was not observed there as NaN"
+            )
+
+
+@before(_check_list)
 def collate(series: Sequence[Series], length: int | None = None) -> Series:
     """A batch of series of unequal length: each padded to the longest, or to `length`, and stacked,
     `(batch, time, ...)`."""
@@ -140,6 +162,7 @@ def _padded(series: Series, length: int, xp=np) -> tuple:
     return xp.pad(series.ts, (0, extra), mode="edge"), xp.pad(series.ys, rows), xp.pad(series.mask, rows)
 
 
+@before(_check_list)
 def buckets(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
     """Series of very unequal length, sorted into batches by the power of two to which each is padded: a model compiles
     once for each of these few lengths, and less than half of a batch is padding.

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ctmodels._arguments import before, check_whole
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
 from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Example, Series
+from ctmodels._words import kind_of
 
 
 class FreeStart(eqx.Module):
@@ -24,6 +26,15 @@ class FreeStart(eqx.Module):
     window: Int[Array, "*batch"]
     last: Bool[Array, "*batch"]
     control: LinearPath | None = None
+
+
+def _check_windows(series, length, stride, **_) -> None:
+    if not isinstance(series, Series):
+        raise TypeError(f"series: {kind_of(series)}, where one Series is wanted: ct.Series.from_nan(ts, ys)")
+    if series.ts.ndim != 1:
+        raise ValueError(f"series: a Series of shape {series.ys.shape} is a batch: windows are of one series")
+    check_whole("length", length, 2)
+    check_whole("stride", stride, 1)
 
 
 class Windows(eqx.Module):
@@ -44,6 +55,7 @@ class Windows(eqx.Module):
     control: Series | None
     length: int = eqx.field(static=True)
 
+    @before(_check_windows)
     def __init__(
         self, series: Series, length: int, *, stride: int = 1, stop: int | None = None, starts=None, control=None
     ):
@@ -77,6 +89,14 @@ class Windows(eqx.Module):
         return eqx.tree_at(lambda s: s.ts, cut, cut.ts - cut.ts[0])
 
 
+def _check_free(x, **_) -> None:
+    if not isinstance(x, FreeStart):
+        raise TypeError(
+            f"x: {kind_of(x)}, where Shooting takes the FreeStart of windows without starts: Windows(series, length); "
+            "with starts of their own, train the model itself"
+        )
+
+
 class Shooting(AbstractModel):
     """A model beside the free starts of its windows: both are trained (multiple shooting).
 
@@ -86,6 +106,7 @@ class Shooting(AbstractModel):
     model: AbstractModel
     starts: Float[Array, "*batch window state"]
 
+    @before(_check_free)
     def __call__(self, x: FreeStart, ts=None, *, key: PRNGKeyArray | None = None) -> Output:
         return self.model(Driven(self.starts[x.window], x.control), ts, key=key)
 

@@ -12,7 +12,9 @@ import optimistix as optx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 
+from ctmodels._arguments import before
 from ctmodels._integrate._account import Measure, name_of, needs_noise
+from ctmodels._integrate._asked import check_adjoint, check_call, check_controller, check_method, check_together
 from ctmodels._integrate._check import (
     check_field,
     check_grid,
@@ -78,9 +80,11 @@ class Integrate(eqx.Module):
     (Tsit5, rtol 1e-4, atol 1e-6) elsewhere in float32; `batching="shared"` for training on batches of like samples.
     """
 
-    method: diffrax.AbstractSolver = diffrax.Tsit5()
-    controller: diffrax.AbstractStepSizeController | Substeps = diffrax.PIDController(rtol=1e-4, atol=1e-6)
-    adjoint: diffrax.AbstractAdjoint | Replay = Replay()
+    method: diffrax.AbstractSolver = eqx.field(default=diffrax.Tsit5(), converter=check_method)
+    controller: diffrax.AbstractStepSizeController | Substeps = eqx.field(
+        default=diffrax.PIDController(rtol=1e-4, atol=1e-6), converter=check_controller
+    )
+    adjoint: diffrax.AbstractAdjoint | Replay = eqx.field(default=Replay(), converter=check_adjoint)
     max_steps: int = eqx.field(static=True, default=4096)
     account: tuple[Measure | local, ...] = eqx.field(static=True, default=())
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
@@ -89,7 +93,9 @@ class Integrate(eqx.Module):
 
     def __check_init__(self):
         check_settings(self)
+        check_together(self.method, self.controller)
 
+    @before(check_call)
     def __call__(
         self,
         field: Callable,

@@ -46,6 +46,12 @@ class Table:
         if not self.units:
             object.__setattr__(self, "units", ("",) * len(self.names))
 
+    def __repr__(self) -> str:
+        """What it holds, in a line: a table of any length can be printed."""
+        unit = f" {self.time_unit} since {self.origin}" if self.origin else ""
+        ends = f", {self.time_name} {self.time[0]:.10g} to {self.time[-1]:.10g}{unit}" if len(self.time) else ""
+        return f"Table({self.source}: {len(self.time)} rows{ends}; {listed(self.names, 8)})"
+
     def place(self, i: int) -> str:
         """Where row `i` is, in words, as "lynx.csv, row 17"."""
         known = self.places is not None and len(self.places) == len(self.time)  # not of a table cut by hand

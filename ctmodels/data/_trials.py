@@ -35,6 +35,11 @@ class Trials:
         for name, table in zip(self.ids, self.tables, strict=True):
             _check_alike(name, table, self.ids[0], self.tables[0])
 
+    def __repr__(self) -> str:
+        rows = [len(table.time) for table in self.tables]
+        lengths = f"{min(rows)} to {max(rows)}" if min(rows) < max(rows) else f"{rows[0]}"
+        return f"Trials({len(self)} of {lengths} rows; {listed(self.names, 8)}; ids {listed(self.ids, 4)})"
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._fields import MLPField
 from ctmodels._integrate import RK4, Integrate, Substeps, increasing
 from ctmodels._reading import Reading, carried_on, move_and_jump, rows_seen
@@ -27,6 +28,7 @@ class BackwardGRU(eqx.Module):
     cell: eqx.nn.GRUCell
     size: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(self, channels: int, hidden: int, *, static: int = 0, key: PRNGKeyArray):
         self.cell = eqx.nn.GRUCell(2 * channels + 1, hidden, key=key)
         self.size = hidden + 1 + 2 * static
@@ -58,6 +60,7 @@ class BackwardODERNN(eqx.Module):
     integrate: Integrate
     size: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,

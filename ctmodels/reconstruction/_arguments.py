@@ -87,9 +87,7 @@ def _read(reader: Callable[[str], Table], time: str | None, source: str) -> Tabl
 
 def _of_series(series: Series) -> Table:
     if series.ts.ndim != 1:
-        raise DataError(
-            f"data: a Series of shape {series.ys.shape}: a batch; a reconstruction is of one, (time, channel)"
-        )
+        raise DataError(f"data: a Series of shape {series.ys.shape} is a batch: a reconstruction is of one series")
     ys = np.asarray(series.to_nan(), np.float64)
     names = tuple(f"y{i}" for i in range(ys.shape[1]))
     return Table(np.asarray(series.ts, np.float64), ys, names, "t", "", "", "series")

@@ -79,6 +79,9 @@ class Trained(NamedTuple):
     history: list[dict]
     stopped: str
 
+    def __repr__(self) -> str:
+        return f"Trained({type(self.model).__name__}, {self.end[0].shape[0]} members; {self.stopped})"
+
 
 class OwnStarts(eqx.Module):
     """Windows of one series for an ensemble, each member with starts of its own: errors that the members shared would

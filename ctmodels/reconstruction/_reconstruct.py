@@ -51,6 +51,10 @@ class Fitted:
     history: list[dict]
     seconds: float
 
+    def __repr__(self) -> str:
+        measured = ", ".join(f"{name} {value:.3g}" for name, value in self.scores.items() if isinstance(value, float))
+        return f"Fitted({self.candidate.name}: {measured})"
+
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
@@ -71,6 +75,10 @@ class Reconstruction:
     baselines: dict[str, Scores]
     believe: str | None
     verdict: str
+
+    def __repr__(self) -> str:
+        """The verdict, not all that it was reached by."""
+        return f"Reconstruction({self.table.source}: {', '.join(self.fitted)}; {self.verdict})"
 
     def metrics(self) -> dict:
         """All numbers, JSON-able."""

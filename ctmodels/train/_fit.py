@@ -40,6 +40,18 @@ class FitResult(NamedTuple):
     history: list[dict]
     stopped: str
 
+    def __repr__(self) -> str:
+        """How it ended, in a line, and not every parameter."""
+        last = self.history[-1] if self.history else {}
+        shown = ", ".join(f"{name} {_short(last[name])}" for name in ("step", "loss", "validation") if name in last)
+        return f"FitResult({type(self.model).__name__}; {self.stopped}{shown and '; '}{shown})"
+
+
+def _short(value) -> str:
+    """A number, or those of an ensemble from the least to the largest."""
+    low, high = np.min(value), np.max(value)
+    return f"{low:.4g}" if np.ndim(value) == 0 else f"{low:.4g} to {high:.4g}"
+
 
 def _check_fit(step, state, data, **given) -> None:
     if not isinstance(step, TrainStep):

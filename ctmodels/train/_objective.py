@@ -10,8 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from ctmodels._arguments import before
 from ctmodels._integrate import Integrate
 from ctmodels._output import Output
+from ctmodels._promises import check_returned, check_signature
+from ctmodels._words import kind_of
 from ctmodels.train._dropped import dropping, stand_ins, taken
 from ctmodels.train._parallel import gathered, keys_of, summed as over_shards
 
@@ -22,6 +25,7 @@ Regulariser = Callable[[PyTree, Output], Float[Array, ""]]
 RETURNED = {"raise": "nan", "drop": "hold", "penalise": "hold"}
 
 
+@before(lambda loss, **_: check_signature("loss", loss, "model, example, key", "(sum, weight, Output)"))
 def pooled(loss: Loss, transform: Callable | None = None) -> Callable:
     """A loss of one example as a loss of a batch: (model, batch, key, step) -> (mean, Output of the batch).
 
@@ -35,6 +39,21 @@ def pooled(loss: Loss, transform: Callable | None = None) -> Callable:
     return batch_loss
 
 
+def _check_objective(loss, regularisers, transform, **_) -> None:
+    check_signature("loss", loss, "model, example, key", "(sum, weight, Output)")
+    if transform is not None:
+        check_signature("transform", transform, "example, key, step", "an example")
+    if regularisers is not None and not isinstance(regularisers, Mapping):
+        raise TypeError(
+            f"regularisers: {kind_of(regularisers)}, where a dict is wanted: {{name: (weight, regulariser)}}"
+        )
+    for name, pair in (regularisers or {}).items():
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"regularisers: `{name}` is {kind_of(pair)}, where a pair (weight, regulariser) is wanted")
+        check_signature(f"regulariser `{name}`", pair[1], "model, output", "a scalar")
+
+
+@before(_check_objective)
 def objective(
     loss: Loss,
     regularisers: Mapping[str, tuple[float | int | Callable, Regulariser]] | None = None,
@@ -113,7 +132,9 @@ def _each(loss: Loss, transform: Callable | None, model, batch, keys, step) -> t
     def one(example, key):
         if transform is not None:
             example = transform(example, key, step)
-        return loss(model, example, key)
+        found = loss(model, example, key)
+        check_returned(loss, found)
+        return found
 
     return eqx.filter_vmap(one)(batch, keys)
 
