@@ -159,9 +159,12 @@ def check_start(y0: PyTree) -> None:
             raise ValueError(f"{name}{list(at)} is {known[at]}: a solve starts from finite values; mask or drop it")
 
 
-def check_field(field: Callable, ts, y0: PyTree, args: PyTree) -> None:
-    """Refuse a field that returns another structure, shape or type than the state's: broadcasting would go unseen."""
-    out = jax.eval_shape(lambda t, y: field(t, y, args), ts[0], y0)
+def check_field(field: Callable, ts, y0: PyTree, args: PyTree) -> list:
+    """Refuse a field that returns another structure, shape or type than the state's: broadcasting would go unseen.
+
+    **Returns:** the arrays that it closes over.
+    """
+    jaxpr, out = jax.make_jaxpr(lambda t, y: field(t, y, args), return_shape=True)(ts[0], y0)
     want, got = (jax.tree.map(lambda x: x.shape, tree) for tree in (jax.eval_shape(lambda: y0), out))
     if want != got:
         raise ValueError(f"field returns shape {got} for a state of shape {want}: make them equal")
@@ -171,3 +174,4 @@ def check_field(field: Callable, ts, y0: PyTree, args: PyTree) -> None:
             raise ValueError(
                 f"field{place} returns {a.dtype} for a state of {jnp.result_type(b)}: return `.astype(y.dtype)`"
             )
+    return jaxpr.consts

@@ -85,18 +85,22 @@ def solve_by_diffrax(integrate, measures, field, ts, y0, args, noise):
     )
     method = Accounting(method, measures, integrate.controller, noise) if measures else method
     # Diffrax computes in the wider type of times and state: the field gets and returns the state's all the same.
-    wider = jnp.result_type(y0.dtype, ts.dtype)
+    with jax.numpy_dtype_promotion("standard"):
+        wider = jnp.promote_types(y0.dtype, ts.dtype)
+    times, controller = ts.astype(jnp.finfo(wider).dtype), integrate.controller
+    if isinstance(controller, diffrax.StepTo):
+        controller = diffrax.StepTo(controller.ts.astype(times.dtype))
     begun = jnp.all(jnp.isfinite(y0))
     sol = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, args: field(t, y.astype(y0.dtype), args).astype(wider)),
+        diffrax.ODETerm(lambda t, y, args: field(t.astype(ts.dtype), y.astype(y0.dtype), args).astype(wider)),
         method,
-        t0=ts[0],
-        t1=ts[-1],
+        t0=times[0],
+        t1=times[-1],
         dt0=None,
         y0=jnp.where(begun, y0, 0).astype(wider),
         args=args,
-        saveat=diffrax.SaveAt(ts=ts, solver_state=bool(measures)),
-        stepsize_controller=integrate.controller,
+        saveat=diffrax.SaveAt(ts=times, solver_state=bool(measures)),
+        stepsize_controller=controller,
         adjoint=adjoint,
         max_steps=_most_steps(integrate),
         throw=False,

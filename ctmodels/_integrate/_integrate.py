@@ -29,6 +29,7 @@ from ctmodels._integrate._diffrax import solve_by_diffrax, substeps_by_diffrax
 from ctmodels._integrate._fixed import Substeps, solve_fixed
 from ctmodels._integrate._local import Chance, local, one_step_from, solution_at
 from ctmodels._integrate._method import Method
+from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._plan import Plan
 from ctmodels._integrate._replay import replayed
 from ctmodels._output import BAD_TIMES, SUCCESS, Stats
@@ -117,9 +118,12 @@ class Integrate(eqx.Module):
         check_times(ts)
         check_grid(self.controller, ts)
         check_start(y0)
-        check_field(field, ts, y0, args)
+        within = check_field(field, ts, y0, args)
+        integrate = self
+        if isinstance(self.adjoint, Replay):
+            integrate = dataclasses.replace(self, adjoint=adjoint_for(self.adjoint, field, ts, y0, args, within))
         # Compiled as one, unless it is part of something that is: tracing it twice takes longer.
-        return (_integrate if _inside_jit() else _compiled)(self, field, ts, y0, args, key)
+        return (_integrate if _inside_jit() else _compiled)(integrate, field, ts, y0, args, key)
 
 
 def _inside_jit() -> bool:
