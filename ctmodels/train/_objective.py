@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ctmodels._integrate import Integrate
+from ctmodels._integrate._samples import over_samples
 from ctmodels._output import Output
 from ctmodels.train._parallel import gathered, keys_of, summed as over_shards
 
@@ -109,7 +110,7 @@ def _each(loss: Loss, transform: Callable | None, model, batch, keys, step) -> t
             example = transform(example, key, step)
         return loss(model, example, key)
 
-    return eqx.filter_vmap(one)(batch, keys)
+    return over_samples(one)(batch, keys)
 
 
 def _samples(batch: PyTree) -> int:
