@@ -28,10 +28,12 @@ from ctmodels._integrate._check import (
 from ctmodels._integrate._diffrax import solve_by_diffrax, substeps_by_diffrax
 from ctmodels._integrate._fixed import Substeps, solve_fixed
 from ctmodels._integrate._local import Chance, local, one_step_from, solution_at
+from ctmodels._integrate._loops import varying_alike
 from ctmodels._integrate._method import Method
 from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._plan import Plan
 from ctmodels._integrate._replay import replayed
+from ctmodels._integrate._samples import sample_number, within_a_sample
 from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 
 
@@ -270,7 +272,11 @@ def _by_replay(integrate: Integrate, field, ts, y0, args, chance: Chance) -> tup
     plan = plan_of(integrate)
     of, inexact, whole = closed_over(field, ts[0], y0, args)
     drawn = [chance.noise] * plan.noisy + [chance.draw] * bool(plan.visits)
-    ys, ends, measured = replayed((ts, y0, inexact), plan, of, [*whole, *drawn])
+    inputs, others = varying_alike(((ts, y0, inexact), [*whole, *drawn]))
+    sample = sample_number() if plan.summed else None
+    # In a rule for derivatives, say, which runs later, it is not known what becomes of the cotangents.
+    plan = plan._replace(summed=plan.summed and (sample is None or within_a_sample()))
+    ys, ends, measured = replayed(inputs, plan, of, others, sample)
     attempts = ends.accepted + ends.rejected
     # Two more: for the first slope, and for the length of the first step.
     stats = Stats(

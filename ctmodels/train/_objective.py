@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ctmodels._arguments import before
 from ctmodels._integrate import Integrate
+from ctmodels._integrate._samples import over_samples
 from ctmodels._output import Output
 from ctmodels._promises import check_returned, check_signature
 from ctmodels._words import kind_of
@@ -136,7 +137,7 @@ def _each(loss: Loss, transform: Callable | None, model, batch, keys, step) -> t
         check_returned(loss, found)
         return found
 
-    return eqx.filter_vmap(one)(batch, keys)
+    return over_samples(one)(batch, keys)
 
 
 def _samples(batch: PyTree) -> int:
