@@ -72,6 +72,8 @@ class NeuralCDE(AbstractModel):
     scheme: Increments | Integrate
     ahead: Integrate
     intensity: bool = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -87,6 +89,7 @@ class NeuralCDE(AbstractModel):
         ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         a, b, c = jax.random.split(key, 3)
         self.initial = eqx.nn.MLP(2 * (channels + static), hidden, width, 1, key=a)
         self.field = MatrixField(hidden, 1 + channels * (1 + intensity), width=width, depth=depth, key=b)
@@ -97,7 +100,7 @@ class NeuralCDE(AbstractModel):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         z0 = self.initial(read.start)
         if isinstance(self.scheme, Integrate):
             zs, stats = self._along_the_cubic(read, z0)
