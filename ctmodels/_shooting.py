@@ -98,7 +98,7 @@ class Shooting(AbstractModel):
     def __call__(self, x: FreeStart, ts=None, *, key: PRNGKeyArray | None = None) -> Output:
         if x.windows not in (None, self.starts.shape[0]):
             raise ValueError(
-                f"Shooting: starts has shape {self.starts.shape} and there are {x.windows} windows: give a row for each, "
+                f"Shooting: starts has shape {self.starts.shape} and there are {x.windows} windows: give each a row, "
                 "such as states[windows.at]"
             )
         return self.model(Driven(self.starts[x.window], x.control), ts, key=key)
