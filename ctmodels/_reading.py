@@ -32,8 +32,9 @@ class Reading(eqx.Module):
     static: Float[Array, " code"]
 
     @classmethod
-    def of(cls, x: Series | Record) -> "Reading":
+    def of(cls, x: Series | Record, channels: int, static: int) -> "Reading":
         record = x if isinstance(x, Record) else Record(x)
+        _check(record, channels, static)
         rows = max(record.series.ts.shape[0], 2)  # there is a way from one row to the next, of length zero if need be
         series, i = record.series.pad(rows), jnp.arange(rows)
         at, number = rows_seen(series)
@@ -75,6 +76,21 @@ def rows_seen(series: Series) -> tuple[Int[Array, " row"], Int[Array, ""]]:
     seen = jnp.any(series.mask, axis=1)
     order, number = jnp.argsort(~seen, stable=True), jnp.sum(seen)
     return order[jnp.minimum(jnp.arange(seen.shape[0]), jnp.maximum(number - 1, 0))], number
+def _check(record: Record, channels: int, static: int) -> None:
+    """Refuse what a model was not made for; of a batch, and of channels in another number, something would come out."""
+    series, features = record.series, 0 if record.static is None else record.static.shape[-1]
+    if not isinstance(series, Series):
+        raise ValueError(f"x is a {type(series).__name__}: the model reads a ctmodels.Series or a Record of one")
+    if series.ts.ndim != 1:
+        raise ValueError(
+            f"x has times of shape {series.ts.shape}: the model reads one series, of times (time,); for a batch, "
+            "jax.vmap it"
+        )
+    if (series.ys.shape[1], features) != (channels, static):
+        raise ValueError(
+            f"x has {series.ys.shape[1]} channels and {features} static features: the model was made with "
+            f"channels={channels} and static={static}"
+        )
 
 
 def times_of(x: Series | Record) -> Float[Array, " time"]:

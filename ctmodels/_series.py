@@ -25,6 +25,14 @@ class Series(eqx.Module):
     ys: Float[Array, "*batch time channel"]
     mask: Bool[Array, "*batch time channel"]
 
+    def __check_init__(self):
+        shapes = [np.shape(x) for x in (self.ts, self.ys, self.mask)]
+        if shapes[1] != shapes[2] or len(shapes[1]) != len(shapes[0]) + 1 or shapes[1][:-1] != shapes[0]:
+            raise DataError(
+                f"Series: ts has shape {shapes[0]}, ys {shapes[1]} and mask {shapes[2]}: they are (time,), "
+                "(time, channel) and (time, channel); make them so, or let Series.from_nan do it"
+            )
+
     @classmethod
     def from_nan(
         cls,
@@ -198,6 +206,13 @@ class Record(eqx.Module):
     series: Series
     static: Float[Array, "*batch feature"] | None = None
     known: Bool[Array, "*batch feature"] | None = None
+
+    def __check_init__(self):
+        if self.known is not None and np.shape(self.known) != np.shape(self.static):
+            raise DataError(
+                f"Record: static has shape {np.shape(self.static)} and known {np.shape(self.known)}: known has a True "
+                "or False for each feature; Record.from_nan makes it of NaN"
+            )
 
     @classmethod
     def from_nan(cls, series: Series, static) -> "Record":

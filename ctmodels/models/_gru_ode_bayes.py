@@ -74,6 +74,8 @@ class GRUODEBayes(AbstractModel):
     initial: eqx.nn.Linear | None
     integrate: Integrate
     noise: float = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
     @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
@@ -87,6 +89,7 @@ class GRUODEBayes(AbstractModel):
         integrate: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         if not noise > 0:
             raise ValueError(f"GRUODEBayes: noise={noise} must be a positive deviation, in units of the data")
         a, b, c, d, e = jax.random.split(key, 5)
@@ -103,7 +106,7 @@ class GRUODEBayes(AbstractModel):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         flow = carried_on(self.integrate, self.field)
 
         begun = self._start(read)

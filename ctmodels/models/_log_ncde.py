@@ -45,6 +45,8 @@ class LogNCDE(AbstractModel):
     window: int = eqx.field(static=True)
     depth: int = eqx.field(static=True)
     intensity: bool = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
     @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
@@ -62,6 +64,7 @@ class LogNCDE(AbstractModel):
         ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         if not 1 <= depth <= 3:
             raise ValueError(f"LogNCDE: depth={depth} must be 1, 2 or 3: the field is differentiated depth - 1 times")
         if window < 1:
@@ -79,7 +82,7 @@ class LogNCDE(AbstractModel):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         zs = self._windows(
             self.initial(read.start), logsignature_windows(read.control(self.intensity), self.window, self.depth)
         )

@@ -74,6 +74,8 @@ class NeuralCDE(AbstractModel):
     scheme: Increments | Integrate
     ahead: Integrate
     intensity: bool = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
     @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
@@ -90,6 +92,7 @@ class NeuralCDE(AbstractModel):
         ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         a, b, c = jax.random.split(key, 3)
         self.initial = eqx.nn.MLP(2 * (channels + static), hidden, width, 1, key=a)
         self.field = MatrixField(hidden, 1 + channels * (1 + intensity), width=width, depth=depth, key=b)
@@ -101,7 +104,7 @@ class NeuralCDE(AbstractModel):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         z0 = self.initial(read.start)
         if isinstance(self.scheme, Integrate):
             zs, stats = self._along_the_cubic(read, z0)

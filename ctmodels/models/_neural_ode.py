@@ -68,6 +68,10 @@ class NeuralODE(AbstractModel):
 
     def _state(self, y0: Float[Array, " state"]) -> Float[Array, " latent"]:
         size = self.channels + self.augment
+        if y0.ndim != 1:
+            raise ValueError(
+                f"y0 has shape {y0.shape}: the model takes one sample, (channels,); for a batch, jax.vmap it"
+            )
         if y0.shape[0] not in (self.channels, size):
             raise ValueError(f"y0 has {y0.shape[0]} channels; the model wants {self.channels} (observed) or {size}")
         return jnp.pad(y0, (0, size - y0.shape[0]))

@@ -42,6 +42,8 @@ class ODERNN(AbstractModel):
     readout: eqx.nn.Linear
     integrate: Integrate
     hidden: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
     @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
@@ -56,6 +58,7 @@ class ODERNN(AbstractModel):
         integrate: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         a, b, c = jax.random.split(key, 3)
         self.cell = eqx.nn.GRUCell(2 * (channels + static), hidden, key=a)
         self.field = MLPField(hidden, width=width, depth=depth, activation=jnp.tanh, key=b)
@@ -67,7 +70,7 @@ class ODERNN(AbstractModel):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         flow = carried_on(self.integrate, self.field)
 
         def jump(h, y, mask):

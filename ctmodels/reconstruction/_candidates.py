@@ -27,8 +27,8 @@ class Problem:
     """What a constructor must know of the data; JSON-able, and saved with the model.
 
     `channels`: how many; `scaling`: units inside against outside; `input_scaling`: that of the inputs, if there are
-    any; `substeps`: solver steps from sample to sample, where the record has no pause; `period`: the dominant one, in physical time; `level`: mean of
-    each channel (geometric where logarithms are taken), in physical units.
+    any; `substeps`: solver steps from sample to sample, where the record has no pause; `period`: the dominant one, in
+    physical time; `level`: mean of each channel (geometric where logarithms are taken), in physical units.
     """
 
     channels: int

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from ctmodels.reconstruction import Reconstruction
+from ctmodels.reconstruction._candidates import STEP
 from ctmodels.report import _sections
 from ctmodels.report._parts import definitions, note, section
 from ctmodels.report._style import CSS
