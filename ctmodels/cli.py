@@ -46,6 +46,8 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--input", action="append", default=[], metavar="COLUMN", help="a column that drives the system; repeat it")
     add("--column", action="append", default=[], metavar="COLUMN", help="a column to model; default: all the others")
     add("--missing", action="append", default=[], type=float, metavar="VALUE", help="means missing, as --missing=-999")
+    add("--skip", type=_count, default=0, metavar="N", help="rows of a text above its header; default: recognised")
+    add("--units-row", action="store_true", help="the row under the header has units; default: recognised")
     add("--sort", action="store_true", help="the rows may stand in any order")
     add(
         "--model",
@@ -75,6 +77,12 @@ _fraction_or_count.__name__ = "fraction or number"  # what argparse says of a ba
 def _positive(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: at least 1 is needed")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if int(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text}: 0 or more is needed")
     return int(text)
 
 
@@ -113,6 +121,8 @@ def _read(arguments):
         sentinels=arguments.missing,
         constant_ok=arguments.input,
         sort=arguments.sort,
+        skip=arguments.skip,
+        units_row=arguments.units_row or None,
     )
     for note in table.notes:
         print(f"ctmodels: note: {note}", file=sys.stderr)

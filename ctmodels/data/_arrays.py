@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 
 from ctmodels._door import DataError
-from ctmodels.data._cells import missing, number
+from ctmodels.data._cells import missing, number, plain
 from ctmodels.data._clock import Clock, clock_of, read_clock
 from ctmodels.data._found import Found
 from ctmodels.data._table import Wanted, check_distinct, choose
@@ -145,4 +145,4 @@ def _cell(x) -> str:
     """An entry as the text that a file would have; what stands for nothing is nothing."""
     if isinstance(x, bytes):
         return x.decode("utf-8", "replace").strip()
-    return "" if str(x) in ("<NA>", "NaT") else str(x).strip()
+    return "" if str(x) in ("<NA>", "NaT") else plain(str(x).strip())

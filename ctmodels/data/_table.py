@@ -68,6 +68,8 @@ class Wanted(NamedTuple):
     sentinels: Sequence[float | int] = ()
     constant_ok: Collection[str] = ()
     sort: bool = False
+    skip: int = 0
+    units_row: bool | None = None
 
 
 class Choice(NamedTuple):
