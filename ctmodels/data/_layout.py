@@ -7,7 +7,7 @@ loggers (TOA5), InfluxDB, R and NumPy write. Each recognition is a note.
 import io
 import itertools
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ctmodels._door import DataError
@@ -175,12 +175,12 @@ def take_units(
     header: Sequence[str], rows: Iterator[Row], layout: Layout, wanted: Wanted, source: str
 ) -> tuple[tuple[str, ...], Iterator[Row], tuple[str, ...]]:
     """The units of the columns, the rows without them, and notes."""
-    above = list(itertools.islice(rows, 2))
+    above = list(itertools.islice(rows, 3))
     rows = itertools.chain(above, rows)
     none = ("",) * len(header)
-    count = layout.below
-    if wanted.units_row is not None or count is None:
-        count = int(_is_units(header, above, wanted.time) if wanted.units_row is None else wanted.units_row)
+    count = _units(header, above, wanted.time) if layout.below is None else layout.below
+    if wanted.units_row is not None:
+        count = max(1, count) if wanted.units_row else 0
     if not count or not above:
         return none, rows, ()
     line, cells = above[0]
@@ -197,18 +197,18 @@ def take_units(
     return tuple(_unit(cell) for cell in cells), rows, said
 
 
-def _is_units(header: Collection[str], above: list[Row], time: str) -> bool:
-    """Whether a row is text throughout, with no digit under the times, and data follow."""
-    if len(above) < 2 or time not in header:
-        return False
-    (_, cells), (_, after) = above
-    if len(cells) != len(header) or len(after) != len(header):
-        return False
-    at = list(header).index(time)
-    words = [cell for cell in cells if cell and not missing(cell)]
-    under = cells[at]
-    text = all(is_text(cell) for cell in words) and len(words) > bool(under) and not re.search(r"\d", under)
-    return text and all(len(cell) <= 24 for cell in cells) and bool(re.search(r"\d", after[at]))
+def _units(header: Sequence[str], above: list[Row], time: str) -> int:
+    """How many rows are text throughout, with no digit under the times, and data follow: of units, and how measured."""
+    at = header.index(time) if time in header else 0
+    for count, (_, cells) in enumerate(above):
+        if len(cells) != len(header):
+            return 0
+        if re.search(r"\d", cells[at]):
+            return count
+        words = [cell for cell in cells if cell and not missing(cell)]
+        if not all(map(is_text, words)) or len(words) <= bool(cells[at]) or max(map(len, cells)) > 24:
+            return 0
+    return 0
 
 
 def _unit(cell: str) -> str:

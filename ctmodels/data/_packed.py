@@ -119,7 +119,7 @@ def _note(stored: _Stored, out: np.ndarray, what: str) -> None:
         stored.notes.append(f"{stored.place}: {count} of {out.size} values are {what}: taken as missing")
 
 
-def _bounds(stored: _Stored) -> tuple[float, float]:
+def _bounds(stored: _Stored) -> tuple[float | int, float | int]:
     """Of the valid values, as declared."""
     both = stored.numbers("valid_range")
     if both and (len(both) != 2 or not both[0] <= both[1]):

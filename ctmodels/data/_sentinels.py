@@ -48,9 +48,11 @@ def sift(
 def equal(values: np.ndarray, sentinel: float | int) -> np.ndarray:
     """Where a number is the sentinel: a whole number exactly, any other as float32 would have it, since a decimal
     that went through float32 has lost its end. False for NaN."""
+    if not np.isfinite(sentinel):
+        return values == sentinel
     whole = float(sentinel).is_integer() and abs(sentinel) < 2**53
     with np.errstate(over="ignore"):
-        slack = 4 * np.spacing(abs(float(sentinel))) if whole else 2.0**-23 * abs(sentinel)
+        slack = 4 * np.spacing(abs(float(sentinel))) if whole else 1.2 * 2.0**-24 * abs(sentinel)
     return np.abs(values - sentinel) <= slack
 
 
