@@ -80,6 +80,10 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
         help="a column to model; repeat it (default: all the others)")  # fmt: skip
     add("--missing", dest="sentinels", action="append", default=[], type=float, metavar="VALUE",
         help="means missing, as --missing=-999; repeat it (default: empty cells and NaN alone)")  # fmt: skip
+    add("--skip", type=_whole, default=0, metavar="N",
+        help="rows of a text above its header (default: those of known loggers are recognised)")  # fmt: skip
+    add("--units-row", action="store_true",
+        help="the row under the header has units (default: recognised)")  # fmt: skip
     add("--sort", action="store_true", help="the rows may stand in any order (default: they must increase in time)")
     add("--model", dest="models", action="append", default=[], metavar="NAME",
         help="neural, augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare "
@@ -145,6 +149,8 @@ def _read(arguments):
         sentinels=arguments.sentinels,
         constant_ok=arguments.inputs,
         sort=arguments.sort,
+        skip=arguments.skip,
+        units_row=arguments.units_row or None,
     )
     for note in table.notes:
         print(f"ctmodels: note: {note}", file=sys.stderr)

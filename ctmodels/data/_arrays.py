@@ -10,7 +10,7 @@ import numpy as np
 
 from ctmodels._door import DataError
 from ctmodels._words import argument
-from ctmodels.data._cells import missing, number
+from ctmodels.data._cells import missing, number, plain
 from ctmodels.data._clock import Clock, clock_of, read_clock
 from ctmodels.data._found import Found
 from ctmodels.data._places import Places
@@ -27,6 +27,7 @@ def gather(
     units: Mapping[str, str] | None = None,
     utc: Collection[str] = (),
     notes: tuple[str, ...] = (),
+    ends: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Found:
     """What arrays have of what is wanted.
 
@@ -35,6 +36,7 @@ def gather(
     - `columns`: one-dimensional arrays.
     - `units`: of those columns that have one.
     - `utc`: the columns of datetime64 that are known to be UTC.
+    - `ends`: of each column, the values at the ends of the type that it had in its file. Default: of its own.
     """
     header = list(columns)
     choice = choose(header, wanted, source)
@@ -49,7 +51,15 @@ def gather(
     values = np.stack([_numbers(columns[name], name, source, row) for name in names], axis=1)
     ids = None if wanted.id is None else _ids(columns[wanted.id], wanted.id, row)
     kept = tuple((units or {}).get(name, "") for name in names)
-    return Found(source, clock, values, names, kept, ids, row, lambda i: str(times[i]), notes)
+    limits = tuple(_ends(columns[name]) if ends is None else ends.get(name, ()) for name in names)
+    return Found(source, clock, values, names, kept, ids, row, lambda i: str(times[i]), notes, limits)
+
+
+def _ends(array: np.ndarray) -> tuple[float, ...]:
+    if array.dtype.kind not in "iu":
+        return ()
+    info = np.iinfo(array.dtype)
+    return (float(info.max), *((float(info.min), float(info.min + 1)) if info.min else ()))
 
 
 def spread(name: str, array: np.ndarray, labels: Sequence[Sequence[str]] | None = None) -> dict[str, np.ndarray]:
@@ -135,4 +145,4 @@ def _cell(x) -> str:
     """An entry as the text that a file would have; what stands for nothing is nothing."""
     if isinstance(x, bytes):
         return x.decode("utf-8", "replace").strip()
-    return "" if str(x) in ("<NA>", "NaT") else str(x).strip()
+    return "" if str(x) in ("<NA>", "NaT") else plain(str(x).strip())

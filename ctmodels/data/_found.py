@@ -18,7 +18,8 @@ from ctmodels.data._trials import Trials
 class Found(NamedTuple):
     """Rows as a reader found them, unchecked.
 
-    `ids`: of each row, or None; `row`: names the place of row `i`; `time`: time `i` as it was written.
+    `ids`: of each row, or None; `row`: names the place of row `i`; `time`: time `i` as it was written; `ends`: of each
+    column, the values at the ends of the type that it had in its file, if that is known.
     """
 
     source: str
@@ -30,6 +31,7 @@ class Found(NamedTuple):
     row: Places
     time: Callable[[int], str]
     notes: tuple[str, ...] = ()
+    ends: tuple[tuple[float, ...], ...] = ()
 
 
 def taken(found: Found, wanted: Wanted) -> Table | Trials:
@@ -60,7 +62,7 @@ def trials(found: Found, wanted: Wanted) -> Trials:
 
 
 def _sifted(found: Found, wanted: Wanted) -> Found:
-    values, notes = sift(found.values, found.names, found.row, found.source, wanted.sentinels)
+    values, notes = sift(found.values, found.names, found.row, found.source, wanted.sentinels, found.ends)
     return found._replace(values=values, notes=(*found.notes, *notes))
 
 

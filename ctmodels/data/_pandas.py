@@ -1,7 +1,7 @@
 """pandas objects, and Parquet files, which are read by way of them."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -19,20 +19,20 @@ from ctmodels.data._trials import Trials
 
 @overload
 def from_pandas(
-    frame: Any, time: str | None = None, columns: Sequence[str] | None = None, *, id: None = None,
+    frame: Any, time: Hashable = None, columns: Sequence[Hashable] | None = None, *, id: None = None,
     sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False, name: str = "frame",
 ) -> Table: ...  # fmt: skip
 @overload
 def from_pandas(
-    frame: Any, time: str | None = None, columns: Sequence[str] | None = None, *, id: str,
+    frame: Any, time: Hashable = None, columns: Sequence[Hashable] | None = None, *, id: Hashable,
     sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False, name: str = "frame",
 ) -> Trials: ...  # fmt: skip
 def from_pandas(
     frame: Any,
-    time: str | None = None,
-    columns: Sequence[str] | None = None,
+    time: Hashable = None,
+    columns: Sequence[Hashable] | None = None,
     *,
-    id: str | None = None,
+    id: Hashable = None,
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,

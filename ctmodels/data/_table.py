@@ -83,6 +83,8 @@ class Wanted(NamedTuple):
     sentinels: Sequence[float | int] = ()
     constant_ok: Collection[str] = ()
     sort: bool = False
+    skip: int = 0
+    units_row: bool | None = None
 
 
 class Choice(NamedTuple):
@@ -151,4 +153,6 @@ def repeated(names: Iterable[str]) -> list[str]:
 
 
 def _likeness(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
+    """Of two names, or of the one and what the other is called in its group."""
+    names = {other.lower(), other.lower().rpartition("/")[2]}
+    return max(difflib.SequenceMatcher(None, one.lower(), name).ratio() for name in names)
