@@ -41,7 +41,13 @@ class Reading(eqx.Module):
         last = jax.lax.cummax(jnp.where(mask, i[:, None], -1), axis=0)
         clean = jnp.where(mask, series.ys[at], 0)  # whatever lies under the mask
         ys = jnp.where(last < 0, 0, jnp.take_along_axis(clean, jnp.maximum(last, 0), axis=0))
-        return cls(increasing(series.ts[at], "x.ts", at), ys, mask, jnp.cumsum(mask, axis=0, dtype=ys.dtype), record.code(ys.dtype))
+        return cls(
+            increasing(series.ts[at], "x.ts", at),
+            ys,
+            mask,
+            jnp.cumsum(mask, axis=0, dtype=ys.dtype),
+            record.code(ys.dtype),
+        )
 
     def control(self, intensity: bool) -> Float[Array, "row control"]:
         """Time and values side by side, and with `intensity` how often each channel was observed."""
@@ -100,6 +106,9 @@ def look_ahead(flow: Callable, known: Known, ts: Float[Array, " out"]) -> tuple:
         return (z, now, at), (z, stats)
 
     ts = increasing(ts, "ts")
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.promote_types(ts.dtype, known.ts.dtype)
+    ts, known = ts.astype(dtype), known._replace(ts=known.ts.astype(dtype))
     row = jnp.searchsorted(known.ts, ts, side="right") - 1
     zs, stats = jax.lax.scan(one, (known.before, ts[0], jnp.full_like(row[0], -1)), (row, ts))[1]
     return zs, total(stats)

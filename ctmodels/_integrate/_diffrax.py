@@ -80,7 +80,9 @@ def solve_by_diffrax(integrate, measures, field, ts, y0, args, noise):
     if not isinstance(adjoint, diffrax.AbstractAdjoint):
         adjoint = diffrax.RecursiveCheckpointAdjoint()
     _refuse(integrate.method, measures, adjoint)
-    method = _implicit(integrate.method, y0.dtype) if isinstance(integrate.controller, diffrax.StepTo) else integrate.method
+    method = (
+        _implicit(integrate.method, y0.dtype) if isinstance(integrate.controller, diffrax.StepTo) else integrate.method
+    )
     method = Accounting(method, measures, integrate.controller, noise) if measures else method
     # Diffrax computes in the wider type of times and state: the field gets and returns the state's all the same.
     with jax.numpy_dtype_promotion("standard"):
@@ -158,6 +160,7 @@ def _refuse(method, measures, adjoint) -> None:
             f"account: measures are of explicit Runge-Kutta steps, and {type(method).__name__} takes others; "
             "leave the account empty, or use diffrax.Tsit5()"
         )
+
 
 def _status(result, ys):
     solved = jnp.where(jnp.all(jnp.isfinite(ys)), SUCCESS, NON_FINITE)
