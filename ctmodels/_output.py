@@ -26,8 +26,8 @@ class Stats(eqx.Module):
     - `status`: 0 is success; the meanings are in `ctmodels.STATUS`.
     - `measures`: name -> scalar, what the `account` of [`ctmodels.Integrate`][] asked for, summed over
       the accepted steps; NaN for a solve that failed.
-    - `shortest`, `longest`: the accepted steps' lengths, in units of time; zero and infinity where diffrax's engine does
-      not say.
+    - `shortest`, `longest`: the accepted steps' lengths, in units of time; zero and infinity where diffrax's engine
+      does not say.
     - `t`: the time that was reached: the last of `ts`, unless the solve failed.
     """
 

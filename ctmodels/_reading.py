@@ -122,6 +122,9 @@ def look_ahead(flow: Callable, known: Known, ts: Float[Array, " out"]) -> tuple:
         return (z, now, at), (z, stats)
 
     ts = increasing(ts, "ts")
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.promote_types(ts.dtype, known.ts.dtype)
+    ts, known = ts.astype(dtype), known._replace(ts=known.ts.astype(dtype))
     row = jnp.searchsorted(known.ts, ts, side="right") - 1
     zs, stats = jax.lax.scan(one, (known.before, ts[0], jnp.full_like(row[0], -1)), (row, ts))[1]
     return zs, total(stats)

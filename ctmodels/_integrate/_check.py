@@ -33,8 +33,8 @@ def check_settings(integrate: Any) -> None:
         _check_controller(integrate.controller)
     if isinstance(integrate.controller, diffrax.ConstantStepSize):
         raise ValueError(
-            "controller=ConstantStepSize(): it has no step length here; give ctmodels.Substeps(n), n steps between each "
-            "two save times, or diffrax.StepTo(ts)"
+            "controller=ConstantStepSize(): it has no step length here; give ctmodels.Substeps(n), n steps between "
+            "each two save times, or diffrax.StepTo(ts)"
         )
 
 

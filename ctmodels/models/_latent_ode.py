@@ -95,5 +95,6 @@ class LatentODE(AbstractModel):
         self, q: Posterior, z0: Float[Array, " latent"], t0: Float[Array, ""], ts: Float[Array, " out"], *, key=None
     ) -> Output:
         """The outputs that follow from one start."""
+        t0 = t0.astype(ts.dtype)
         zs, stats = self.integrate(self.field, jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), z0, key=key)
         return Output(jax.vmap(self.decoder)(zs[1:]), stats, q.kl(), zs[1:])
