@@ -59,7 +59,8 @@ def smooth(
     - `flow(t0, t1, z) -> z1`: the solution from t0 to t1. Any: a learned field's, a random walk, a map.
     - `series`: `(time, channel)`; its channels are the first ones of the state.
     - `noise`: variances assumed.
-    - `prior`: mean and covariance of the first state; default zero and one, as fits z-scored data.
+    - `prior`: mean and covariance of the first state; default zero and one, as fits z-scored data. Data in other units
+        need one of their own; all else follows the units by itself.
 
     **Returns:** [`ctmodels.Smoothed`][]; its `noise` is the update to assume next time.
     """
@@ -91,7 +92,8 @@ def tune_noise(flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, pr
     **Arguments:** `flow`, `series`, `prior`: as in [`ctmodels.smooth`][]; `noise`: where the search starts; `rounds`:
     at most so many. The search ends before them, once three rounds in a row gain less than a hundredth of a nat each.
 
-    **Returns:** the likeliest noise found, never one less likely than `noise` itself.
+    **Returns:** the likeliest noise found, never one less likely than `noise` itself; a local maximum, where there are
+    several.
     """
     size = noise.process.shape[0]
     # The logarithm of a variance that n values speak of is known to sqrt(2 / n): the unit of the search.

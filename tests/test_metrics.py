@@ -635,6 +635,84 @@ def test_attractor_vmap_equals_loop(channels, tolerance):
 
 
 #
+# Gaps
+#
+
+
+def turn(ts, speed=1.0):
+    return np.stack([np.cos(speed * ts), -np.sin(speed * ts)], axis=1)
+
+
+def missing(share):
+    ys = turn(0.1 * np.arange(2000))
+    ys[np.random.default_rng(0).random(2000) < share] = np.nan
+    return 0.1 * np.arange(2000), ys
+
+
+NIGHTS = (0.1 * np.arange(48)[None] + 14.4 * np.arange(42)[:, None]).ravel()
+MONTHS = np.cumsum(np.tile([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], 170)) / 310
+POISSON = np.cumsum(np.random.default_rng(0).exponential(0.1, 2000))
+RECORDS = {
+    "complete": missing(0),
+    "half missing": missing(0.5),
+    "two thirds missing": missing(0.67),
+    "weekends": (0.1 * np.arange(2000), np.where((np.arange(2000) % 7 < 5)[:, None], missing(0)[1], np.nan)),
+    **{name: (ts, turn(ts)) for name, ts in (("nights", NIGHTS), ("months", MONTHS), ("Poisson", POISSON))},
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_one_orbit_is_one_orbit_whenever_it_was_looked_at(name):
+    """D_H of the same orbit is small as if it were complete, and of one ten times in a hundred faster it is not."""
+    ts, true = RECORDS[name]
+    dt = np.median(np.diff(ts))
+    run = dt * np.arange(round((ts[-1] - ts[0]) / dt) + 1)
+    same, faster = (metrics.as_sampled(ts, true, turn(run + 0.37, speed)) for speed in (1.0, 1.1))
+    floor, other = (float(d_hellinger(array(x.true), array(x.generated))) for x in (same, faster))
+    assert floor < 0.015 and other > max(0.03, 3 * floor)
+    assert same.observed >= 0.9 * np.isfinite(true).all(axis=1).sum()
+
+
+def test_a_complete_even_record_is_as_it_is():
+    ts, true = 100 + 0.02 * np.arange(50.0), np.random.default_rng(0).normal(size=(50, 3))
+    for generated in (2 * true, 2 * true[:30], np.concatenate([2 * true, true])):
+        seen = metrics.as_sampled(ts.astype(np.float32), true, generated)
+        length = min(50, len(generated))
+        close(seen.true, true[:length], rtol=1e-12)
+        close(seen.generated, generated[:length], rtol=1e-12)
+        assert seen.observed == length
+
+
+def test_short_gaps_are_filled_and_long_ones_cut_in_both():
+    ts = np.array([*range(8), 10, *range(11, 40), *range(60, 80), 95])
+    generated = np.arange(100.0)[:, None] ** 2
+    seen = metrics.as_sampled(ts, -ts[:, None].astype(float), generated, dt=1, longest_gap=4)
+    kept = np.r_[0:40, 60:80]  # a single row is no stretch
+    close(seen.true[:, 0], -kept, atol=1e-9)
+    filled = np.where(kept == 8, 49 + 17, np.where(kept == 9, 49 + 34, kept**2))
+    close(seen.generated[:, 0], filled, rtol=1e-9)
+    assert seen.observed == len(ts) - 1
+
+
+def test_a_record_that_was_never_observed_is_empty():
+    seen = metrics.as_sampled(np.arange(9.0), np.full((9, 2), np.nan), np.ones((20, 2)))
+    assert seen.true.shape == seen.generated.shape == (0, 2) and seen.observed == 0
+
+
+@pytest.mark.parametrize(
+    "ts, true, generated, told",
+    [
+        (np.arange(5), np.ones((6, 2)), np.ones((6, 2)), "one time for each row"),
+        (np.arange(6), np.ones((6, 2)), np.ones((6, 3)), r"generated has shape \(6, 3\)"),
+        (np.array([0, 2, 1]), np.ones((3, 1)), np.ones((3, 1)), r"ts\[2\] is 1 after"),
+    ],
+)
+def test_records_that_cannot_be_laid_on_a_grid(ts, true, generated, told):
+    with pytest.raises(ValueError, match=told):
+        metrics.as_sampled(ts, true, generated)
+
+
+#
 # Lyapunov
 #
 

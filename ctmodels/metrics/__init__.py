@@ -13,6 +13,10 @@ from ._forecast import (
     valid_prediction_time as valid_prediction_time,
     valid_time as valid_time,
 )
+from ._gaps import (
+    AsSampled as AsSampled,
+    as_sampled as as_sampled,
+)
 from ._lyapunov import (
     kaplan_yorke as kaplan_yorke,
     lyapunov_spectrum as lyapunov_spectrum,

@@ -22,7 +22,7 @@ class AsSampled(NamedTuple):
 
 
 def as_sampled(
-    ts: Numbers, true: Numbers, generated: Numbers, *, dt: float | None = None, longest_gap: float = 8
+    ts: Numbers, true: Numbers, generated: Numbers, *, dt: float | int | None = None, longest_gap: float | int = 8
 ) -> AsSampled:
     r"""A record on an even grid, and a generated orbit as if it had been recorded at the same times. On the host.
 
@@ -33,10 +33,11 @@ def as_sampled(
     - `generated`: `(samples, channel)`, evenly spaced and without a gap.
     - `dt`: the spacing of `generated`, and of the grid; the median spacing of `ts` if `None`.
     - `longest_gap`: in units of `dt`. Shorter gaps are filled by a straight line; at longer ones the record is cut,
-        and the stretches are put together.
+        and the stretches are put together, but for those shorter than twice this, which have no spectrum.
 
     **Returns:** [`AsSampled`][]. A complete record at an even spacing comes back as it is, cut like `generated` to the
-    length of the shorter. Empty if there is no observed row.
+    length of the shorter. Empty if no stretch
+    is long enough.
     """
     ts, true, generated = (np.asarray(x, np.float64) for x in (ts, true, generated))
     _check(ts, true, generated)
@@ -46,6 +47,8 @@ def as_sampled(
     at, true = at[seen], true[seen]
     stretches = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > longest_gap) + 1) if len(at) else []
     pieces = [_piece(at[i], true[i], generated) for i in stretches]
+    whole = len(pieces) == 1
+    pieces = [piece for piece in pieces if whole or len(piece[0]) >= 2 * longest_gap]
     empty = np.zeros((0, true.shape[1]))
     records, runs, counts = zip(*pieces, strict=True) if pieces else ((empty,), (empty,), (0,))
     return AsSampled(np.concatenate(records), np.concatenate(runs), sum(counts))

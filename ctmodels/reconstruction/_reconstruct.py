@@ -259,7 +259,8 @@ def _autonomous(trained: Trained, problem: Problem, split: Split, scores: Scores
     scores["kaplan_yorke"] = float(kaplan_yorke(middle))
     if middle[0] > 0:
         scores["valid_prediction_time_lyapunov"] = scores["valid_prediction_time"] * scores["lyapunov_max"]
-    generated = evaluation.generate(trained, dt, min(20_000, max(500, len(ts))))
+    # As long as the record, gaps included: where its rows are is where the free run is looked at.
+    generated = evaluation.generate(trained, dt, min(20_000, max(500, round((ts[-1] - ts[0]) / dt) + 1)))
     if len(ts) >= evaluation.ATTRACTOR:
-        scores.update(evaluation.attractor_scores(split.series.to_nan(), generated))
+        scores.update(evaluation.attractor_scores(split.series.to_nan(), generated, ts))
     return scaling.unscale(np.asarray(generated[0], np.float64)), exponents
