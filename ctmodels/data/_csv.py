@@ -84,7 +84,7 @@ def find_csv(source: str, wanted: Wanted) -> Found:
     return Found(source, clock, body.values, names, of_names, body.ids, row, time, (*layout.notes, *notes))
 
 
-def _wanted(header: Sequence[str], wanted: Wanted, left: Collection[str]) -> Wanted:
+def _wanted(header: Sequence[str], wanted: Wanted, left: frozenset[str]) -> Wanted:
     """What is wanted, without the columns that are no data unless they are asked for."""
     keys = {wanted.time, wanted.id}
     if wanted.columns is not None or not left or all(name in left | keys for name in header):

@@ -100,7 +100,7 @@ def _indexed(frame: Any, time: str | None, id: str | None, source: str) -> tuple
     if time is None and frame.index.nlevels > 1:
         raise DataError(f"{source}: the index has levels {list(frame.index.names)}: times have one; name it by `time`")
     if time is None:
-        time = "index" if frame.index.name is None else frame.index.name
+        time = "index" if frame.index.name is None else str(frame.index.name)
         if time in frame.columns:
             raise DataError(
                 f"{source}: {time!r} is the index and a column: the times are one of them; "
