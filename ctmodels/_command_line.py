@@ -29,7 +29,7 @@ class CommandLine:
             return name.replace("_", " ") if value in (UNSAID, ...) else f"{name.replace('_', ' ')} {plain(value)}"
         if not action.option_strings:
             return str(action.metavar or action.dest).upper() if value in (UNSAID, ...) else str(plain(value))
-        option = self._option(action)
+        option = self._option(action, value)
         if value is UNSAID or action.nargs == 0:
             return option
         if value is ...:
@@ -44,7 +44,9 @@ class CommandLine:
             f"{option}={shlex.quote(text)}" if text.startswith("-") and not apart else f"{option} {shlex.quote(text)}"
         )
 
-    def _option(self, action: argparse.Action) -> str:
+    def _option(self, action: argparse.Action, value: Any) -> str:
+        if isinstance(action, argparse.BooleanOptionalAction):
+            return action.option_strings[value is False]
         typed = [option for option in action.option_strings if option in self._typed]
         return typed[0] if typed else action.option_strings[0]
 

@@ -82,8 +82,8 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
         help="means missing, as --missing=-999; repeat it (default: empty cells and NaN alone)")  # fmt: skip
     add("--skip", type=_whole, default=0, metavar="N",
         help="rows of a text above its header (default: those of known loggers are recognised)")  # fmt: skip
-    add("--units-row", action="store_true",
-        help="the row under the header has units (default: recognised)")  # fmt: skip
+    add("--units-row", action=argparse.BooleanOptionalAction,
+        help="the row under the header has units, or has not (default: recognised)")  # fmt: skip
     add("--sort", action="store_true", help="the rows may stand in any order (default: they must increase in time)")
     add("--model", dest="models", action="append", default=[], metavar="NAME",
         help="neural, augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare "
@@ -150,7 +150,7 @@ def _read(arguments):
         constant_ok=arguments.inputs,
         sort=arguments.sort,
         skip=arguments.skip,
-        units_row=arguments.units_row or None,
+        units_row=arguments.units_row,
     )
     for note in table.notes:
         print(f"ctmodels: note: {note}", file=sys.stderr)

@@ -10,16 +10,21 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ctmodels._arguments import check_whole
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._cells import is_data, is_text, listed, missing, short
 from ctmodels.data._table import Wanted
 from ctmodels.data._text import DELIMITERS, Dialect, quoted, read_rows
 
 LOOKED = 200  # lines among which the header is looked for
 MARKS = ("#", "%", "//")
-OTHER = "if the header is another row, say how many are above it (--skip=N; skip=N)"
 _SEP = re.compile(r'"?sep=(\\t|.)"?[;,\s]*', re.IGNORECASE)
 Row = tuple[int, list[str]]
+
+
+def _other() -> str:
+    return f"if the header is another row, say how many are above it ({argument('skip', ...)})"
 
 
 class Layout(NamedTuple):
@@ -56,10 +61,9 @@ def find_layout(text: str, wanted: Wanted, source: str) -> Layout:
 
 
 def _skipped(text: str, lines: list[str], skip: int, source: str) -> Layout:
+    check_whole("skip", skip, 0, what="rows above the header")
     if len(lines) <= skip:
-        raise DataError(
-            f"{source}: skip={skip}: there are only {len(lines)} rows: skip fewer (--skip; skip= in Python)"
-        )
+        raise DataError(f"{source}: {argument('skip', skip)}: there are only {len(lines)} rows: skip fewer")
     return Layout(text[sum(map(len, lines[:skip])) :], skip)
 
 
@@ -96,7 +100,7 @@ def _commented(lines: list[str], bare: list[int], time: str) -> int | None:
 def _from_comment(text: str, lines: list[str], at: int, source: str) -> Layout:
     mark = _mark(lines[at])
     rest = text[sum(map(len, lines[: at + 1])) :]
-    note = f"{source}, row {at + 1}: a comment that names the columns, is taken as the header; {OTHER}"
+    note = f"{source}, row {at + 1}: a comment that names the columns, is taken as the header; {_other()}"
     return Layout(lines[at].replace(mark, "", 1).lstrip(mark) + rest, at, mark, notes=(note,))
 
 
@@ -115,7 +119,7 @@ def _recognised(layout: Layout, lines: list[str], first: int, source: str) -> La
         notes.append(f"{source}: rows that begin with {layout.mark!r} are taken as comments")
     if any(line.strip() and not _mark(line) for line in above):
         which = f"row {first + 1}" if layout.above == first + 1 else f"rows {first + 1} to {layout.above}"
-        notes.append(f"{source}: {which}, above the header, {short(above[0].strip())}, passed over; {OTHER}")
+        notes.append(f"{source}: {which}, above the header, {short(above[0].strip())}, passed over; {_other()}")
     return layout._replace(notes=tuple(notes))
 
 
@@ -123,9 +127,8 @@ def _campbell(layout: Layout, lines: list[str], source: str) -> Layout:
     units = "TOA5" in lines[layout.above - 1]
     header = next(read_rows(lines[layout.above], Dialect(","), source, strict=False))[1]
     left = frozenset({"RECORD"} & set(header))
-    counts = (
-        "; 'RECORD', which counts the rows, is left out unless asked for (--column; columns= in Python)" if left else ""
-    )
+    asked = f"is left out unless asked for ({argument('columns', ...)})"
+    counts = f"; 'RECORD', which counts the rows, {asked}" if left else ""
     note = f"{source}, row 1: a file of a Campbell logger: the header is row {layout.above + 1}{counts}"
     return layout._replace(below=2 if units else 0, left=left, notes=(note,))
 
@@ -188,11 +191,11 @@ def take_units(
     if len(cells) != len(header):
         raise DataError(
             f"{source}, row {line}: {len(cells)} units, but the header has {len(header)} names: each column needs one; "
-            "add or remove cells, or drop --units-row (units_row= in Python)"
+            f"add or remove cells, or drop {argument('units_row', True)}"
         )
     said = () if wanted.units_row or layout.below else (
         f"{source}, row {line}: taken as the units of the columns ({listed(cells, 4)}); if it is not, delete the row, "
-        "or say so (units_row=False in Python)",
+        f"or say so ({argument('units_row', False)})",
     )  # fmt: skip
     return tuple(_unit(cell) for cell in cells), rows, said
 
@@ -219,5 +222,5 @@ def _unit(cell: str) -> str:
 def check_text_only(source: str, wanted: Wanted) -> None:
     """Refuse what only text has where the file is none."""
     if wanted.skip or wanted.units_row is not None:
-        what = f"skip={wanted.skip}" if wanted.skip else f"units_row={wanted.units_row}"
+        what = argument("skip", wanted.skip) if wanted.skip else argument("units_row", wanted.units_row)
         raise DataError(f"{source}: {what}: only a text file has rows above or below its header; leave it out")
