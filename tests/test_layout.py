@@ -48,6 +48,7 @@ def got(tmp_path, text, time, *columns, **how):
         ("t,x\nUTC,W/m2\n,Avg\n0,1\n1,2\n", "t", ["x"], ["W/m2"], [[1], [2]], ["units"]),
         ("Air of 3 rooms\nby year, and place\n\nyear,t\n1990,1\n1991,2\n", "year", ["t"], [""], [[1], [2]],
          ["rows 1 to 3", "'Air of 3 rooms'", "passed over"]),
+        ('"Plot Title: 1"\n"#","t","x"\n1,0,5\n2,1,7\n', "t", ["#", "x"], ["", ""], [[1, 5], [2, 7]], ["row 1, above"]),
         ("Station,7\nyear,t\nyr,K\n1990,1\n1991,2\n", "year", ["t"], ["K"], [[1], [2]], ["row 1, above", "units"]),
     ],
 )  # fmt: skip

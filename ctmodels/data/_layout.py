@@ -45,7 +45,9 @@ def find_layout(text: str, wanted: Wanted, source: str) -> Layout:
     first = 1 if separator else 0
     rows = [i for i in range(first, len(lines)) if lines[i].strip()]
     bare = [i for i in rows if not _mark(lines[i])]
-    at = next((i for i in dict.fromkeys([*rows[:1], *bare]) if _is_header(lines, i, wanted.time, delimiter)), None)
+    at = next(
+        (i for i in dict.fromkeys([*rows[:1], *bare, *rows]) if _is_header(lines, i, wanted.time, delimiter)), None
+    )
     named = _commented(lines, bare, wanted.time) if at is None else None
     if named is not None:
         return _from_comment(text, lines, named, source)
@@ -182,6 +184,7 @@ def take_units(
     if wanted.units_row is not None:
         count = max(1, count) if wanted.units_row else 0
     if not count or not above:
+        _check_time(header, above, wanted, source)
         return none, rows, ()
     line, cells = above[0]
     rows = itertools.islice(rows, count, None)
@@ -209,6 +212,20 @@ def _units(header: Sequence[str], above: list[Row], time: str) -> int:
         if not all(map(is_text, words)) or len(words) <= bool(cells[at]) or max(map(len, cells)) > 24:
             return 0
     return 0
+
+
+def _check_time(header: Sequence[str], above: list[Row], wanted: Wanted, source: str) -> None:
+    """Refuse a first row without a time that may have units, among them numbers."""
+    if wanted.units_row is not None or wanted.time not in header or len(above) < 2:
+        return
+    at, (line, cells), (_, after) = header.index(wanted.time), *above[:2]
+    if len(cells) != len(header) or len(after) != len(header) or missing(cells[at]):
+        return
+    if is_text(cells[at]) and not re.search(r"\d", cells[at]) and re.search(r"\d", after[at]):
+        raise DataError(
+            f"{source}, row {line}, column {wanted.time!r}: time {short(cells[at])} is neither a number nor a date: "
+            "if the row has units, say so (--units-row; units_row=True in Python); else put in its time"
+        )
 
 
 def _unit(cell: str) -> str:
