@@ -88,18 +88,23 @@ def _leads(sample: str, time: str, dialect: Dialect) -> bool:
 
 
 def _commented(lines: list[str], bare: list[int], time: str) -> int | None:
-    """The comment just above the data that names their columns, as NumPy's `savetxt` writes it."""
-    if not bare or bare[0] == 0 or not (mark := _mark(lines[bare[0] - 1])):
-        return None
-    line = lines[bare[0] - 1].replace(mark, "", 1).lstrip(mark)
-    return bare[0] - 1 if _is_header([line, *lines[bare[0] :]], 0, time, "") else None
+    """The last comment above the data that names their columns, as NumPy's `savetxt` writes it."""
+    for at in reversed(range(bare[0] if bare else 0)):
+        mark = _mark(lines[at])
+        if mark and _is_header([_bare(lines[at], mark), *lines[bare[0] :]], 0, time, ""):
+            return at
+    return None
+
+
+def _bare(line: str, mark: str) -> str:
+    return line.replace(mark, "", 1).lstrip(mark)
 
 
 def _from_comment(text: str, lines: list[str], at: int, source: str) -> Layout:
     mark = _mark(lines[at])
     rest = text[sum(map(len, lines[: at + 1])) :]
     note = f"{source}, row {at + 1}: a comment that names the columns, is taken as the header; {OTHER}"
-    return Layout(lines[at].replace(mark, "", 1).lstrip(mark) + rest, at, mark, notes=(note,))
+    return Layout(_bare(lines[at], mark) + rest, at, mark, notes=(note,))
 
 
 def _recognised(layout: Layout, lines: list[str], first: int, source: str) -> Layout:
@@ -111,7 +116,7 @@ def _recognised(layout: Layout, lines: list[str], first: int, source: str) -> La
     notes = []
     if first and layout.above:
         notes.append(f"{source}, row 1: Excel's 'sep={layout.delimiter}': the sign that parts the cells")
-    if types:
+    if types or layout.text.startswith(",result,table,"):
         return _influx(layout, types, source)
     if layout.mark:
         notes.append(f"{source}: rows that begin with {layout.mark!r} are taken as comments")
@@ -134,7 +139,8 @@ def _campbell(layout: Layout, lines: list[str], source: str) -> Layout:
 
 def _influx(layout: Layout, types: str, source: str) -> Layout:
     header, kinds = (
-        next(read_rows(line, Dialect(","), source, strict=False))[1] for line in (layout.text.partition("\n")[0], types)
+        next(read_rows(line, Dialect(","), source, strict=False), (0, []))[1]
+        for line in (layout.text.partition("\n")[0], types)
     )
     left = {"", "result", "table", "_start", "_stop", "_field", "_measurement"} & set(header)
     if len(kinds) == len(header):  # text and dates, such as tags
