@@ -39,8 +39,8 @@ def before(check: Callable[..., None]) -> Callable[[Function], Function]:
     return decorate
 
 
-def check_whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """A whole number within limits: Python's or NumPy's, not a boolean, not a float."""
+def check_whole(name: str, value: Any, least: int | None, most: int | None = None) -> int:
+    """A whole number within limits (None: of any size): Python's or NumPy's, not a boolean, not a float."""
     said = argument(name, value)
     if isinstance(value, bool | np.bool_):
         raise DataError(f"{said}: a whole number is needed, and not a boolean")
@@ -48,6 +48,8 @@ def check_whole(name: str, value: Any, least: int, most: int | None = None) -> i
         number = operator.index(value)
     except TypeError:
         raise DataError(f"{said}: a whole number is needed") from None
+    if least is None:
+        return number
     if number < least or (most is not None and number > most):
         limit = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise DataError(f"{said}: a whole number {limit} is needed")
