@@ -8,9 +8,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ctmodels._integrate._account import Step, gather, measured, name_of, rms
+from ctmodels._integrate._account import Step, measured, name_of, rms
 from ctmodels._integrate._control import tolerance
-from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats
+from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats, gather
 
 
 class Accounting(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
