@@ -76,6 +76,8 @@ def rows_seen(series: Series) -> tuple[Int[Array, " row"], Int[Array, ""]]:
     seen = jnp.any(series.mask, axis=1)
     order, number = jnp.argsort(~seen, stable=True), jnp.sum(seen)
     return order[jnp.minimum(jnp.arange(seen.shape[0]), jnp.maximum(number - 1, 0))], number
+
+
 def _check(record: Record, channels: int, static: int) -> None:
     """Refuse what a model was not made for; of a batch, and of channels in another number, something would come out."""
     series, features = record.series, 0 if record.static is None else record.static.shape[-1]

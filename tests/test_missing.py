@@ -238,9 +238,7 @@ def test_groups_are_paths(tmp_path):
     data = xr.Dataset({"x": ("time", TS**2)}, {"time": TS})
     tree = xr.DataTree.from_dict({"/": data, "/sensor": data[["x"]].drop_vars("time") * 2})
     assert from_xarray(tree, "time").names == ("x", "sensor/x")
-    with pytest.raises(
-        DataError, match=r"no column 'z': there are .*'sensor/x'.*; the closest is 'sensor/own/z'"
-    ):
+    with pytest.raises(DataError, match=r"no column 'z': there are .*'sensor/x'.*; the closest is 'sensor/own/z'"):
         read(path, "time", ["z"])
     with pytest.raises(DataError, match=r"'sensor/own/z': shape \(9,\), and 'time' has shape \(60,\)"):
         read(path, "time", ["sensor/own/z"])

@@ -63,7 +63,7 @@ def find_layout(text: str, wanted: Wanted, source: str) -> Layout:
 
 
 def _skipped(text: str, lines: list[str], skip: int, source: str) -> Layout:
-    check_whole("skip", skip, 0, what="rows above the header")
+    check_whole("skip", skip, 0)
     if len(lines) <= skip:
         raise DataError(f"{source}: {argument('skip', skip)}: there are only {len(lines)} rows: skip fewer")
     return Layout(text[sum(map(len, lines[:skip])) :], skip)
