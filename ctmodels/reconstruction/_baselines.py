@@ -87,6 +87,22 @@ def _autoregression(filled: np.ndarray, split: Split) -> np.ndarray:
     return np.stack(columns, axis=2)
 
 
+def one_step(split: Split) -> np.ndarray:
+    """Variance in the training part, by channel, that an autoregression leaves one sample ahead: no measurement noise
+    can be more."""
+    series, _ = split.train()
+    filled, mask = np.asarray(series.fill_forward(), np.float64), np.asarray(series.mask)
+    return np.array([_left(y, seen) for y, seen in zip(filled.T, mask.T, strict=True)])
+
+
+def _left(y: np.ndarray, seen: np.ndarray) -> float:
+    row = _fitted(y, seen)
+    order = len(row) - 1
+    rows = np.arange(order, len(y))
+    past = y[rows[:, None] - 1 - np.arange(order)] if order else np.zeros((len(rows), 0))
+    return float(np.mean((y[rows] - row[0] - past @ row[1:])[seen[rows]] ** 2))
+
+
 def _fitted(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Constant and coefficients, the nearest lag first, by least squares over the rows that were observed; the order of
     the least criterion, among those that do not blow up."""

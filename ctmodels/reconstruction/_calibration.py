@@ -1,10 +1,13 @@
 r"""How wide a band of 90 % must be, from what the model missed: conformal prediction by lead time.
 
 Of past forecasts, each made from what was known at its origin, the ratios $|x - \hat x| / \sigma$ of a channel are
-collected by lead time. Their 90 % quantile, with the correction for a finite sample, takes the place of the Gaussian's
-1.645. A ratio is used once its observation lies in the past of the origin that the band is for: first those of the
-training part, then those of the tail up to there (Gibbs and Candès, "Adaptive conformal inference", NeurIPS 2021;
-Stankevičiūtė, Alaa and van der Schaar, "Conformal time-series forecasting", NeurIPS 2021).
+collected by lead time. Their 90 % quantile takes the place of the Gaussian's 1.645; for a finite sample it is that of
+$0.9 (1 + 1/n)$, with n the number of independent ratios. A ratio is used once its observation lies in the past of the
+origin that the band is for: first those of the training part, then those of the tail up to there; of samples that were
+not trained on they count more, since a model errs less on what it has seen.
+
+Gibbs and Candès, "Adaptive conformal inference under distribution shift", NeurIPS 2021; Stankevičiūtė, Alaa and van der
+Schaar, "Conformal time-series forecasting", NeurIPS 2021.
 """
 
 from typing import NamedTuple
@@ -17,6 +20,8 @@ from ctmodels.reconstruction._split import BAND, SPREAD, Split, Spread
 from ctmodels.reconstruction._widths import Widths
 
 STARTS = 100  # past forecasts, at most
+HELD_OUT = 5.0  # what a ratio counts of a sample that was not trained on, against one that the model has seen
+FAR = 10.0  # standard deviations: further off is as bad
 
 
 class Ratios(NamedTuple):
@@ -38,10 +43,10 @@ class Calibrated(NamedTuple):
 def calibrated(trained: Trained, split: Split, forecasts: Spread) -> Calibrated:
     """From the residuals of the training part and, for later origins, of the tail up to there."""
     training = of_training(trained, split)
-    n = split.series.ts.shape[0]
+    n, learnt = split.series.ts.shape[0], trained.learnt
     past = joined(training, ratios(forecasts, split, split.origins, n))
-    of_origins = np.stack([widths(past, origin + 1)(split.horizon) for origin in split.origins])
-    return Calibrated(of_origins, widths(training, split.n_train), widths(past, n))
+    of_origins = np.stack([widths(past, origin + 1, learnt)(split.horizon) for origin in split.origins])
+    return Calibrated(of_origins, widths(training, split.n_train, learnt), widths(past, n, learnt))
 
 
 def of_training(trained: Trained, split: Split) -> Ratios:
@@ -72,11 +77,13 @@ def joined(first: Ratios, second: Ratios) -> Ratios:
     return Ratios(np.concatenate(values), np.concatenate(rows))
 
 
-def widths(past: Ratios, before: int) -> Widths:
-    """What to multiply standard deviations by, from the ratios of observations before sample `before`."""
+def widths(past: Ratios, before: int, learnt: int) -> Widths:
+    """What to multiply standard deviations by, from the ratios of observations before sample `before`, of which those
+    before `learnt` were trained on."""
     known = np.where((past.rows < before)[..., None], past.values, np.nan)
-    edges = _edges(known.shape[1])
-    factors = [_quantiles(known[:, a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    weights = np.broadcast_to(np.where(past.rows < learnt, 1.0, HELD_OUT)[..., None], known.shape)
+    worth, edges = _independent(known, past.rows), _edges(known.shape[1])
+    factors = [_quantiles(known[:, a:b], weights[:, a:b], worth) for a, b in zip(edges[:-1], edges[1:], strict=True)]
     return Widths.of(np.sqrt((edges[:-1] + 1.0) * edges[1:]), np.stack(factors))
 
 
@@ -86,12 +93,30 @@ def _edges(leads: int) -> np.ndarray:
     return np.append(edges, leads + 1) - 1
 
 
-def _quantiles(values: np.ndarray) -> np.ndarray:
+def _quantiles(values: np.ndarray, weights: np.ndarray, independent: float) -> np.ndarray:
     """Of each channel, over 1.645; NaN where none was observed."""
-    return np.array([_quantile(v[~np.isnan(v)]) for v in np.moveaxis(values, -1, 0)]) / SPREAD
+    level, channels = min(1.0, BAND * (1 + 1 / independent)), values.shape[-1]
+    pairs = [(values[..., c].ravel(), weights[..., c].ravel()) for c in range(channels)]
+    return np.array([_quantile(v[~np.isnan(v)], w[~np.isnan(v)], level) for v, w in pairs]) / SPREAD
 
 
-def _quantile(values: np.ndarray) -> float:
+def _quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
     if not len(values):
         return np.nan
-    return float(np.quantile(values, min(1.0, BAND * (1 + 1 / len(values))), method="higher"))
+    return float(np.quantile(values, level, weights=weights, method="inverted_cdf"))
+
+
+def _independent(known: np.ndarray, rows: np.ndarray) -> float:
+    """How many independent ratios so many are worth, by the correlation time of their means over each sample's
+    forecasts: a slow series that strays once strays for long."""
+    seen = ~np.isnan(known).all(axis=2)
+    mean = np.nanmean(np.minimum(known, FAR)[seen], axis=1)
+    count = np.bincount(rows[seen], minlength=1)
+    at = count > 0
+    each = np.bincount(rows[seen], weights=mean)[at] / count[at]
+    n, about = len(each), each - each.mean()
+    if n < 3 or not np.any(about):
+        return float(n)
+    correlation = np.correlate(about, about, "full")[n - 1 :] / np.sum(about**2)
+    first = np.argmax(correlation <= 0)  # there is one: their sum is a half less than nothing
+    return max(1.0, n / (1 + 2 * float(np.sum(correlation[1:first]))))

@@ -106,7 +106,9 @@ def attractor_scores(true: np.ndarray, generated: np.ndarray) -> Scores:
 
 
 def ahead(trained: Trained, split: Split, states, origins: np.ndarray, length: int) -> Spread:
-    """`length` samples on from each origin's states `(member, origin, state)`; past the data's end, at the last time."""
+    """`length` samples on from each origin's states `(member, origin, state)`.
+
+    Past the data's end, the last time again."""
     at = jnp.asarray(np.minimum(origins[:, None] + np.arange(length + 1), split.series.ts.shape[0] - 1))
     ys = np.asarray(_windows_solved(trained.model, states, split.series.ts, split.control, at), np.float64)
     variance = np.nanvar(ys, axis=0) + np.mean(np.asarray(trained.noise.observation, np.float64), axis=0)

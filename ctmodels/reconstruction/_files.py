@@ -14,7 +14,6 @@ from ctmodels.reconstruction._fitting import Trained
 from ctmodels.reconstruction._widths import Widths
 from ctmodels.train import load, manifest, save
 
-
 WRITTEN = ("metrics.json", "history.jsonl", "report.html", "model-*.safetensors")
 
 
@@ -64,7 +63,7 @@ def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> t
     members = next(iter(said["arrays"].values()))["shape"][0]
     model, end, noise = load(path, _like(candidate, problem, members))
     widths = about.get("widths") and Widths.from_dict(about["widths"])  # files of older versions have none
-    return Trained(model, end, noise, [], "loaded", widths), problem, about["data"]
+    return Trained(model, end, noise, [], "loaded", widths=widths), problem, about["data"]
 
 
 def _like(candidate: Candidate, problem: Problem, members: int):

@@ -60,13 +60,15 @@ class Recipe:
 
 class Trained(NamedTuple):
     """An ensemble, every array with a leading axis of members. `end`: the state at the last training time, mean and
-    covariance; `noise`: to filter with from there on; `widths`: of the bands of forecasts from there on."""
+    covariance; `noise`: to filter with from there on; `learnt`: samples that were trained on, the first so many;
+    `widths`: of the bands of forecasts from there on."""
 
     model: NeuralODE
     end: tuple[Float[Array, "member state"], Float[Array, "member state state"]]
     noise: Noise
     history: list[dict]
     stopped: str
+    learnt: int = 0
     widths: Widths | None = None
 
 
@@ -195,7 +197,7 @@ def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained
     _assert_one_trace(step, before)
     smoothed, noise = _likeliest(result.model, series, control, noise)
     end = smoothed.filtered[:, -1], smoothed.filtered_cov[:, -1]
-    return Trained(result.model, end, noise, result.history, result.stopped)
+    return Trained(result.model, end, noise, result.history, result.stopped, cut)
 
 
 def _coasted(series: Series) -> Smoothed:
@@ -269,7 +271,7 @@ def _free(candidate, model, series, control, recipe, seed, **run) -> Trained:
         **run,
     )
     _assert_one_trace(step, before)
-    return _after_free(result, data)
+    return _after_free(result, data, samples)
 
 
 def _first_states(series: Series, model) -> Float[Array, "time state"]:
@@ -277,12 +279,12 @@ def _first_states(series: Series, model) -> Float[Array, "time state"]:
     return jnp.concatenate([series.fill_forward(), hidden], axis=1)
 
 
-def _after_free(result: FitResult, data: Windows) -> Trained:
+def _after_free(result: FitResult, data: Windows, samples: int) -> Trained:
     """Where the last window ends; what the windows miss is the noise of the observations."""
     end, observation = _ends(result.model, data[jnp.arange(len(data))])
     cov = jnp.broadcast_to(1e-4 * jnp.eye(end.shape[1], dtype=end.dtype), (*end.shape, end.shape[1]))
     noise = Noise(jnp.full_like(end, 1e-2), jnp.maximum(observation, 1e-4))
-    return Trained(result.model.model, (end, cov), noise, result.history, result.stopped)
+    return Trained(result.model.model, (end, cov), noise, result.history, result.stopped, samples)
 
 
 @eqx.filter_jit

@@ -16,7 +16,7 @@ from ctmodels._series import Series
 from ctmodels.data import Table, Trials
 from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
-from ctmodels.reconstruction._baselines import baselines, calendar
+from ctmodels.reconstruction._baselines import baselines, calendar, one_step
 from ctmodels.reconstruction._calibration import calibrated
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
 from ctmodels.reconstruction._files import check_folder, save_model
@@ -50,7 +50,7 @@ class Fitted:
     exponents: np.ndarray | None
     history: list[dict]
     seconds: float
-    predicted: np.ndarray | None = None
+    predicted: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +165,8 @@ def _judged(table: Table, inputs, problem: Problem, split: Split, season: int, f
     tables = baselines(split, {name: period / scaling.time_scale for name, period in seasons.items()})
     bases = {name: score(b, split, scaling, season) for name, b in tables.items()}
     measure, weights = ("rmse_log", np.asarray(scaling.std)) if scaling.log else ("nrmse", np.ones(problem.channels))
-    models = {name: Judged(f.predicted, f.scores, _noise(f.trained)) for name, f in fitted.items()}  # pyright: ignore
+    most = one_step(split)
+    models = {n: Judged(f.predicted, f.scores, np.minimum(_noise(f.trained), most)) for n, f in fitted.items()}
     found = evidence(models, tables, split, weights)
     scores = {name: f.scores for name, f in fitted.items()}
     believe, verdict, best = judge(found, scores, bases, measure, table.time_unit)

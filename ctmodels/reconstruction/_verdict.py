@@ -23,7 +23,9 @@ LEVEL = 0.05  # chance of a believed model where there is nothing to be believed
 BLOCKS = 8  # stretches of the tail
 DRAWS = 1000
 LEAST = 4  # times observed in the tail, at the least
-NOISE = 1.2  # times the variance of the noise: an error up to this is at its level
+NOISE = 1.5  # times the variance of the noise: a squared error up to this is at its level
+STILL = ("mean", "persistence", "drift")  # baselines without motion
+FAR = 0.5  # of their squared error saved: far better
 SKILL = 0.03  # of squared error saved; less is no skill to speak of, however sure
 WITHIN = 0.7  # of observations within the band of 90 %, at the least
 GRADES = ("no evidence", "weak", "good", "at noise level")
@@ -33,8 +35,8 @@ class Evidence(NamedTuple):
     """Of one model against the best baseline.
 
     `skill`: the share of the baseline's squared error that it saves, `error` its standard error; `lower`: the share
-    that it saves of any baseline's at least (one-sided, 95 % for all models together); `rows`, `values`, `origins`: how many observed times, observed values and forecasts
-    this rests on; `grade`: "no evidence", "weak", "good" or "at noise level"; `but`: what is missing.
+    that it saves of any baseline's at least (one-sided, 95 % for all models together); `rows`, `values`, `origins`: how
+    many observed times, observed values and forecasts this rests on; `grade`: "no evidence", "weak", "good" or "at noise level"; `but`: what is missing.
     """
 
     grade: str
@@ -86,7 +88,15 @@ def _evidence(model: Judged, bases, split: Split, weights: np.ndarray, models: i
     saved, error, _ = each[best]
     found = nothing._replace(skill=saved, error=error, lower=min(lower for *_, lower in each.values()))
     least = float(np.sum(seen * model.noise * weights**2))
-    return _graded(found, model.scores, at_noise=bool(own.sum() <= NOISE * least))
+    if own.sum() <= NOISE * least and _moves(each) and saved > -error:
+        return _graded(found, model.scores, "at noise level")
+    return _graded(found, model.scores, "good")
+
+
+def _moves(each: Mapping[str, tuple[float, float, float]]) -> bool:
+    """Whether it is far better than what knows no motion at all."""
+    still = [each[name] for name in STILL if name in each]
+    return all(lower > 0 for *_, lower in still) and min(saved for saved, *_ in still) >= FAR
 
 
 def _squares(median: np.ndarray, split: Split, weights: np.ndarray) -> np.ndarray:
@@ -125,25 +135,20 @@ def _stretches(x: np.ndarray, length: int) -> np.ndarray:
     return total[length:] - total[:-length]
 
 
-def _graded(found: Evidence, scores: Scores, at_noise: bool) -> Evidence:
-    if not found.skill > 0:
+def _graded(found: Evidence, scores: Scores, grade: str) -> Evidence:
+    """`grade`, unless something of it is missing. At the noise level no forecast is better, so that a baseline which is
+    there too refutes nothing."""
+    at_noise = grade == "at noise level"
+    if not (found.skill >= SKILL or at_noise):
         return found._replace(but="a baseline does as well")
-    missing = _missing(found, scores)
-    if missing:
-        return found._replace(grade="weak", but=missing)
-    return found._replace(grade="at noise level" if at_noise else "good")
-
-
-def _missing(found: Evidence, scores: Scores) -> str:
-    """What there must be besides some skill."""
-    if not (found.lower > 0 and found.skill >= SKILL):
-        return "chance may have done it"
+    if not (found.lower > 0 or at_noise):
+        return found._replace(grade="weak", but="chance may have done it")
     if not (scores["valid_prediction_time"] or 0) > 0:
-        return "its valid time is zero"
+        return found._replace(grade="weak", but="its valid time is zero")
     within = scores["coverage"]
     if within is not None and within < WITHIN:
-        return f"its band of 90 % holds {within:.0%} of what came"
-    return ""
+        return found._replace(grade="weak", but=f"its band of 90 % holds {within:.0%} of what came")
+    return found._replace(grade=grade)
 
 
 def judge(
@@ -155,7 +160,8 @@ def judge(
     base = min(bases, key=lambda name: ranked(bases[name][measure]))
     if bases[base][measure] is None:
         return None, f"Nothing can be said of the models: {bases[base]['reasons'][measure]}.", best
-    said = f"{measure} {_number(models[best][measure])} against {_number(bases[base][measure])} of the best baseline ({base})"
+    mine, theirs = _number(models[best][measure]), _number(bases[base][measure])
+    said = f"{measure} {mine} against {theirs} of the best baseline ({base})"
     if not found[best].believed:
         return None, f"Believe none of the models: the best, {best}, reaches {said}. {_why_not(found[best])}", best
     sentences = [f"Believe {best}: {said}.", _why(found[best], models[best], unit)]
@@ -192,10 +198,13 @@ def _why(found: Evidence, scores: Scores, unit: str) -> str:
     least = "at least " * ("valid_prediction_time" in scores.get("at_least", ()))
     valid = f"valid for {least}{_number(scores['valid_prediction_time'])} {unit}"
     within = "" if scores["coverage"] is None else f"; its 90 % band held {scores['coverage']:.0%}"
-    return (
-        f"{grade}: it saves {found.skill:.0%} of the squared error (at least {found.lower:.0%}, at 95 % confidence; "
-        f"{_size(found)}); {valid.strip()}{within}."
-    )
+    if found.lower > 0:
+        saved = f"it saves {found.skill:.0%} of the squared error (at least {found.lower:.0%}, at 95 % confidence"
+    else:
+        saved = (
+            f"no forecast can do much better, and {found.baseline} does as well ({found.skill:+.0%} ± {found.error:.0%}"
+        )
+    return f"{grade}: {saved}; {_size(found)}); {valid.strip()}{within}."
 
 
 def _why_not(found: Evidence) -> str:
