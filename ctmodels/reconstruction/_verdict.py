@@ -23,12 +23,14 @@ LEVEL = 0.05  # chance of a believed model where there is nothing to be believed
 BLOCKS = 8  # stretches of the tail
 DRAWS = 1000
 LEAST = 4  # times observed in the tail, at the least
-NOISE = 1.5  # times the variance of the noise: a squared error up to this is at its level
+NOISE = 2.0  # times the variance of the noise: a squared error up to this is at its level
 STILL = ("mean", "persistence", "drift")  # baselines without motion
 FAR = 0.5  # of their squared error saved: far better
 SKILL = 0.03  # of squared error saved; less is no skill to speak of, however sure
 WITHIN = 0.7  # of observations within the band of 90 %, at the least
-GRADES = ("no evidence", "weak", "good", "at noise level")
+NOISY = "Its error is at the noise level of the data"
+FEW = 10  # observed times in the tail; of fewer, no skill is sure at 5 %
+LIKELY, LARGE = 0.2, 0.2  # then a model is believed, on weak evidence, that saves so much at this level of chance
 
 
 class Evidence(NamedTuple):
@@ -36,7 +38,9 @@ class Evidence(NamedTuple):
 
     `skill`: the share of the baseline's squared error that it saves, `error` its standard error; `lower`: the share
     that it saves of any baseline's at least (one-sided, 95 % for all models together); `rows`, `values`, `origins`: how
-    many observed times, observed values and forecasts this rests on; `grade`: "no evidence", "weak", "good" or "at noise level"; `but`: what is missing.
+    many observed times, observed values and forecasts this rests on; `grade`: "no evidence", "weak", "good" or "at
+    noise level"; `believed`: with "good" and "at noise level"; and with "weak" where the tail has under ten rows, and
+    no more could be had; `but`: what is missing.
     """
 
     grade: str
@@ -47,12 +51,8 @@ class Evidence(NamedTuple):
     rows: int
     values: int
     origins: int
+    believed: bool = False
     but: str = ""
-
-    @property
-    def believed(self) -> bool:
-        """Whether the model is to be believed."""
-        return self.grade in GRADES[2:]
 
 
 class Judged(NamedTuple):
@@ -90,7 +90,13 @@ def _evidence(model: Judged, bases, split: Split, weights: np.ndarray, models: i
     least = float(np.sum(seen * model.noise * weights**2))
     if own.sum() <= NOISE * least and _moves(each) and saved > -error:
         return _graded(found, model.scores, "at noise level")
-    return _graded(found, model.scores, "good")
+    return _graded(found, model.scores, "weak" if size["rows"] < FEW and _likely(own, table) else "good")
+
+
+def _likely(own: np.ndarray, table: Mapping[str, np.ndarray]) -> bool:
+    """Whether it saves much, and rather not by chance, of every baseline's error."""
+    each = [skill(own, base, LIKELY) for base in table.values()]
+    return all(saved >= LARGE and lower > 0 for saved, _, lower in each)
 
 
 def _moves(each: Mapping[str, tuple[float, float, float]]) -> bool:
@@ -138,17 +144,19 @@ def _stretches(x: np.ndarray, length: int) -> np.ndarray:
 def _graded(found: Evidence, scores: Scores, grade: str) -> Evidence:
     """`grade`, unless something of it is missing. At the noise level no forecast is better, so that a baseline which is
     there too refutes nothing."""
-    at_noise = grade == "at noise level"
-    if not (found.skill >= SKILL or at_noise):
+    sure = found.lower > 0
+    if sure and found.skill >= SKILL and grade == "weak":
+        grade = "good"
+    if not (found.skill >= SKILL or grade == "at noise level"):
         return found._replace(but="a baseline does as well")
-    if not (found.lower > 0 or at_noise):
+    if not (sure or grade != "good"):
         return found._replace(grade="weak", but="chance may have done it")
     if not (scores["valid_prediction_time"] or 0) > 0:
         return found._replace(grade="weak", but="its valid time is zero")
     within = scores["coverage"]
     if within is not None and within < WITHIN:
         return found._replace(grade="weak", but=f"its band of 90 % holds {within:.0%} of what came")
-    return found._replace(grade=grade)
+    return found._replace(grade=grade, believed=True)
 
 
 def judge(
@@ -194,7 +202,7 @@ def _size(found: Evidence) -> str:
 
 
 def _why(found: Evidence, scores: Scores, unit: str) -> str:
-    grade = "Good evidence" if found.grade == "good" else "Its error is at the noise level of the data"
+    grade = {"weak": "Weak evidence, from so few rows", "good": "Good evidence"}.get(found.grade, NOISY)
     least = "at least " * ("valid_prediction_time" in scores.get("at_least", ()))
     valid = f"valid for {least}{_number(scores['valid_prediction_time'])} {unit}"
     within = "" if scores["coverage"] is None else f"; its 90 % band held {scores['coverage']:.0%}"
