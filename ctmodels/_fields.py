@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from ctmodels._arguments import before, check_key
 from ctmodels._scaling import Scaling
 
 
@@ -24,6 +25,7 @@ class MLPField(eqx.Module):
     mlp: eqx.nn.MLP
     inputs: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int | tuple[int, int],
@@ -39,7 +41,19 @@ class MLPField(eqx.Module):
         self.inputs = inputs
 
     def __call__(self, t, y: Float[Array, " state"], args: PyTree) -> Float[Array, " out"]:
-        return self.mlp(jnp.concatenate([y, args(t)]) if self.inputs else y)
+        return self.mlp(jnp.concatenate([y, self._input(t, args)]) if self.inputs else y)
+
+    def _input(self, t, path: PyTree) -> Float[Array, " input"]:
+        if path is None:
+            raise ValueError(
+                f"MLPField: inputs={self.inputs} and no control is given: the model's x is Driven(y0, control)"
+            )
+        u = path(t)
+        if u.shape != (self.inputs,):
+            raise ValueError(
+                f"MLPField: inputs={self.inputs} and the control has values of shape {u.shape}: make them equal"
+            )
+        return u
 
 
 class MatrixField(eqx.Module):
@@ -48,14 +62,17 @@ class MatrixField(eqx.Module):
     The last layer begins smaller by the root of how many controls there are, so that many move the state no faster
     than few.
 
-    **Good values:** width 64 to 128, depth 1; the final tanh keeps long series from blowing up.
+    **Good values:** width 64 to 128, depth 1; the final tanh keeps long series from blowing up. The activation is
+    smooth, which relu (torchcde's and diffrax's examples') is not: at its kinks a method of order 5 is of order 1, and
+    the error estimate, the steps, and with them values and gradients, depend on the last bits.
     """
 
     mlp: eqx.nn.MLP
     control: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
-        self, state: int, control: int, *, width: int = 64, depth: int = 1, activation: Callable = jax.nn.relu, key
+        self, state: int, control: int, *, width: int = 64, depth: int = 1, activation: Callable = jax.nn.silu, key
     ):
         mlp = eqx.nn.MLP(state, state * control, width, depth, activation, jnp.tanh, key=key)
         last = lambda mlp: (mlp.layers[-1].weight, mlp.layers[-1].bias)

@@ -27,7 +27,7 @@ class Solve:
         self.plan, self.lanes, self.field, self.arrays, self.times = plan, lanes, field, arrays, times
         self.groups = 1 if plan.shared else lanes.number
         self.together = self.groups == 1 and times.t0.shape[0] == 1  # one clock: all lanes save at once
-        span = jnp.abs(times.span)
+        span = jax.lax.stop_gradient(jnp.abs(times.span))
         self.length = jnp.max(span, keepdims=True) if plan.shared else span
 
     def taking(self, lane) -> "Solve":
@@ -69,7 +69,8 @@ class Solve:
 
         norm = lambda x: self.norm(x, alive).astype(dtype)
         length = jnp.where(over, 1, self.length)
-        h = first_step(plan.controller, plan.method, evaluate, norm, y0, f, length)
+        # Step sizes carry no derivative, forwards or of second order either.
+        h = jax.lax.stop_gradient(first_step(plan.controller, plan.method, evaluate, norm, y0, f, length))
         none = jnp.zeros(self.groups, jnp.int32)
         begun = jnp.sum(times.sigma <= 0, axis=1, dtype=jnp.int32)
         saved = begun if self.together else jnp.broadcast_to(begun, (n,))
@@ -104,7 +105,7 @@ class Solve:
         H = self.times.span * jnp.where(active, h, 0)
         t = self.times.at(head.sigma)
         y1, fs, error, found = self.lanes.map(self.step, self.arrays, alive, t, H, head.y, head.f)
-        square = scaled_error(plan.controller, head.y, y1, error)
+        square = jax.lax.stop_gradient(scaled_error(plan.controller, head.y, y1, error))
         q = self.group_error(square, alive).astype(h.dtype)
         accept, h_next, memory = adapt(plan.controller, method.order, q, h, self.length, head.memory)
         accept, reject = accept & active, ~accept & active

@@ -7,6 +7,7 @@ from typing import overload
 
 from ctmodels.data._csv import find_csv
 from ctmodels.data._found import Found, taken
+from ctmodels.data._layout import check_text_only
 from ctmodels.data._npz import find_npz
 from ctmodels.data._pandas import find_parquet
 from ctmodels.data._table import Table, Wanted
@@ -30,11 +31,13 @@ READERS: dict[str, Callable[[str, Wanted], Found]] = {
 def read(
     path: str | os.PathLike[str], time: str, columns: Sequence[str] | None = None, *, id: None = None,
     sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False,
+    skip: int = 0, units_row: bool | None = None,
 ) -> Table: ...  # fmt: skip
 @overload
 def read(
     path: str | os.PathLike[str], time: str, columns: Sequence[str] | None = None, *, id: str,
     sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False,
+    skip: int = 0, units_row: bool | None = None,
 ) -> Trials: ...  # fmt: skip
 def read(
     path: str | os.PathLike[str],
@@ -45,6 +48,8 @@ def read(
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,
+    skip: int = 0,
+    units_row: bool | None = None,
 ) -> Table | Trials:
     """Read times and numbers from a file: CSV and its kin, npz, Parquet, netCDF or HDF5.
 
@@ -62,6 +67,9 @@ def read(
         `notes`, and kept.
     - `constant_ok`: names of columns that may be constant, as inputs (controls) may.
     - `sort`: whether rows may stand in any order. Otherwise times must increase (within each id).
+    - `skip`: of a text, how many rows stand above its header. Default: what is recognised, which is noted.
+    - `units_row`: of a text, whether the row under the header has units. Default: if it is text throughout and
+        data follow, which is noted.
 
     **Returns:**
 
@@ -69,6 +77,8 @@ def read(
     returns nothing, if anything in the file is wrong, or if it would not fit into memory.
     """
     source = os.fspath(path)
-    wanted = Wanted(time, columns, id, sentinels, constant_ok, sort)
+    wanted = Wanted(time, columns, id, sentinels, constant_ok, sort, skip=skip, units_row=units_row)
     find = READERS.get(Path(source).suffix.lower(), find_csv)
+    if find is not find_csv:
+        check_text_only(source, wanted)
     return taken(find(source, wanted), wanted)

@@ -8,10 +8,13 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from ctmodels._arguments import check_whole
 from ctmodels._door import DataError
 from ctmodels._export import export
 from ctmodels._series import Series
+from ctmodels._words import argument
 from ctmodels.data import read
+from ctmodels.reconstruction._arguments import chosen
 from ctmodels.reconstruction._candidates import Problem
 from ctmodels.reconstruction._evaluation import Split, forecast_tail
 from ctmodels.reconstruction._files import load_model
@@ -23,12 +26,11 @@ def forecast_csv(folder: str | Path, steps: int, *, model: str | None = None, in
     **Arguments:** `model`: a candidate's name; default: the one that the report believes, else the best. `inputs`:
     a file with the future of the inputs, at the times to forecast.
     """
-    if steps < 1:
-        raise DataError(f"steps {steps}: at least one sample ahead is needed")
+    check_whole("steps", steps, 1)
     folder = Path(folder)
-    trained, problem, about = load_model(folder / f"model-{model or _best(folder)}.safetensors")
+    trained, problem, about = load_model(chosen(folder, model or _best(folder)))
     if problem.inputs and inputs is None:
-        raise DataError(f"{folder}: the model is driven by {', '.join(about['inputs'])}; give their future by --inputs")
+        raise DataError(f"{_driven(folder, about)}; give their future: {argument('inputs', ...)}")
     times, control = _ahead(problem, about, steps, inputs)
     spread = forecast_tail(trained, _split(problem, times, control))
     return _csv(about, times[1:], spread.band(problem.scaling))
@@ -36,11 +38,17 @@ def forecast_csv(folder: str | Path, steps: int, *, model: str | None = None, in
 
 def export_model(folder: str | Path, out: str | Path, *, model: str | None = None, times: int | None = None) -> None:
     """The ensemble of a folder that `reconstruct` wrote, as one file of StableHLO: see [`ctmodels.export`][]."""
+    if times is not None:
+        check_whole("times", times, 2)
     folder = Path(folder)
-    trained, problem, about = load_model(folder / f"model-{model or _best(folder)}.safetensors")
+    trained, problem, about = load_model(chosen(folder, model or _best(folder)))
     if problem.inputs and times is None:
-        raise DataError(f"{folder}: the model is driven by {', '.join(about['inputs'])}; give the number of --times")
+        raise DataError(f"{_driven(folder, about)}; give the number of times: {argument('times', ...)}")
     export(out, trained.model, problem.scaling, inputs=problem.input_scaling, ensemble=True, times=times)
+
+
+def _driven(folder: Path, about: dict) -> str:
+    return f"{folder}: the model is driven by {', '.join(about['inputs'])}"
 
 
 def _best(folder: Path) -> str:
