@@ -133,6 +133,8 @@ def _inside_jit() -> bool:
 
 
 def _integrate(integrate: Integrate, field, ts, y0, args, key):
+    if _ours(integrate):
+        field, ts, y0, args, key = varying_alike((field, ts, y0, args, key))
     flat0, unravel = ravel_pytree(y0)
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
     chance = Chance.drawn(integrate.account, key, flat0)
@@ -272,11 +274,10 @@ def _by_replay(integrate: Integrate, field, ts, y0, args, chance: Chance) -> tup
     plan = plan_of(integrate)
     of, inexact, whole = closed_over(field, ts[0], y0, args)
     drawn = [chance.noise] * plan.noisy + [chance.draw] * bool(plan.visits)
-    inputs, others = varying_alike(((ts, y0, inexact), [*whole, *drawn]))
     sample = sample_number() if plan.summed else None
     # In a rule for derivatives, say, which runs later, it is not known what becomes of the cotangents.
     plan = plan._replace(summed=plan.summed and (sample is None or within_a_sample()))
-    ys, ends, measured = replayed(inputs, plan, of, others, sample)
+    ys, ends, measured = replayed((ts, y0, inexact), plan, of, [*whole, *drawn], sample)
     attempts = ends.accepted + ends.rejected
     # Two more: for the first slope, and for the length of the first step.
     stats = Stats(

@@ -23,7 +23,7 @@ from ctmodels._integrate._backward import Given, Wanted, undo
 from ctmodels._integrate._forward import solve
 from ctmodels._integrate._lanes import Lanes, Size
 from ctmodels._integrate._levels import Levels
-from ctmodels._integrate._loops import varying_alike
+from ctmodels._integrate._loops import axes_of, varying_alike
 from ctmodels._integrate._plan import Plan, Times
 from ctmodels._integrate._samples import within_a_sample
 from ctmodels._integrate._state import Record
@@ -290,6 +290,15 @@ def _solved(inputs, plan, field, whole_numbers):
     return forward(_setting(plan, field, arrays), ts, y0, arrays)
 
 
+def _refuse_sums_over_devices(y0, arrays) -> None:
+    """Of what does not vary over the mesh, JAX sums the cotangent at each step: devices with fewer steps would not."""
+    if any(axes_of(y0) - axes_of(x) for x in arrays):
+        raise ValueError(
+            "field: inside jax.shard_map it holds an array that is the same on all devices, where a gradient is wanted "
+            'that they share: hand it over by `args`, or as `jax.lax.pcast(array, axis, to="varying")`'
+        )
+
+
 @replayed.def_fwd
 def _(perturbed, inputs, plan, field, whole_numbers, sample):
     out, kept = _solved(inputs, plan, field, whole_numbers)
@@ -309,7 +318,9 @@ def _(residuals, cotangents, perturbed, inputs, plan, field, whole_numbers, samp
     ct_measured = {name: c for name, c in ct_measured.items() if c is not None}
     plan = plan._replace(measures=tuple(m for m in plan.measures if name_of(m) in ct_measured))
     plan = plan._replace(summed=plan.summed and not within_a_sample())
-    given = varying_alike(((ts, y0, arrays), residuals, (ct_ys, ct_measured), sample))
-    of_ts, of_y0, of_arrays = backward(Way(_setting(plan, field, arrays), wanted), *given)
+    _refuse_sums_over_devices(y0, wanted.split(arrays))
+    of_ct = varying_alike((ct_ys, ct_measured), like=y0)
+    way = Way(_setting(plan, field, arrays), wanted)
+    of_ts, of_y0, of_arrays = backward(way, (ts, y0, arrays), residuals, of_ct, sample)
     of_arrays = iter(of_arrays)
     return of_ts[0] if p_ts else None, of_y0, [next(of_arrays) if p else None for p in p_arrays]
