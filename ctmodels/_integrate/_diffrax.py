@@ -92,7 +92,7 @@ def solve_by_diffrax(integrate, measures, field, ts, y0, args, noise):
         controller = diffrax.StepTo(controller.ts.astype(times.dtype))
     begun = jnp.all(jnp.isfinite(y0))
     sol = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, args: field(t.astype(ts.dtype), y.astype(y0.dtype), args).astype(wider)),
+        diffrax.ODETerm(lambda t, y, args: field(jnp.asarray(t, ts.dtype), y.astype(y0.dtype), args).astype(wider)),
         method,
         t0=times[0],
         t1=times[-1],

@@ -38,9 +38,10 @@ from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 
 
 class Replay(eqx.Module):
-    """The discrete adjoint by replay: each accepted step is taken again and pulled back. Exact for the steps as taken;
-    first derivatives only, and none in forward mode (for those: `adjoint=diffrax.DirectAdjoint()` or
-    `diffrax.ForwardMode()`).
+    """The discrete adjoint by replay: each accepted step is taken again and pulled back. Exact for the steps as taken.
+    It has first derivatives, and one product with the Hessian at a time (`jvp` of `grad`). For others (`jacfwd`,
+    `hessian`, `grad` of `grad`) `Integrate` takes `diffrax.ForwardMode()` or `diffrax.DirectAdjoint()` by itself; but
+    not inside what was under `jax.jit` or `jax.lax.scan` before it was differentiated, where these are to be given.
 
     `buffer`: states kept on the way, a power of two. Where a solve takes more steps, every second, every fourth, ... is
     kept and the others are computed anew: one evaluation more for each, and memory of `buffer + max_steps / buffer`
@@ -74,10 +75,12 @@ class Integrate(eqx.Module):
     - `cotangents`: `"per_sample"`, right under every composition of transformations; `"summed"` gives each sample the
       batch's sum for what the samples have in common, such as parameters: right, and faster, if and only if
       differentiation is outside the `vmap`. [`ctmodels.objective`][] sets it.
-    - `failed`: what a failed solve returns where it did not come to: `"nan"`, or `"hold"` (its initial state: finite,
-      to be masked by `Stats.status`).
+    - `failed`: what a failed solve returns where it did not come to: `"nan"`, or `"hold"` (its initial state, made
+      finite, to be masked by `Stats.status`; its gradient may be NaN all the same: [`ctmodels.objective`][] sees to
+      that).
 
-    The gradient is that of the accepted steps as taken: the step sizes carry none.
+    The gradient is that of the accepted steps as taken: the step sizes carry none. State and times each keep their
+    precision, whatever the other's: the field gets both as they are, and returns the state's.
 
     **Good values:** `Integrate(RK4(), Substeps(1))` for training on densely sampled series; the default
     (Tsit5, rtol 1e-4, atol 1e-6) elsewhere in float32; `batching="shared"` for training on batches of like samples.
@@ -111,7 +114,7 @@ class Integrate(eqx.Module):
         """Solve from `ts[0]` and save at `ts`.
 
         **Arguments:** `field(t, y, args)`, shaped as `y`; `ts`: monotone, repeats allowed (padding), at
-        least two; `y0`: the state at `ts[0]`; `args`: handed on to the field (a control, parameters); `key`: of the
+        least two (what is wrong with them under `jit` is a status, and NaN); `y0`: the state at `ts[0]`; `args`: handed on to the field (a control, parameters); `key`: of the
         measures that draw something (None: the same draw each time).
 
         **Returns:** states at `ts`, with a leading time axis, and [`ctmodels.Stats`][]. Where all of `ts` are one time,
