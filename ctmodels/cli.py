@@ -47,6 +47,9 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--column", action="append", default=[], metavar="COLUMN", help="a column to model; default: all the others")
     add("--missing", action="append", default=[], type=float, metavar="VALUE", help="means missing, as --missing=-999")
     add("--sort", action="store_true", help="the rows may stand in any order")
+    add("--date-format", metavar="FORMAT", help="how dates are written, as %%d.%%m.%%Y; default: ISO, or as they tell")
+    add("--clock", metavar="WHAT", help="what numbers count: number, ms, 's since 1904-01-01', 'day as %%Y%%m%%d.%%f'")
+    add("--wraps", type=_count, metavar="N", help="counts after which a counter begins again, as 4294967296")
     add(
         "--model",
         action="append",
@@ -70,6 +73,16 @@ def _fraction_or_count(text: str) -> float | int:
 
 
 _fraction_or_count.__name__ = "fraction or number"  # what argparse says of a bad one
+
+
+def _count(text: str) -> float | int:
+    count = float(text) if not text.isdigit() else int(text)
+    if not 0 < count < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: a number above zero is needed")
+    return count
+
+
+_count.__name__ = "number"
 
 
 def _positive(text: str) -> int:
@@ -113,10 +126,17 @@ def _read(arguments):
         sentinels=arguments.missing,
         constant_ok=arguments.input,
         sort=arguments.sort,
+        date_format=arguments.date_format,
+        clock=arguments.clock,
+        wraps=arguments.wraps,
     )
     for note in table.notes:
-        print(f"ctmodels: note: {note}", file=sys.stderr)
+        _note(note)
     return table
+
+
+def _note(said: str) -> None:
+    print(f"ctmodels: note: {said}", file=sys.stderr)
 
 
 def _add_forecast(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +151,8 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
 def _forecast(arguments) -> int:
     from ctmodels.reconstruction import forecast_csv
 
-    text = forecast_csv(arguments.folder, arguments.steps, model=arguments.model, inputs=arguments.inputs)
+    settings = {"model": arguments.model, "inputs": arguments.inputs, "note": _note}
+    text = forecast_csv(arguments.folder, arguments.steps, **settings)
     if arguments.out is None:
         print(text, end="")
         return 0

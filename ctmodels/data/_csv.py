@@ -19,6 +19,7 @@ from ctmodels.data._clock import read_clock
 from ctmodels.data._found import Found, table
 from ctmodels.data._table import Choice, Table, Wanted, check_distinct, choose
 from ctmodels.data._text import Dialect, find_dialect, read_rows, read_text
+from ctmodels.data._ticks import Reading
 
 
 def read_csv(
@@ -29,14 +30,18 @@ def read_csv(
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,
+    date_format: str | None = None,
+    clock: str | None = None,
+    wraps: float | int | None = None,
 ) -> Table:
     """Read times and numbers from a CSV file with a header.
 
     The dialect is found from the header: comma, semicolon, tab, bar, or else blanks, a colon, or what
     `csv.Sniffer` finds; quotes of both kinds; gzip. Empty cells, NA, N/A, NaN, null, none and "-" are
-    missing values. Times are plain numbers, which are kept; or ISO dates, or whole seconds,
-    milliseconds, microseconds or nanoseconds since 1970 (known by their size), which become days
-    since the first row where the median spacing is half a day or more, and otherwise seconds.
+    missing values. Times are plain numbers, which are kept; or dates, as text or as integers, or whole
+    seconds, milliseconds, microseconds or nanoseconds since 1970 (known by their size, and noted),
+    which become days since the first row where the median spacing is half a day or more, and otherwise
+    seconds.
 
     **Arguments:**
 
@@ -47,12 +52,14 @@ def read_csv(
     - `sentinels`: values that mean missing, such as -999.
     - `constant_ok`: names of columns that may be constant, as inputs (controls) may.
     - `sort`: whether rows may stand in any order.
+    - `date_format`, `clock`, `wraps`: how the times are written and what they count; see
+        [`ctmodels.data.read`][].
 
     **Returns:**
 
     A `Table`. Raises `DataError`, and returns nothing, if anything in the file is wrong.
     """
-    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort)
+    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort, clock=Reading(date_format, clock, wraps))
     return table(find_csv(os.fspath(path), wanted), wanted)
 
 
@@ -68,7 +75,7 @@ def find_csv(source: str, wanted: Wanted) -> Found:
     def row(i: int) -> str:
         return f"{source}, row {body.lines[i]}"
 
-    clock = read_clock(body.times, lambda i: f"{row(i)}, column {wanted.time!r}")
+    clock = read_clock(body.times, lambda i: f"{row(i)}, column {wanted.time!r}", wanted.clock)
     names = tuple(header[i] for i in choice.values)
     return Found(source, clock, body.values, names, ("",) * len(names), body.ids, row, body.times.__getitem__)
 

@@ -13,18 +13,21 @@ from ctmodels.data._files import needed, readable
 from ctmodels.data._found import Found, taken
 from ctmodels.data._memory import NUMBER, check_memory
 from ctmodels.data._table import Table, Wanted, check_distinct, choose
+from ctmodels.data._ticks import Reading
 from ctmodels.data._trials import Trials
 
 
 @overload
 def from_pandas(
     frame: Any, time: str | None = None, columns: Sequence[str] | None = None, *, id: None = None,
-    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False, name: str = "frame",
+    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False,
+    date_format: str | None = None, clock: str | None = None, wraps: float | int | None = None, name: str = "frame",
 ) -> Table: ...  # fmt: skip
 @overload
 def from_pandas(
     frame: Any, time: str | None = None, columns: Sequence[str] | None = None, *, id: str,
-    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False, name: str = "frame",
+    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False,
+    date_format: str | None = None, clock: str | None = None, wraps: float | int | None = None, name: str = "frame",
 ) -> Trials: ...  # fmt: skip
 def from_pandas(
     frame: Any,
@@ -35,6 +38,9 @@ def from_pandas(
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,
+    date_format: str | None = None,
+    clock: str | None = None,
+    wraps: float | int | None = None,
     name: str = "frame",
 ) -> Table | Trials:
     """Take in a pandas `DataFrame`, or a named `Series`.
@@ -46,7 +52,8 @@ def from_pandas(
 
     - `frame`: the data, one row for each time (and id).
     - `time`: the column, or the named level of the index, that holds the times. Default: the index.
-    - `columns`, `id`, `sentinels`, `constant_ok`, `sort`: as in [`ctmodels.data.read`][].
+    - `columns`, `id`, `sentinels`, `constant_ok`, `sort`, `date_format`, `clock`, `wraps`: as in
+        [`ctmodels.data.read`][].
     - `name`: what messages call it.
 
     **Returns:**
@@ -57,7 +64,7 @@ def from_pandas(
     if frame.ndim == 1:
         frame = frame.to_frame()
     frame, time = _indexed(frame, time, id, name)
-    wanted = Wanted(time, columns, id, sentinels, constant_ok, sort)
+    wanted = Wanted(time, columns, id, sentinels, constant_ok, sort, clock=Reading(date_format, clock, wraps))
     return taken(_found(frame, wanted, name, units), wanted)
 
 

@@ -3,13 +3,15 @@
 import dataclasses
 import difflib
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ctmodels._door import DataError
 from ctmodels.data._cells import listed
+from ctmodels.data._form import Form
+from ctmodels.data._ticks import Reading
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,6 +28,8 @@ class Table:
     - `source`: the file.
     - `units`: of each column; "" where the source has none.
     - `notes`: what the reader did or suspects, in sentences for the user.
+    - `form`: how the times were written, so that a forecast can go on alike; None where it is not known.
+    - `reading`: arguments of [`ctmodels.data.read`][] with which another file is read alike.
     """
 
     time: np.ndarray
@@ -37,6 +41,8 @@ class Table:
     source: str
     units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    form: Form | None = None
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if not self.units:
@@ -68,6 +74,8 @@ class Wanted(NamedTuple):
     sentinels: Sequence[float | int] = ()
     constant_ok: Collection[str] = ()
     sort: bool = False
+    clock: Reading = Reading()
+    least: int = 2
 
 
 class Choice(NamedTuple):

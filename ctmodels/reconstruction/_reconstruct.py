@@ -16,6 +16,7 @@ from ctmodels._series import Series
 from ctmodels.data import Table, Trials
 from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
+from ctmodels.reconstruction._about import about, run_of
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
 from ctmodels.reconstruction._evaluation import Scores, Split
 from ctmodels.reconstruction._files import check_folder, save_model
@@ -180,15 +181,14 @@ def write(result: Reconstruction, folder: Path) -> None:
     """Models, `metrics.json`, `history.jsonl` and `report.html`."""
     from ctmodels.report import render
 
-    about = {"time_name": result.table.time_name, "time_unit": result.table.time_unit, "origin": result.table.origin,
-             "names": [n for n in result.table.names if n not in result.inputs], "inputs": list(result.inputs),
-             "last": float(result.table.time[-1]),
-             "spacing": float(np.median(np.diff(result.table.time)))}  # fmt: skip
+    metrics = _finite(result.metrics())
+    run = run_of(metrics)
+    said = about(result.table, result.inputs, run)
     for name, fitted in result.fitted.items():
-        save_model(folder / f"model-{name}.safetensors", fitted.candidate, result.problem, fitted.trained, about)
+        save_model(folder / f"model-{name}.safetensors", fitted.candidate, result.problem, fitted.trained, said)
     lines = [json.dumps({"model": name, **line}) for name, f in result.fitted.items() for line in f.history]
     write_whole(folder / "history.jsonl", ("\n".join(lines) + "\n").encode())
-    write_whole(folder / "metrics.json", json.dumps(_finite(result.metrics()), indent=1).encode())
+    write_whole(folder / "metrics.json", json.dumps({"run": run, **metrics}, indent=1).encode())
     write_whole(folder / "report.html", render(result).encode())
 
 
