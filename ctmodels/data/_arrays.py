@@ -4,7 +4,7 @@ Places are indices, counted from 0 as Python does. Text in an array is read as a
 """
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def gather(
     source: str,
     *,
     units: Mapping[str, str] | None = None,
-    utc: Collection[str] = (),
+    local: Mapping[str, np.ndarray] = {},
     notes: tuple[str, ...] = (),
 ) -> Found:
     """What arrays have of what is wanted.
@@ -33,7 +33,7 @@ def gather(
 
     - `columns`: one-dimensional arrays.
     - `units`: of those columns that have one.
-    - `utc`: the columns of datetime64 that are known to be UTC.
+    - `local`: the local time of those columns of datetime64 that are known to be UTC.
     """
     header = list(columns)
     choice = choose(header, wanted, source)
@@ -46,7 +46,7 @@ def gather(
 
     times = columns[wanted.time]
     at = lambda i: f"{row(i)}, column {wanted.time!r}"
-    clock = _clock(times, at, wanted.time in utc, f"{source}, column {wanted.time!r}", wanted.clock)
+    clock = _clock(times, at, local.get(wanted.time), f"{source}, column {wanted.time!r}", wanted.clock)
     values = np.stack([_numbers(columns[name], name, source, row) for name in names], axis=1)
     ids = None if wanted.id is None else _ids(columns[wanted.id], wanted.id, row)
     kept = tuple((units or {}).get(name, "") for name in names)
@@ -88,7 +88,7 @@ def _check_lengths(columns: Mapping[str, np.ndarray], time: str, source: str) ->
             )
 
 
-def _clock(times: np.ndarray, at: Callable[[int], str], utc: bool, place: str, how: Reading) -> Clock:
+def _clock(times: np.ndarray, at: Callable[[int], str], local: np.ndarray | None, place: str, how: Reading) -> Clock:
     if times.dtype.kind in TEXT:
         cells = [_cell(x) for x in times]
         for i, cell in enumerate(cells):
@@ -96,7 +96,7 @@ def _clock(times: np.ndarray, at: Callable[[int], str], utc: bool, place: str, h
                 raise DataError(f"{at(i)}: missing time ({cell!r}): each row needs one; drop the row")
         return read_clock(cells, at, how) if cells else Clock(np.zeros(0))
     if times.dtype.kind in "mM":
-        return clock_of(times, at, utc)
+        return clock_of(times, at, local)
     return clock_of(_real(times, place), at, how=how)
 
 

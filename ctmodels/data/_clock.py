@@ -25,7 +25,7 @@ from ctmodels.data._numbers import (
     counting,
     unix_unit,
 )
-from ctmodels.data._ticks import RATES, At, Clock, Reading, exact, int64, iso_of, rate_of, since, tick_of
+from ctmodels.data._ticks import RATES, At, Clock, Reading, exact, int64, iso_of, months, rate_of, since, tick_of
 
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 AS_NUMBERS = Reading(clock="number")
@@ -63,14 +63,14 @@ def read_clock(cells: Sequence[str], at: At, how: Reading = Reading()) -> Clock:
     return _numbers(np.array(each(cells, at, _plain)), at, how)
 
 
-def clock_of(times: np.ndarray, at: At, utc: bool = False, how: Reading = Reading()) -> Clock:
+def clock_of(times: np.ndarray, at: At, local: np.ndarray | None = None, how: Reading = Reading()) -> Clock:
     """Times of an array.
 
     **Arguments:**
 
     - `times`: datetime64, timedelta64 or real numbers, shape `(n,)`.
     - `at`: names the place of time `i`.
-    - `utc`: whether datetime64 is known to be UTC.
+    - `local`: where datetime64 is known to be UTC, the same by the local clock.
     - `how`: what the caller says of them.
 
     **Returns:**
@@ -78,7 +78,7 @@ def clock_of(times: np.ndarray, at: At, utc: bool = False, how: Reading = Readin
     A `Clock`. Raises `DataError` at the first NaT.
     """
     if times.dtype.kind in "mM":
-        return _instants(times, at, utc)
+        return _instants(times, at, local)
     if how.date_format and len(times):
         return read_clock([f"{t:.0f}" if t == t // 1 else str(t) for t in times.tolist()], at, how)
     if _counts(how) and len(times):
@@ -141,8 +141,8 @@ def _unix(times: np.ndarray, at: At) -> Clock:
     first, last = (iso_of(t, short_unit, True) for t in (ticks.min(), ticks.max()))
     note = (
         f"integers are kept as numbers: as {unit} since 1970 they would reach from {first} to {last}, and nothing "
-        f"after January 2038 is taken for such; say what they count (--clock='{since_1970}', --clock='s since 1904-01-01' or "
-        "--clock=us; clock= in Python)"
+        f"after January 2038 is taken for such; say what they count (--clock='{since_1970}', "
+        "--clock='s since 1904-01-01' or --clock=us; clock= in Python)"
     )
     return _plain_clock(times, at, (note,))
 
@@ -170,13 +170,13 @@ def _counted(numbers: Sequence, at: At, clock: str) -> Clock:
     return dataclasses.replace(read, notes=(f"numbers are read as {clock}, from {first} to {last}",))
 
 
-def _instants(times: np.ndarray, at: At, utc: bool) -> Clock:
+def _instants(times: np.ndarray, at: At, local: np.ndarray | None) -> Clock:
     """Ticks of datetime64 since the first, or of timedelta64 as they are."""
     wrong = np.flatnonzero(np.isnat(times))
     if len(wrong):
         raise DataError(f"{at(int(wrong[0]))}: missing time (NaT): each row needs one; drop the row")
     kind, unit = times.dtype.kind, np.datetime_data(times.dtype)[0]
-    form = Form("%Y-%m" if unit == "M" and kind == "M" else "%Y-%m-%d", zone="Z" if utc else "")
+    form = Form("%Y-%m" if unit == "M" and kind == "M" else "%Y-%m-%d", zone="" if local is None else "Z")
     unit = unit if unit in RATES else "s"
     ticks = times.astype(f"{kind}8[{unit}]").astype(np.int64)
     if int(ticks.max(initial=0)) - int(ticks.min(initial=0)) >= 2**63:  # centuries in nanoseconds
@@ -184,7 +184,19 @@ def _instants(times: np.ndarray, at: At, utc: bool) -> Clock:
         ticks = times.astype(f"{kind}8[us]").astype(np.int64)
     if kind == "m":
         return Clock(ticks, RATES[unit], "", Form(tick=tick_of(ticks, RATES[unit])))
-    return since(ticks, unit, utc, form)
+    clock = since(ticks, unit, local is not None, form)
+    return (
+        clock
+        if local is None or not len(times)
+        else dataclasses.replace(clock, form=_in_zone(clock.form, times, local))
+    )
+
+
+def _in_zone(form: Form, utc: np.ndarray, local: np.ndarray) -> Form:
+    """As the local clock has it: its months, and its offset at the end."""
+    last = int(np.argmax(utc))
+    offset = int((local[last] - utc[last]) / np.timedelta64(1, "m"))
+    return form._replace(zone="+hh:mm" if offset else "Z", offset=offset, months=months(local))
 
 
 def _plain(cell: str) -> float:

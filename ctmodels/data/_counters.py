@@ -23,7 +23,7 @@ def unwrapped(found: "Found", series: Sequence[np.ndarray], wanted: Wanted) -> "
         return found
     if wanted.sort:
         raise DataError(
-            f"{found.source}: wraps={wraps} and sort: the rows' order says where a counter begins again; drop one"
+            f"{found.source}: wraps={wraps} and sort: only the order of rows shows a new beginning; drop one"
         )
     clock, times = found.clock, 0
     if clock.form.dated:
@@ -37,8 +37,8 @@ def unwrapped(found: "Found", series: Sequence[np.ndarray], wanted: Wanted) -> "
 
 
 def _said(found: "Found", wanted: Wanted, times: int) -> str:
-    place = f"{found.source}, column {wanted.time!r}"
-    return f"{place}: the counter begins again {times} time{'s' * (times != 1)}, and is counted on by {wanted.clock.wraps} each time"
+    often = f"{times} time{'s' * (times != 1)}, and is counted on by {wanted.clock.wraps} each time"
+    return f"{found.source}, column {wanted.time!r}: the counter begins again {often}"
 
 
 def check_no_wrap(found: "Found", rows: np.ndarray, time: str) -> None:
@@ -79,7 +79,8 @@ def period_of(numbers: np.ndarray) -> int | None:
         return None
     typical, span = float(np.median(rises)), float(numbers.max() - numbers.min())
     for period in PERIODS:
-        most = max(3 * typical, period / 100 if period >= 65_536 else 0)
+        # By the gaps of the rest; a large register may have rested for longer when it began again.
+        most = max(min(3 * typical, float(rises.max())), period / 100 if period >= 65_536 else 0)
         if span < period and np.all(falls + period > 0) and np.all(falls + period <= most):
             return period
     return None

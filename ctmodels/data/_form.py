@@ -70,7 +70,8 @@ class Form(NamedTuple):
         if not self.sep:
             return [self._digits(at) for at in local]
         parts = max([self.parts, *(_parts(at) for at in local)])
-        parts = 2 if parts == 1 and not self.parts else parts  # hours alone only where the data write them so
+        if not self.parts and (parts or self.zone):  # hours alone only where the data write them so
+            parts = max(parts, 2)
         digits = max([self.digits, *(_decimals(at) for at in local)])
         return [self._date(at) + self._clock(at, parts, digits) for at in local]
 

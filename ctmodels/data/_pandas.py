@@ -115,8 +115,9 @@ def _found(frame: Any, wanted: Wanted, source: str, units: dict[str, str]) -> Fo
     used = {wanted.time, wanted.id, *(header if wanted.columns is None else wanted.columns)}
     columns = {name: frame.iloc[:, i] for i, name in enumerate(header)}
     arrays = {name: _array(column) if name in used else np.zeros(0) for name, column in columns.items()}
-    zoned = {name for name, column in columns.items() if _zoned(column)}
-    return gather(arrays, wanted, source, units=units, utc=zoned)
+    zoned = {name: column for name, column in columns.items() if _zoned(column)}
+    local = {name: column.dt.tz_localize(None).to_numpy() for name, column in zoned.items() if name == wanted.time}
+    return gather(arrays, wanted, source, units=units, local=local)
 
 
 def _zoned(column: Any) -> bool:
