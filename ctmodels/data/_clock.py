@@ -135,9 +135,8 @@ def _unix(times: np.ndarray, at: At) -> Clock:
     ticks, short_unit = times.astype(np.int64), next(u for u, rate in RATES.items() if rate == UNIX[unit])
     since_1970 = f"{short_unit} since 1970-01-01"
     if plausible:
-        form = Form(zone="Z", count=SECOND // UNIX[unit], epoch=0)
         note = _said(f"{unit} since 1970", ticks, short_unit, True)
-        return since(ticks, short_unit, True, form, Reading(clock=since_1970), (note,))
+        return since(ticks, short_unit, True, Form("%Y-%m-%d", zone="Z"), Reading(clock=since_1970), (note,))
     first, last = (iso_of(t, short_unit, True) for t in (ticks.min(), ticks.max()))
     note = (
         f"integers are kept as numbers: as {unit} since 1970 they would reach from {first} to {last}, and nothing "
@@ -159,13 +158,12 @@ def _counted(numbers: Sequence, at: At, clock: str) -> Clock:
     """Numbers that count as the caller says."""
     what = counting(clock)
     instants = counted(numbers, what, at)
-    form = Form(zone="Z" if what.epoch is not None else "", count=what.count, epoch=what.epoch)
     how = Reading(clock=clock)
     if what.epoch is None:
         rate = rate_of(instants)
         ticks = int64([t * rate // SECOND for t in instants], at)
-        return Clock(ticks, rate, "", form._replace(tick=tick_of(ticks, rate)), how)
-    read = exact(instants, form, at, how)
+        return Clock(ticks, rate, "", Form(count=what.count, tick=tick_of(ticks, rate)), how)
+    read = exact(instants, Form("%Y-%m-%d", zone="Z"), at, how)
     first, last = (read.stamp(int(t)) for t in (read.ticks.min(), read.ticks.max()))
     return dataclasses.replace(read, notes=(f"numbers are read as {clock}, from {first} to {last}",))
 

@@ -25,8 +25,7 @@ class Form(NamedTuple):
     - `digits`: decimals of the seconds; of plain numbers, whether they have any.
     - `zone`: "" for a clock without a zone; else how one is written: "Z", " UTC", "+hh:mm", "+hhmm" or "+hh".
     - `offset`: minutes east of UTC, of the last row.
-    - `count`: attoseconds in one count, for numbers that count; 0 for plain numbers and for dates.
-    - `epoch`: the instant of count zero; None where it is not known.
+    - `count`: attoseconds in one count, for numbers that count from no known date; else 0.
     - `tick`: attoseconds of which all times since the first are whole multiples.
     - `months`: the typical gap in calendar months, where the clock is one of months or years; else 0.
     - `leaps`: leap seconds within the record.
@@ -40,7 +39,6 @@ class Form(NamedTuple):
     zone: str = ""
     offset: int = 0
     count: int = 0
-    epoch: int | None = None
     tick: int = 10**12
     months: int = 0
     leaps: int = 0
@@ -48,7 +46,7 @@ class Form(NamedTuple):
     @property
     def dated(self) -> bool:
         """Whether the times are known as dates."""
-        return bool(self.date) or self.epoch is not None
+        return bool(self.date)
 
     @property
     def zoned(self) -> bool:
@@ -65,7 +63,7 @@ class Form(NamedTuple):
     def write(self, instants: Sequence[int]) -> list[str]:
         """The instants as text, all with the same parts."""
         if self.count:
-            return [_number(Decimal(at - (self.epoch or 0)) / self.count) for at in instants]
+            return [_number(Decimal(at) / self.count) for at in instants]
         local = [at + self.offset * 60 * SECOND for at in instants]
         if not self.sep:
             return [self._digits(at) for at in local]

@@ -6,7 +6,7 @@ An integer does not say what it counts: each reading as dates is noted with its 
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -183,8 +183,8 @@ def absolute(numbers: np.ndarray, clock: str, at: Callable[[int], str]) -> np.nd
     wrong = [i for i, number in enumerate(whole) if not abs(number) < 1e9 or _start(whole[i : i + 1], unit) is None]
     if wrong:
         raise DataError(f"{at(wrong[0])}: time {numbers[wrong[0]]} is not {clock!r}: no calendar has it; correct it")
-    begin = _start(whole, unit)
-    end = begin + 86_400_000 if unit == "day" else _start(whole + _one(whole, unit), unit)
+    begin: Any = _start(whole, unit)
+    end: Any = begin + 86_400_000 if unit == "day" else _start(whole + _one(whole, unit), unit)
     return begin + np.rint((numbers - whole) * (end - begin)).astype(np.int64)
 
 

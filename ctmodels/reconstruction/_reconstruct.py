@@ -181,7 +181,7 @@ def write(result: Reconstruction, folder: Path) -> None:
     """Models, `metrics.json`, `history.jsonl` and `report.html`."""
     from ctmodels.report import render
 
-    metrics = _finite(result.metrics())
+    metrics: dict = _finite(result.metrics())  # pyright: ignore
     run = run_of(metrics)
     said = about(result.table, result.inputs, run)
     for name, fitted in result.fitted.items():
