@@ -32,20 +32,24 @@ class Recurrent(eqx.Module):
     step: eqx.Module
     readout: eqx.nn.Linear
     hidden: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
     @classmethod
     def gru_dt(cls, channels: int, hidden: int, outputs: int, *, static: int = 0, key) -> "Recurrent":
         a, b = jax.random.split(key)
-        return cls(GRUdt(channels, hidden, static, a), eqx.nn.Linear(hidden, outputs, key=b), hidden)
+        sizes = hidden, channels, static
+        return cls(GRUdt(channels, hidden, static, a), eqx.nn.Linear(hidden, outputs, key=b), *sizes)
 
     @classmethod
     def gru_d(cls, channels: int, hidden: int, outputs: int, *, static: int = 0, key) -> "Recurrent":
         a, b = jax.random.split(key)
-        return cls(GRUD(channels, hidden, static, a), eqx.nn.Linear(hidden, outputs, key=b), hidden)
+        sizes = hidden, channels, static
+        return cls(GRUD(channels, hidden, static, a), eqx.nn.Linear(hidden, outputs, key=b), *sizes)
 
     def __call__(self, x, ts=None, *, key=None) -> ct.Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         dtype, channels = read.ys.dtype, read.ys.shape[1]
         last = seen_last(read)
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from ctmodels._arguments import before, check_key
 from ctmodels._scaling import Scaling
 
 
@@ -24,6 +25,7 @@ class MLPField(eqx.Module):
     mlp: eqx.nn.MLP
     inputs: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int | tuple[int, int],
@@ -39,7 +41,19 @@ class MLPField(eqx.Module):
         self.inputs = inputs
 
     def __call__(self, t, y: Float[Array, " state"], args: PyTree) -> Float[Array, " out"]:
-        return self.mlp(jnp.concatenate([y, args(t)]) if self.inputs else y)
+        return self.mlp(jnp.concatenate([y, self._input(t, args)]) if self.inputs else y)
+
+    def _input(self, t, path: PyTree) -> Float[Array, " input"]:
+        if path is None:
+            raise ValueError(
+                f"MLPField: inputs={self.inputs} and no control is given: the model's x is Driven(y0, control)"
+            )
+        u = path(t)
+        if u.shape != (self.inputs,):
+            raise ValueError(
+                f"MLPField: inputs={self.inputs} and the control has values of shape {u.shape}: make them equal"
+            )
+        return u
 
 
 class MatrixField(eqx.Module):
@@ -54,6 +68,7 @@ class MatrixField(eqx.Module):
     mlp: eqx.nn.MLP
     control: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self, state: int, control: int, *, width: int = 64, depth: int = 1, activation: Callable = jax.nn.relu, key
     ):

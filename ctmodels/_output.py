@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
-SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER, STEP_UNDERFLOW = 0, 1, 2, 3, 4
+SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER, STEP_UNDERFLOW, BAD_TIMES = 0, 1, 2, 3, 4, 5
 STATUS = {
     SUCCESS: "success",
     TOO_MANY_STEPS: "too many steps: raise `max_steps`, loosen the tolerances, or look for stiffness",
@@ -13,6 +13,8 @@ STATUS = {
     OTHER: "the solver gave up, as in a failed implicit solve",
     STEP_UNDERFLOW: "steps too short (t + h == t): the solution blows up or jumps there, or is too stiff; use an "
     "implicit method, such as diffrax.Kvaerno5",
+    BAD_TIMES: "times that are not finite or not in order, or a diffrax.StepTo that does not go from the first time to "
+    "the last: sort them, and drop or mask those that are not finite",
 }
 
 
@@ -24,7 +26,8 @@ class Stats(eqx.Module):
     - `status`: 0 is success; the meanings are in `ctmodels.STATUS`.
     - `measures`: name -> scalar, what the `account` of [`ctmodels.Integrate`][] asked for, summed over
       the accepted steps; NaN for a solve that failed.
-    - `shortest`, `longest`: the accepted steps' lengths, in units of time. NaN where the engine does not say.
+    - `shortest`, `longest`: the accepted steps' lengths, in units of time; zero and infinity where diffrax's engine
+      does not say.
     - `t`: the time that was reached: the last of `ts`, unless the solve failed.
     """
 

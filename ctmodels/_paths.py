@@ -35,6 +35,7 @@ class _Lines(eqx.Module):
 
     def __check_init__(self):
         _check_knots(self.ts)
+        _check_values(self.ts, self.ys)
 
     def __call__(self, t: Time) -> Float[Array, " channel"]:
         return _on_lines(self.ts, self.ys, t)
@@ -176,6 +177,7 @@ class HeldPath(eqx.Module):
 
     def __check_init__(self):
         _check_knots(self.ts)
+        _check_values(self.ts, self.ys)
 
     @classmethod
     def from_series(cls, series: Series) -> "HeldPath":
@@ -247,6 +249,14 @@ def _check_knots(ts: Array) -> None:
         raise ValueError(
             f"ts has {ts.shape[-1]} time(s): a path needs at least 2, the ends of a piece; "
             "give more rows, or hold the one: series.pad(2)"
+        )
+
+
+def _check_values(ts: Array, ys: Array) -> None:
+    if ys.ndim != ts.ndim + 1 or ys.shape[:-1] != ts.shape:
+        raise ValueError(
+            f"ys has shape {ys.shape} and ts {ts.shape}: a path has a row of values for each time, (time, channel); "
+            "one channel is ys[:, None]"
         )
 
 

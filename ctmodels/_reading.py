@@ -10,10 +10,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from ctmodels._integrate import Integrate, total
-from ctmodels._output import NON_FINITE, SUCCESS, Stats
+from ctmodels._integrate import Integrate, increasing, total
+from ctmodels._output import BAD_TIMES, NON_FINITE, SUCCESS, Stats
 from ctmodels._series import Record, Series
 
 
@@ -32,19 +32,23 @@ class Reading(eqx.Module):
     static: Float[Array, " code"]
 
     @classmethod
-    def of(cls, x: Series | Record) -> "Reading":
+    def of(cls, x: Series | Record, channels: int, static: int) -> "Reading":
         record = x if isinstance(x, Record) else Record(x)
+        _check(record, channels, static)
         rows = max(record.series.ts.shape[0], 2)  # there is a way from one row to the next, of length zero if need be
         series, i = record.series.pad(rows), jnp.arange(rows)
-        seen = jnp.any(series.mask, axis=1)
-        order = jnp.argsort(~seen, stable=True)
-        number = jnp.sum(seen)
-        at = order[jnp.minimum(i, jnp.maximum(number - 1, 0))]
+        at, number = rows_seen(series)
         mask = series.mask[at] & (i < number)[:, None]
         last = jax.lax.cummax(jnp.where(mask, i[:, None], -1), axis=0)
         clean = jnp.where(mask, series.ys[at], 0)  # whatever lies under the mask
         ys = jnp.where(last < 0, 0, jnp.take_along_axis(clean, jnp.maximum(last, 0), axis=0))
-        return cls(series.ts[at], ys, mask, jnp.cumsum(mask, axis=0, dtype=ys.dtype), record.code(ys.dtype))
+        return cls(
+            increasing(series.ts[at], "x.ts", at),
+            ys,
+            mask,
+            jnp.cumsum(mask, axis=0, dtype=ys.dtype),
+            record.code(ys.dtype),
+        )
 
     def control(self, intensity: bool) -> Float[Array, "row control"]:
         """Time and values side by side, and with `intensity` how often each channel was observed."""
@@ -65,6 +69,30 @@ class Reading(eqx.Module):
     def seen(self) -> Bool[Array, " row"]:
         """Which are rows, and not the last one repeated."""
         return jnp.any(self.mask, axis=1)
+
+
+def rows_seen(series: Series) -> tuple[Int[Array, " row"], Int[Array, ""]]:
+    """Indices of the rows at which anything was observed, then of the last of these again and again; their number."""
+    seen = jnp.any(series.mask, axis=1)
+    order, number = jnp.argsort(~seen, stable=True), jnp.sum(seen)
+    return order[jnp.minimum(jnp.arange(seen.shape[0]), jnp.maximum(number - 1, 0))], number
+
+
+def _check(record: Record, channels: int, static: int) -> None:
+    """Refuse what a model was not made for; of a batch, and of channels in another number, something would come out."""
+    series, features = record.series, 0 if record.static is None else record.static.shape[-1]
+    if not isinstance(series, Series):
+        raise ValueError(f"x is a {type(series).__name__}: the model reads a ctmodels.Series or a Record of one")
+    if series.ts.ndim != 1:
+        raise ValueError(
+            f"x has times of shape {series.ts.shape}: the model reads one series, of times (time,); for a batch, "
+            "jax.vmap it"
+        )
+    if (series.ys.shape[1], features) != (channels, static):
+        raise ValueError(
+            f"x has {series.ys.shape[1]} channels and {features} static features: the model was made with "
+            f"channels={channels} and static={static}"
+        )
 
 
 def times_of(x: Series | Record) -> Float[Array, " time"]:
@@ -95,6 +123,10 @@ def look_ahead(flow: Callable, known: Known, ts: Float[Array, " out"]) -> tuple:
         z, stats = flow(jnp.where(new, known.zs[i], z), t, now)
         return (z, now, at), (z, stats)
 
+    ts = increasing(ts, "ts")
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.promote_types(ts.dtype, known.ts.dtype)
+    ts, known = ts.astype(dtype), known._replace(ts=known.ts.astype(dtype))
     row = jnp.searchsorted(known.ts, ts, side="right") - 1
     zs, stats = jax.lax.scan(one, (known.before, ts[0], jnp.full_like(row[0], -1)), (row, ts))[1]
     return zs, total(stats)
@@ -133,7 +165,7 @@ def move_and_jump(flow: Callable, jump: Callable, h: Float[Array, " state"], rea
 def account(evaluations: int, zs: Float[Array, "row state"], ts: Float[Array, " row"]) -> Stats:
     """Of one step from row to row, of so many evaluations."""
     steps, gaps = zs.shape[0] - 1, jax.lax.stop_gradient(jnp.diff(ts))
-    status = jnp.where(jnp.all(jnp.isfinite(zs)), SUCCESS, NON_FINITE)
+    status = jnp.where(jnp.all(jnp.isfinite(zs)), SUCCESS, jnp.where(jnp.isfinite(ts[-1]), NON_FINITE, BAD_TIMES))
     shortest = jnp.min(jnp.where(gaps > 0, gaps, jnp.inf), initial=jnp.inf)
     number = lambda n: jnp.asarray(n, jnp.int32)
     return Stats(

@@ -6,26 +6,33 @@ The objective divides the batch's sum by its weight: a pooled mean over what was
 import math
 
 import jax
+import jax.core
 import jax.numpy as jnp
+from jaxtyping import Array, Int
 
+from ctmodels._arguments import before
 from ctmodels._integrate import total
 from ctmodels._output import Output
+from ctmodels._promises import check_example
 from ctmodels._series import Example, Record, Series
 
 
+@before(check_example)
 def squared(model, example: Example, key=None) -> tuple:
     """Squared error of the outputs over the observed entries of the target.
 
-    **Returns:** the sum, how many entries it pools, and the model's `Output`.
+    **Returns:** the sum, how many entries it pools, and the model's `Output`. Raises `ValueError` where outputs and
+    target differ in shape, as all losses do that hold one against the other.
     """
-    out = model(example.x, example.target.ts, key=key)
-    return _squared(out, example.target)
+    target = _wanted(example, "squared")
+    return _squared(model(example.x, target.ts, key=key), target, "squared")
 
 
+@before(check_example)
 def absolute(model, example: Example, key=None) -> tuple:
     """Absolute error, likewise: for data with outliers."""
-    out = model(example.x, example.target.ts, key=key)
-    target = example.target
+    target = _wanted(example, "absolute")
+    out = _like(model(example.x, target.ts, key=key), target, "absolute")
     # `where` on the difference and not on the sum: what lies under the mask gets no gradient.
     error = jnp.where(target.mask, jnp.abs(out.ys - target.ys), 0)
     return jnp.sum(error), jnp.sum(target.mask, dtype=error.dtype), out
@@ -37,6 +44,7 @@ def gaussian(deviation: float):
     if not deviation > 0:
         raise ValueError(f"gaussian: deviation={deviation} must be a positive number, in units of the data")
 
+    @before(check_example)
     def loss(model, example: Example, key=None) -> tuple:
         error, weight, out = squared(model, example, key)
         return error / (2 * deviation**2), weight, out
@@ -59,15 +67,16 @@ def iwae(deviation: float, samples: int):
     if samples < 1:
         raise ValueError(f"iwae: samples={samples} must be at least 1")
 
+    @before(check_example)
     def loss(model, example: Example, key) -> tuple:
-        target = example.target
+        target = _wanted(example, "iwae")
         q, t0 = model.infer(example.x)
 
         def one(key) -> tuple:
             of_start, of_solve = jax.random.split(key)
             z0 = q.sample(of_start)
             out = model.unroll(q, z0, t0, target.ts, key=of_solve)
-            error, _, _ = _squared(out, target)
+            error, _, _ = _squared(out, target, "iwae")
             return q.log_prior_over(z0) - error / (2 * deviation**2), out
 
         log_weights, outs = jax.vmap(one)(jax.random.split(key, samples))
@@ -78,19 +87,28 @@ def iwae(deviation: float, samples: int):
     return loss
 
 
+@before(check_example)
 def cross_entropy(model, example: Example, key=None) -> tuple:
-    """Of a class: `example.target` is its number, the logits are the model's outputs at the last observation of
-    `example.x`, a [`ctmodels.Series`][] or [`ctmodels.Record`][]."""
+    """Of a class: `example.target` is its number, from 0 on, the logits are the model's outputs at the last observation
+    of `example.x`, a [`ctmodels.Series`][] or [`ctmodels.Record`][].
+
+    Raises `ValueError` for a label that is no whole number, or not one of the classes. Where labels are not known
+    before the program runs, as under `jit` and `vmap`, the loss of such a label is NaN, and its gradient too; so
+    `fit` skips that step and says so. Samples that have no label are not to be in the data.
+    """
     out = model(example.x, _series(example.x).end, key=key)
     logits = out.ys[-1]
-    return -jax.nn.log_softmax(logits)[example.target], jnp.ones((), logits.dtype), out
+    label = _label(example.target, logits.shape[0])
+    known = jnp.where((label >= 0) & (label < logits.shape[0]), 1, jnp.nan).astype(logits.dtype)
+    return -jax.nn.log_softmax(logits)[label] * known, jnp.ones((), logits.dtype), out
 
 
+@before(check_example)
 def foretold(model, example: Example, key=None) -> tuple:
     """Negative logarithm of the likelihood of each observation of `example.x` under what the model said just before it
     ([`ctmodels.GRUODEBayes`][]), its constant left out. The target's times are the outputs'; its values are not looked
     at."""
-    out = model(example.x, example.target.ts, key=key)
+    out = model(example.x, _wanted(example, "foretold").ts, key=key)
     ys, mask, (mean, log_variance) = *out.latents.seen, jnp.moveaxis(out.latents.foretold, 1, 0)
     terms = 0.5 * (jnp.where(mask, ys - mean, 0) ** 2 * jnp.exp(-log_variance) + log_variance)
     return jnp.sum(jnp.where(mask, terms, 0)), jnp.sum(mask, dtype=terms.dtype), out
@@ -104,14 +122,64 @@ def shooting(continuity: float):
     """Loss of [`ctmodels.Shooting`][]: squared error, plus `continuity` times the squared gap between the end
     of a window and the (free) start of the next (multiple shooting, Bock 1983)."""
 
+    @before(check_example)
     def loss(model, example: Example, key=None) -> tuple:
-        out = model(example.x, example.target.ts, key=key)
-        error, weight, out = _squared(out, example.target)
+        target = _wanted(example, "shooting")
+        error, weight, out = _squared(model(example.x, target.ts, key=key), target, "shooting")
         return error + continuity * model.gap(example.x, out.latents[-1]), weight, out
 
     return loss
 
 
-def _squared(out: Output, target: Series) -> tuple:
-    error = jnp.where(target.mask, out.ys - target.ys, 0)
+def _squared(out: Output, target: Series, name: str) -> tuple:
+    error = jnp.where(target.mask, _like(out, target, name).ys - target.ys, 0)
     return jnp.sum(error**2), jnp.sum(target.mask, dtype=error.dtype), out
+
+
+def _wanted(example: Example, name: str) -> Series:
+    """The target, if it is a series of one sample."""
+    target = example.target
+    if not isinstance(target, Series):
+        raise ValueError(
+            f"{name}: target is {_told(target)}: it takes a ctmodels.Series of what the model should return; the "
+            "number of a class is for losses.cross_entropy"
+        )
+    if target.ts.ndim != 1:
+        raise ValueError(
+            f"{name}: target has times of shape {target.ts.shape}: a loss is of one sample, of times (time,); for a "
+            "batch, ctmodels.objective or ctmodels.pooled, or jax.vmap"
+        )
+    return target
+
+
+def _like(out: Output, target: Series, name: str) -> Output:
+    """The output, if it has the target's shape: one that broadcasts is another sum."""
+    if not out.ys.shape == target.ys.shape == target.mask.shape:
+        raise ValueError(
+            f"{name}: the model returns {out.ys.shape} and target has values of shape {target.ys.shape}, mask "
+            f"{target.mask.shape}, (time, channel): make them equal; a target of some of the channels has the others "
+            "too, masked out"
+        )
+    return out
+
+
+def _label(target, classes: int) -> Int[Array, ""]:
+    """The number of a class, checked as far as it is known."""
+    shape, dtype = jnp.shape(target), jnp.result_type(target)
+    if classes < 2:
+        raise ValueError(f"cross_entropy: the model has {classes} output(s): one for each class is needed, at least 2")
+    if shape != ():
+        hot = "one-hot rows are jnp.argmax(target, axis=-1)" if shape[-1:] == (classes,) else "give one sample"
+        raise ValueError(f"cross_entropy: target has shape {shape}: the number of a class, from 0 on, is (); {hot}")
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise ValueError(f"cross_entropy: target has dtype {dtype}: the number of a class is an integer; .astype(int)")
+    if not isinstance(target, jax.core.Tracer) and not 0 <= int(target) < classes:
+        raise ValueError(
+            f"cross_entropy: target is {int(target)}: with {classes} outputs, classes are numbered 0 to {classes - 1}; "
+            "subtract the first number, or leave out samples without a label"
+        )
+    return jnp.asarray(target)
+
+
+def _told(x) -> str:
+    return f"of shape {jnp.shape(x)}" if isinstance(x, jax.Array) else f"a {type(x).__name__}"

@@ -248,3 +248,28 @@ def test_scores_of_a_perfect_and_of_a_diverged_forecast():
     assert score(np.full_like(perfect, np.nan), split, scaling, 1)["nrmse"] > 1e3
     assert np.all(valid_times(np.full_like(perfect, np.nan), split, scaling.time_scale) == 0)
     assert jnp.asarray(perfect).shape == (len(split.origins), 5, 1)
+
+
+@pytest.mark.only("float32")
+def test_scores_of_an_attractor_carry_their_count_or_their_reason():
+    from ctmodels.reconstruction._evaluation import attractor, attractor_scores
+
+    ts = 0.1 * np.arange(2000)
+    true = np.stack([np.cos(ts), -np.sin(ts)], axis=1)
+    run = np.roll(true, 40, axis=0)[None].astype(np.float32)
+    complete = attractor_scores(true, run)
+    half, tenth, turns = true.copy(), true.copy(), true.copy()
+    half[np.random.default_rng(0).random(2000) < 0.5] = np.nan
+    tenth[np.random.default_rng(0).random(2000) < 0.9] = np.nan
+    turns[::2, 0] = turns[1::2, 1] = np.nan
+    scores = attractor(half, run, ts)
+    assert abs(scores["d_hellinger"] - complete["d_hellinger"]) < 0.01
+    assert scores["counts"] == {"d_stsp": np.isfinite(half).all(axis=1).sum()} | {
+        "d_hellinger": scores["counts"]["d_hellinger"]
+    }
+    for few in (tenth, turns):
+        scores = attractor(few, run, ts)
+        assert scores["d_stsp"] is None and scores["d_hellinger"] is None
+        assert "500 are needed" in scores["reasons"]["d_stsp"] and "500 are needed" in scores["reasons"]["d_hellinger"]
+    diverged = attractor_scores(true, np.full_like(run, np.nan))
+    assert diverged == {"d_stsp": np.inf, "d_hellinger": 1}

@@ -1,28 +1,44 @@
 """Explicit Runge-Kutta on a given grid, as a scan: what training on regular data needs."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels._integrate._account import Step, gathered, measured, rms
+from ctmodels._integrate._by_time import by_time, in_sequence
 from ctmodels._integrate._method import Method, combine
-from ctmodels._output import NON_FINITE, SUCCESS, Stats
+from ctmodels._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats
 
 
 class Substeps(eqx.Module):
-    """Steps without control: `n` equal ones between each two neighbouring save times."""
+    """Steps without control: `n` equal ones between each two neighbouring save times, and as many more as it takes that
+    none is longer than `longest`.
+
+    **Arguments:** `n`: steps from one save time to the next; `longest`: the longest step, in units of time (to one
+    hundredth, so that rounding of regular times makes no steps more); None: `n` steps, however long.
+
+    Where all gaps are at most `n * longest`, `longest` costs nothing. Elsewhere a batch goes on until each sample has
+    taken its own steps. `Integrate.max_steps` bounds what a solve takes beyond `n` a gap: reaching it is a status.
+
+    **Good values:** `longest`: a quarter of the time in which the state moves by its own size. With regular save times
+    only, as in training on dense series, `n` alone will do; a record with pauses, or forecasts at other times than one
+    trained on, want a `longest`.
+    """
 
     n: int = eqx.field(static=True, default=1)
+    longest: float | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         if self.n < 1:
             raise ValueError(f"n={self.n}: at least one step is needed between two save times")
+        if self.longest is not None and not (np.isfinite(self.longest) and self.longest > 0):
+            raise ValueError(f"longest={self.longest}: must be a positive time, or None for `n` steps however long")
 
 
 class RK4(diffrax.AbstractERK):
@@ -43,47 +59,60 @@ class RK4(diffrax.AbstractERK):
 def rk_step(tableau: diffrax.ButcherTableau, field, t, h, y, args, f0=None, noise=None) -> Step:
     """One explicit Runge-Kutta step of length `h` from (t, y); `f0` is the slope there, if known, `noise` what
     measures may want."""
-    k = [h * (field(t, y, args) if f0 is None else f0)]
+    h_y = jnp.asarray(h, jnp.finfo(y.dtype).dtype)  # the state keeps its precision, whatever the times'
+    k = [h_y * (field(t, y, args) if f0 is None else f0)]
     for a_i, c_i in zip(tableau.a_lower, tableau.c, strict=True):
-        k.append(h * field(t + c_i.item() * h, y + combine(a_i, k), args))
+        k.append(h_y * field(t + c_i.item() * h, y + combine(a_i, k), args))
     y1 = y + combine(tableau.b_sol, k)
     error = combine(tableau.b_error, k) if np.any(tableau.b_error) else None
-    return Step(t, h, y, y1, jnp.stack(k), tableau, error, None, lambda t, y: field(t, y, args), noise, rms)
+    return Step(t, h_y, y, y1, jnp.stack(k), tableau, error, None, lambda t, y: field(t, y, args), noise, rms)
 
 
 def solve_fixed(integrate, measures, field, ts: Float[Array, " time"], y0: Float[Array, " state"], args: PyTree, noise):
     """Steps on a grid that is known: between the save times, or at times of its own."""
-    if not isinstance(integrate.method, diffrax.AbstractERK):
-        raise ValueError(
-            f"method {type(integrate.method).__name__}: a fixed grid is for explicit Runge-Kutta methods, such as "
-            "ctmodels.RK4() or diffrax.Tsit5(); with others, give a step size controller of diffrax"
-        )
     if isinstance(integrate.controller, Substeps):
-        ys, counts, steps, taken = _between_saves(integrate, measures, field, ts, y0, args, noise)
-        longest = jnp.max(jnp.abs(jnp.diff(ts))) / integrate.controller.n
-        shortest = jnp.min(jnp.where(jnp.diff(ts) == 0, jnp.inf, jnp.abs(jnp.diff(ts)))) / integrate.controller.n
+        walk = _between_saves if integrate.controller.longest is None else _by_time
     else:
-        ys, counts, steps, taken = _at_times(integrate, measures, field, ts, y0, args, noise)
-        gaps = jnp.abs(jnp.diff(jnp.asarray(integrate.controller.ts, ts.dtype)))
-        shortest, longest = jnp.min(gaps), jnp.max(gaps)
-    finite = jnp.all(jnp.isfinite(ys), axis=1)
-    status = jnp.where(jnp.all(finite), SUCCESS, NON_FINITE)
+        walk = _at_times
+    walked = walk(integrate, measures, field, ts, y0, args, noise)
+    finite = jnp.all(jnp.isfinite(walked.ys), axis=1)
     last = jnp.argmin(jnp.where(finite, 1, 0)) - 1  # -1 is the end if all are finite
+    why = jnp.where(last + 1 <= walked.reached, NON_FINITE, TOO_MANY_STEPS)
+    status = jnp.where(jnp.all(finite), SUCCESS, why)
     blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
-    ys = jnp.where(finite[:, None], ys, blank[None])
-    stopped = jax.lax.stop_gradient((shortest, longest, ts[last]))
-    return ys, Stats(counts, steps, 0 * steps, status, gathered(taken), *stopped)
+    ys = jnp.where(finite[:, None], walked.ys, blank[None])
+    shortest = jnp.min(jnp.where(walked.lengths == 0, jnp.inf, walked.lengths))
+    stopped = jax.lax.stop_gradient((shortest, jnp.max(walked.lengths), ts[last]))
+    steps = walked.steps
+    return ys, Stats(walked.evaluations, steps, 0 * steps, status, walked.taken, *stopped)
 
 
-def _between_saves(integrate, measures, field, ts, y0, args, noise):
-    """`n` steps between neighbouring `ts`. Each step is rematerialised in the backward pass, which is faster than
-    storing its inside."""
-    tableau, n = integrate.method.tableau, integrate.controller.n
+class _Walked(NamedTuple):
+    """States at the save times, of which those up to the number `reached` were; the work; the steps' lengths."""
+
+    ys: Float[Array, "time state"]
+    evaluations: Int[Array, ""]
+    steps: Int[Array, ""]
+    taken: dict[str, Array]
+    lengths: Float[Array, " gap"]
+    reached: Int[Array, ""] | int
+
+
+def _step_of(integrate, measures, field, args, noise) -> Callable:
+    """`one(y, t, h) -> (y, measures)`. It is rematerialised in the backward pass, which is faster than storing its
+    inside."""
 
     @jax.checkpoint
     def one(y, t, h):
-        step = rk_step(tableau, field, t, h, y, args, noise=noise)
+        step = rk_step(integrate.method.tableau, field, t, h, y, args, noise=noise)
         return step.y1, measured(measures, step)
+
+    return one
+
+
+def _between_saves(integrate, measures, field, ts, y0, args, noise) -> _Walked:
+    """`n` steps between neighbouring `ts`."""
+    n, one = integrate.controller.n, _step_of(integrate, measures, field, args, noise)
 
     def interval(y, edges):
         t0, h = edges[0], (edges[1] - edges[0]) / n
@@ -92,10 +121,26 @@ def _between_saves(integrate, measures, field, ts, y0, args, noise):
 
     _, (ys, taken) = jax.lax.scan(interval, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))
     steps = jnp.asarray((ts.shape[0] - 1) * n)
-    return jnp.concatenate([y0[None], ys]), steps * len(tableau.b_sol), steps, taken
+    evaluations, lengths = steps * len(integrate.method.tableau.b_sol), jnp.abs(jnp.diff(ts)) / n
+    return _Walked(jnp.concatenate([y0[None], ys]), evaluations, steps, gathered(taken), lengths, ts.shape[0] - 1)
 
 
-def _at_times(integrate, measures, field, ts, y0, args, noise):
+def _by_time(integrate, measures, field, ts, y0, args, noise) -> _Walked:
+    """`n` steps between neighbouring `ts`, more where they would be too long."""
+    controller, one = integrate.controller, _step_of(integrate, measures, field, args, noise)
+    walk = lambda ts, y: by_time(one, ts, y, controller.n, controller.longest, integrate.max_steps)
+    if isinstance(ts.shape[0], int):
+        walked = walk(ts, y0)
+    else:  # exported for any number of times: from one to the next
+        to_next = lambda y, edges: (lambda walked: (walked.ys[0], walked))(walk(edges, y))
+        walked = in_sequence(jax.lax.scan(to_next, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))[1])
+    lengths = jnp.abs(jnp.diff(ts)) / jnp.maximum(walked.counts, 1).astype(ts.dtype)
+    steps = jnp.sum(jnp.where(jnp.arange(lengths.shape[0]) < walked.reached, walked.counts, 0), dtype=jnp.int32)
+    evaluations, ys = steps * len(integrate.method.tableau.b_sol), jnp.concatenate([y0[None], walked.ys])
+    return _Walked(ys, evaluations, steps, walked.taken, lengths, walked.reached)
+
+
+def _at_times(integrate, measures, field, ts, y0, args, noise) -> _Walked:
     """Steps between neighbouring times of `diffrax.StepTo`, saved at `ts` by the interpolant."""
     grid, method = jnp.asarray(integrate.controller.ts, ts.dtype), Method(integrate.method)
     f = lambda t, y: field(t, y, args)
@@ -112,5 +157,5 @@ def _at_times(integrate, measures, field, ts, y0, args, noise):
     forward = jnp.sign(grid[-1] - grid[0])
     at = jnp.clip(jnp.searchsorted(forward * grid, forward * ts, side="left") - 1, 0, edges.shape[0] - 1)
     w = method.weights((ts - grid[at]) / (grid[at + 1] - grid[at])).astype(y0.dtype)
-    steps = jnp.asarray(edges.shape[0])
-    return jnp.einsum("sw,swd->sd", w, terms[at]), steps * method.fresh + 1, steps, taken
+    ys, steps, lengths = jnp.einsum("sw,swd->sd", w, terms[at]), jnp.asarray(edges.shape[0]), jnp.abs(jnp.diff(grid))
+    return _Walked(ys, steps * method.fresh + 1, steps, gathered(taken), lengths, ts.shape[0] - 1)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._cells import is_text, number, short
 from ctmodels.data._dates import each, in_format, iso_dates, named_dates, pattern_of, sheet_dates
 from ctmodels.data._form import SECOND, Form
@@ -120,8 +121,8 @@ def _plain_clock(times: np.ndarray, at: At, notes: tuple[str, ...] = ()) -> Cloc
         i = next((i for i, t in enumerate(times.tolist()) if int(floats[i]) != t), None)
         if i is not None:
             raise DataError(
-                f"{at(i)}: time {times[i]} is past 2**53, where float64 loses digits; say what is counted "
-                "(--clock=ns, or --clock='100ns since 1601-01-01'; clock= in Python)"
+                f"{at(i)}: time {times[i]} is past 2**53, where float64 loses digits; say what is counted, "
+                f"as {argument('clock', 'ns')} or {argument('clock', '100ns since 1601-01-01')}"
             )
     form = Form(digits=int(times.dtype.kind == "f"))  # what has a point keeps it, lest it be taken for an integer
     return Clock(floats, form=form, how=AS_NUMBERS, notes=notes)
@@ -140,8 +141,8 @@ def _unix(times: np.ndarray, at: At) -> Clock:
     first, last = (iso_of(t, short_unit, True) for t in (ticks.min(), ticks.max()))
     note = (
         f"integers are kept as numbers: as {unit} since 1970 they would reach from {first} to {last}, and nothing "
-        f"after January 2038 is taken for such; say what they count (--clock='{since_1970}', "
-        "--clock='s since 1904-01-01' or --clock=us; clock= in Python)"
+        f"after January 2038 is taken for such; say what they count, as "
+        f"{argument('clock', since_1970)}, {argument('clock', 's since 1904-01-01')} or {argument('clock', 'us')}"
     )
     return _plain_clock(times, at, (note,))
 
@@ -149,8 +150,8 @@ def _unix(times: np.ndarray, at: At) -> Clock:
 def _said(what: str, ticks: np.ndarray, unit: str, utc: bool, otherwise: str = "number") -> str:
     """The note of a reading: what, from when to when, and how to say otherwise."""
     first, last = (iso_of(t, unit, utc) for t in (ticks.min(), ticks.max()))
-    count = ", or what they count, as --clock='s since 1980-01-06'" if utc else ""
-    remedy = f"; if they are not, say so (--clock={otherwise}{count}; clock= in Python)" if otherwise else ""
+    count = f", or what they count, as {argument('clock', 's since 1980-01-06')}" if utc else ""
+    remedy = f"; if they are not, say so: {argument('clock', otherwise)}{count}" if otherwise else ""
     return f"numbers are read as {what}, from {first} to {last}{remedy}"
 
 
@@ -201,6 +202,6 @@ def _plain(cell: str) -> float:
     if is_text(cell):
         raise ValueError(
             f"time {short(cell)} is neither a number nor an ISO date: write all times as numbers, or all as 2001-12-31 "
-            "or 2001-12-31T23:59:59, or say how they are written (--date-format=%d.%m.%Y; date_format= in Python)"
+            f"or 2001-12-31T23:59:59, or say how they are written, as {argument('date_format', '%d.%m.%Y')}"
         )
     return number(cell)

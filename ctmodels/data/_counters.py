@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._table import Wanted
 
 if TYPE_CHECKING:
@@ -22,14 +23,11 @@ def unwrapped(found: "Found", series: Sequence[np.ndarray], wanted: Wanted) -> "
         _check_sort(found, series, wanted)
         return found
     if wanted.sort:
-        raise DataError(
-            f"{found.source}: wraps={wraps} and sort: only the order of rows shows a new beginning; drop one"
-        )
+        both = f"{argument('wraps', wraps)} and {argument('sort', True)}"
+        raise DataError(f"{found.source}: {both}: only the order of rows shows a new beginning; drop one")
     clock, times = found.clock, 0
     if clock.form.dated:
-        raise DataError(
-            f"{found.source}, column {wanted.time!r}: dates do not begin again; drop --wraps (wraps= in Python)"
-        )
+        raise DataError(f"{found.source}, column {wanted.time!r}: dates do not begin again; drop {argument('wraps')}")
     for rows in series:
         clock, again = clock.unwrapped(rows, wraps)
         times += again
@@ -52,7 +50,7 @@ def check_no_wrap(found: "Found", rows: np.ndarray, time: str) -> None:
     raise DataError(
         f"{found.row(int(rows[i]))}, column {time!r}: time {found.time(int(rows[i]))} after "
         f"{found.time(int(rows[i - 1]))}: so does a counter that begins again after {period}{bits}; "
-        f"sorting would put its end first: have it counted on (--wraps={period}; wraps={period} in Python)"
+        f"sorting would put its end first: have it counted on: {argument('wraps', period)}"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._cells import short
 from ctmodels.data._form import SECOND, Form
 from ctmodels.data._instants import (
@@ -33,7 +34,7 @@ def pattern_of(date_format: str) -> re.Pattern[str]:
     try:
         return compiled(date_format)
     except ValueError as e:
-        raise DataError(f"date_format {date_format!r}: {e} (--date-format; date_format= in Python)") from None
+        raise DataError(f"{argument('date_format', date_format)}: {e}") from None
 
 
 def in_format(cells: Sequence[str], at: At, form: str, pattern: re.Pattern[str]) -> Clock:

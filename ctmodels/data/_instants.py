@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ctmodels._words import argument
 from ctmodels.data._form import DAY, EPOCH, SECOND, Form
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -191,8 +192,8 @@ def sheet_order(cells: Iterable[str]) -> tuple[str, str]:
             return f"%Y{sign}%m{sign}%d", cell
         if len(found["c"]) != 4:
             raise Ambiguous(
-                "its year has two digits: nothing is guessed; say what they mean "
-                f"(--date-format=%d{sign}%m{sign}%y or %m{sign}%d{sign}%y; date_format= in Python)"
+                "its year has two digits: nothing is guessed; say what they mean: "
+                + _or(f"%d{sign}%m{sign}%y", f"%m{sign}%d{sign}%y")
             )
         first = first or (cell if int(found["a"]) > 12 else "")
         second = second or (cell if int(found["b"]) > 12 else "")
@@ -201,10 +202,14 @@ def sheet_order(cells: Iterable[str]) -> tuple[str, str]:
         raise ValueError(f"times {first!r} and {second!r} contradict each other: one column has one order; write ISO")
     if not (first or second):
         raise Ambiguous(
-            "the day may come first or the month, in this row as in all: nothing is guessed; say which "
-            f"(--date-format={day} or {month}; date_format= in Python)"
+            "the day may come first or the month, in this row as in all: nothing is guessed; say which: "
+            + _or(day, month)
         )
     return (day, first) if first else (month, second)
+
+
+def _or(one: str, other: str) -> str:
+    return f"{argument('date_format', one)} or {argument('date_format', other)}"
 
 
 def named_parts(found: re.Match[str]) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._form import DAY, SECOND, Form
 from ctmodels.data._instants import instant, iso, iso_parts
 from ctmodels.data._ticks import Reading
@@ -159,8 +160,8 @@ def counting(clock: str) -> Counting:
     found = iso(date.strip())
     if unit.strip() not in UNITS or (since and not found):
         raise DataError(
-            f"clock {clock!r}: not known; write number (kept as they are), a unit ({', '.join(UNITS)}), "
-            "a unit and a date (s since 1904-01-01), or day as %Y%m%d.%f (--clock; clock= in Python)"
+            f"{argument('clock', clock)}: not known; write number (kept as they are), a unit ({', '.join(UNITS)}), "
+            "a unit and a date (s since 1904-01-01), or day as %Y%m%d.%f"
         )
     return Counting(UNITS[unit.strip()], instant(date.strip(), iso_parts(found)).at if found else None)
 

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._fields import MLPField
-from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._reading import Reading, carried_on, move_and_jump
+from ctmodels._integrate import RK4, Integrate, Substeps, increasing
+from ctmodels._reading import Reading, carried_on, move_and_jump, rows_seen
 from ctmodels._series import Record, Series
 
 
@@ -26,13 +27,17 @@ class BackwardGRU(eqx.Module):
 
     cell: eqx.nn.GRUCell
     size: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(self, channels: int, hidden: int, *, static: int = 0, key: PRNGKeyArray):
+        self.channels, self.static = channels, static
         self.cell = eqx.nn.GRUCell(2 * channels + 1, hidden, key=key)
         self.size = hidden + 1 + 2 * static
 
     def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
-        read = backwards(x)
+        read = backwards(x, self.channels, self.static)
         gaps = jnp.diff(read.ts, prepend=read.ts[:1]).astype(read.ys.dtype)
 
         def one(h, row):
@@ -57,7 +62,10 @@ class BackwardODERNN(eqx.Module):
     field: Callable
     integrate: Integrate
     size: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,
@@ -66,28 +74,31 @@ class BackwardODERNN(eqx.Module):
         static: int = 0,
         width: int = 64,
         depth: int = 1,
-        integrate: Integrate = Integrate(RK4(), Substeps(1)),
+        integrate: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         a, b = jax.random.split(key)
         self.cell = eqx.nn.GRUCell(2 * channels, hidden, key=a)
         self.field = MLPField(hidden, width=width, depth=depth, activation=jnp.tanh, key=b)
         self.integrate, self.size = integrate, hidden + 1 + 2 * static
 
     def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
-        read = backwards(x)
+        read = backwards(x, self.channels, self.static)
         jump = lambda h, y, mask: (self.cell(jnp.concatenate([y, mask.astype(y.dtype)]), h), None)
         begun = jnp.zeros(self.cell.hidden_size, read.ys.dtype)
         hs, _, _ = move_and_jump(carried_on(self.integrate, self.field), jump, begun, read)
         return coded(hs[-1], read, t0)
 
 
-def backwards(x: Series | Record) -> Reading:
+def backwards(x: Series | Record, channels: int, static: int) -> Reading:
     """The rows that were seen, from the last to the first; times become s = -t, which increases."""
     record = x if isinstance(x, Record) else Record(x)
     series = record.series
+    at = rows_seen(series)[0]
+    increasing(series.ts[at], "x.ts", at)  # what is wrong is said of the times as they were given
     turned = Series(-series.ts[::-1], series.ys[::-1], series.mask[::-1])
-    return Reading.of(Record(turned, record.static, record.known))
+    return Reading.of(Record(turned, record.static, record.known), channels, static)
 
 
 def coded(h: Float[Array, " hidden"], read: Reading, t0: Float[Array, ""]) -> Float[Array, " size"]:

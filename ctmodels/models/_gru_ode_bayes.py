@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
+from ctmodels._promises import check_reads
 from ctmodels._reading import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
 from ctmodels._series import Record, Series
 
@@ -24,6 +26,7 @@ class GRUField(eqx.Module):
     gates: eqx.nn.Linear
     candidate: eqx.nn.Linear
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(self, hidden: int, *, key: PRNGKeyArray):
         a, b = jax.random.split(key)
         self.gates = eqx.nn.Linear(hidden, 2 * hidden, key=a)
@@ -71,7 +74,10 @@ class GRUODEBayes(AbstractModel):
     initial: eqx.nn.Linear | None
     integrate: Integrate
     noise: float = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,
@@ -80,9 +86,10 @@ class GRUODEBayes(AbstractModel):
         static: int = 0,
         prepared: int = 10,
         noise: float = 1e-2,
-        integrate: Integrate = Integrate(RK4(), Substeps(1)),
+        integrate: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         if not noise > 0:
             raise ValueError(f"GRUODEBayes: noise={noise} must be a positive deviation, in units of the data")
         a, b, c, d, e = jax.random.split(key, 5)
@@ -94,11 +101,12 @@ class GRUODEBayes(AbstractModel):
         self.initial = eqx.nn.Linear(2 * static, hidden, key=e) if static else None
         self.integrate, self.noise = integrate, noise
 
+    @before(check_reads)
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         flow = carried_on(self.integrate, self.field)
 
         begun = self._start(read)

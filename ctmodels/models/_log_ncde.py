@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._fields import MatrixField
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
+from ctmodels._promises import check_reads
 from ctmodels._reading import Known, Reading, account, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 from ctmodels._signatures import lie_field, logsignature_windows
@@ -43,7 +45,10 @@ class LogNCDE(AbstractModel):
     window: int = eqx.field(static=True)
     depth: int = eqx.field(static=True)
     intensity: bool = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,
@@ -56,9 +61,10 @@ class LogNCDE(AbstractModel):
         intensity: bool = True,
         width: int = 64,
         layers: int = 1,
-        ahead: Integrate = Integrate(RK4(), Substeps(1)),
+        ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         if not 1 <= depth <= 3:
             raise ValueError(f"LogNCDE: depth={depth} must be 1, 2 or 3: the field is differentiated depth - 1 times")
         if window < 1:
@@ -71,11 +77,12 @@ class LogNCDE(AbstractModel):
         self.readout = eqx.nn.Linear(hidden, outputs, key=c)
         self.ahead, self.window, self.depth, self.intensity = ahead, window, depth, intensity
 
+    @before(check_reads)
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         zs = self._windows(
             self.initial(read.start), logsignature_windows(read.control(self.intensity), self.window, self.depth)
         )

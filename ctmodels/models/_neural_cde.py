@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._fields import MatrixField
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output, Stats
 from ctmodels._paths import CubicPath
+from ctmodels._promises import check_reads
 from ctmodels._reading import Known, Reading, account, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 
@@ -72,7 +74,10 @@ class NeuralCDE(AbstractModel):
     scheme: Increments | Integrate
     ahead: Integrate
     intensity: bool = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,
@@ -84,20 +89,22 @@ class NeuralCDE(AbstractModel):
         width: int = 64,
         depth: int = 1,
         scheme: Increments | Integrate = Increments(),
-        ahead: Integrate = Integrate(RK4(), Substeps(1)),
+        ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         a, b, c = jax.random.split(key, 3)
         self.initial = eqx.nn.MLP(2 * (channels + static), hidden, width, 1, key=a)
         self.field = MatrixField(hidden, 1 + channels * (1 + intensity), width=width, depth=depth, key=b)
         self.readout = eqx.nn.Linear(hidden, outputs, key=c)
         self.scheme, self.ahead, self.intensity = scheme, ahead, intensity
 
+    @before(check_reads)
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         z0 = self.initial(read.start)
         if isinstance(self.scheme, Integrate):
             zs, stats = self._along_the_cubic(read, z0)

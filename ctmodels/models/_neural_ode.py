@@ -10,10 +10,12 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before
 from ctmodels._integrate import Integrate, solve_held
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
 from ctmodels._paths import HeldPath
+from ctmodels._promises import check_starts
 from ctmodels._series import Driven
 
 
@@ -43,6 +45,7 @@ class NeuralODE(AbstractModel):
     augment: int = eqx.field(static=True, default=0)
     integrate: Integrate = Integrate()
 
+    @before(check_starts)
     def __call__(
         self,
         x: Float[Array, " state"] | Driven,
@@ -65,6 +68,10 @@ class NeuralODE(AbstractModel):
 
     def _state(self, y0: Float[Array, " state"]) -> Float[Array, " latent"]:
         size = self.channels + self.augment
+        if y0.ndim != 1:
+            raise ValueError(
+                f"y0 has shape {y0.shape}: the model takes one sample, (channels,); for a batch, jax.vmap it"
+            )
         if y0.shape[0] not in (self.channels, size):
             raise ValueError(f"y0 has {y0.shape[0]} channels; the model wants {self.channels} (observed) or {size}")
         return jnp.pad(y0, (0, size - y0.shape[0]))

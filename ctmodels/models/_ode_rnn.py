@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._fields import MLPField
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
+from ctmodels._promises import check_reads
 from ctmodels._reading import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
 from ctmodels._series import Record, Series
 
@@ -40,7 +42,10 @@ class ODERNN(AbstractModel):
     readout: eqx.nn.Linear
     integrate: Integrate
     hidden: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,
@@ -50,20 +55,22 @@ class ODERNN(AbstractModel):
         static: int = 0,
         width: int = 64,
         depth: int = 1,
-        integrate: Integrate = Integrate(RK4(), Substeps(1)),
+        integrate: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
+        self.channels, self.static = channels, static
         a, b, c = jax.random.split(key, 3)
         self.cell = eqx.nn.GRUCell(2 * (channels + static), hidden, key=a)
         self.field = MLPField(hidden, width=width, depth=depth, activation=jnp.tanh, key=b)
         self.readout = eqx.nn.Linear(hidden, outputs, key=c)
         self.integrate, self.hidden = integrate, hidden
 
+    @before(check_reads)
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x)
+        read = Reading.of(x, self.channels, self.static)
         flow = carried_on(self.integrate, self.field)
 
         def jump(h, y, mask):

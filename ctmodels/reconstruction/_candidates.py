@@ -18,14 +18,17 @@ from ctmodels._scaling import Scaling
 from ctmodels.models import NeuralODE
 from ctmodels.systems import LotkaVolterra
 
+STEP = 0.25  # the longest solver step, in units of the scaled time, in which the data move at speed one
+MOST = 2**16  # steps that one solve may take beyond the usual ones, over pauses of the record
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """What a constructor must know of the data; JSON-able, and saved with the model.
 
     `channels`: how many; `scaling`: units inside against outside; `input_scaling`: that of the inputs, if there are
-    any; `substeps`: solver steps from sample to sample; `period`: the dominant one, in physical time; `level`: mean of
-    each channel (geometric where logarithms are taken), in physical units.
+    any; `substeps`: solver steps from sample to sample, where the record has no pause; `period`: the dominant one, in
+    physical time; `level`: mean of each channel (geometric where logarithms are taken), in physical units.
     """
 
     channels: int
@@ -41,8 +44,9 @@ class Problem:
         return 0 if self.input_scaling is None else len(self.input_scaling.mean)
 
     def integrate(self) -> Integrate:
-        """Fixed steps: they see the same grid in training and in forecasts."""
-        return Integrate(RK4(), Substeps(self.substeps))
+        """Fixed steps of a length that the field's speed bears, whatever the times: in training, over pauses of the
+        record, and in forecasts at other times."""
+        return Integrate(RK4(), Substeps(self.substeps, longest=STEP), max_steps=MOST)
 
     def to_dict(self) -> dict:
         """For JSON."""

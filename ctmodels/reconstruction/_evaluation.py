@@ -17,6 +17,7 @@ from ctmodels.reconstruction._fitting import Trained, flow_of, over_members, smo
 
 ORIGINS = 20  # forecasts that a score pools, at most
 ATTRACTOR = 500  # samples; with fewer, a histogram of states says nothing
+DENSE = 0.25  # of the samples between two long gaps; with fewer, a spectrum is that of the lines that fill the gaps
 SPREAD = 1.645  # standard deviations on either side of 90 %
 
 Scores = dict[str, float]
@@ -176,18 +177,51 @@ def lyapunov(trained: Trained, dt: float, steps: int) -> np.ndarray:
     return np.asarray(eqx.filter_jit(over_members(run))((trained.model, trained.end[0])))
 
 
-def attractor_scores(true: np.ndarray, generated: np.ndarray) -> Scores:
-    """D_stsp and D_H of each member's free run against the observations, noise included; the members' median."""
-    observed = jnp.asarray(true[np.isfinite(true).all(axis=1)], generated.dtype)
-    length, key = min(len(observed), generated.shape[1]), jax.random.key(0)
+def attractor_scores(true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None) -> Scores:
+    """D_stsp and D_H of each member's free run against the observations, noise included; the members' median; None for
+    what [`attractor`][] has a reason not to give."""
+    scores = attractor(true, generated, ts)
+    return {name: scores[name] for name in ("d_stsp", "d_hellinger")}
 
-    @jax.jit
-    def run(observed, generated):
-        stsp = metrics.d_stsp(observed, generated, key=key)
-        return stsp, metrics.d_hellinger(observed[:length], generated[:length])
 
-    stsp, hellinger = zip(*(run(observed, g) for g in jnp.asarray(generated)), strict=True)
-    return {"d_stsp": float(np.median(stsp)), "d_hellinger": float(np.median(hellinger))}
+def attractor(true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None) -> dict:
+    """The same with `counts`, of rows behind each score, and `reasons` for those that are None.
+
+    **Arguments:** `true` `(time, channel)`, NaN where missing, at `ts` `(time,)`, evenly spaced if None; `generated`
+    `(member, samples, channel)`, at the median spacing of `ts`.
+    """
+    ts = np.arange(len(true)) if ts is None else np.asarray(ts)
+    observed = true[np.isfinite(true).all(axis=1)]
+    alike = [metrics.as_sampled(ts, true, run) for run in generated]
+    counts = {"d_stsp": len(observed), "d_hellinger": alike[0].observed}
+    reasons = _lacking(counts, len(alike[0].true))
+    dtype = generated.dtype
+    values: dict = dict.fromkeys(counts)
+    if "d_stsp" not in reasons:
+        of = [_stsp(jnp.asarray(observed, dtype), run) for run in jnp.asarray(generated)]
+        values["d_stsp"] = float(np.median(of))
+    if "d_hellinger" not in reasons:
+        of = [_hellinger(jnp.asarray(a.true, dtype), jnp.asarray(a.generated, dtype)) for a in alike]
+        values["d_hellinger"] = float(np.median(of))
+    return {**values, "counts": counts, "reasons": reasons}
+
+
+def _lacking(counts: dict[str, int], places: int) -> dict[str, str]:
+    """Why there is no score."""
+    few = f"rows in which all channels were observed, and {ATTRACTOR} are needed"
+    reasons = {name: f"{count} {few}" for name, count in counts.items() if count < ATTRACTOR}
+    if "d_hellinger" not in reasons and counts["d_hellinger"] < DENSE * places:
+        share = counts["d_hellinger"] / places
+        reasons["d_hellinger"] = f"{share:.0%} of the samples were observed, and {DENSE:.0%} are needed for a spectrum"
+    return reasons
+
+
+@jax.jit
+def _stsp(observed, generated):
+    return metrics.d_stsp(observed, generated, key=jax.random.key(0))
+
+
+_hellinger = jax.jit(metrics.d_hellinger)
 
 
 def _ahead(trained: Trained, split: Split, states, origins: np.ndarray, length: int) -> Spread:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from ctmodels._door import DataError
 from ctmodels._smoothing import Noise
+from ctmodels._words import argument
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
 from ctmodels.reconstruction._fitting import Trained
 from ctmodels.train import load, manifest, save
@@ -18,14 +19,16 @@ def check_folder(out: str | os.PathLike) -> Path:
     """A folder that can be written to, made if need be; asked before the work and not after it."""
     path = Path(out)
     if path.exists() and not path.is_dir():
-        raise DataError(f"--out {path}: this is a file; name a folder")
+        raise DataError(f"{argument('out', path)}: this is a file; name a folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe.{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise DataError(f"--out {path}: cannot write there ({error.strerror}); name another folder") from error
+        raise DataError(
+            f"{argument('out', path)}: cannot write there ({error.strerror}); name another folder"
+        ) from error
     return path
 
 

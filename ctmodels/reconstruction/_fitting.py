@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from ctmodels import losses
+from ctmodels._arguments import check_whole
 from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Example, Series
 from ctmodels._shooting import Shooting, Windows, grow
@@ -21,6 +22,7 @@ from ctmodels.reconstruction._candidates import Candidate, Problem
 from ctmodels.train import FitResult, fit, make_step, objective, pooled
 
 SHORT = 200  # samples; under this, starts are parameters: there is too little to estimate a filter's noise from
+PAUSE = 4.0  # a window that lasts this many times as long as the median one has a pause in it
 TUNED_ON = 1500  # samples of the stretch on which the filter's noise is estimated
 
 
@@ -30,6 +32,8 @@ class Recipe:
 
     - `members`: of the ensemble, whose mean field and median forecast are what is used; `steps`; `window`: samples;
       `batch_size`: windows a member; `learning_rate`: Adam's, decaying by a cosine to a hundredth.
+      Smoothed starts only: windows that last over four times as long as the median one, as there is a pause in
+      them, are left out.
     - `refreshes`: how often the smoother runs again with the field learned so far.
     - `process`: variance per unit of scaled time that the smoother grants the field's error. The likeliest value falls
       as the field learns to agree with its own smoother, and then windows start where the field would have them and
@@ -47,12 +51,22 @@ class Recipe:
     free: bool = False
     continuity: float = 10.0
 
+    def __post_init__(self):
+        for name, least in (("members", 1), ("steps", 1), ("window", 2), ("batch_size", 1), ("refreshes", 0)):
+            check_whole(name, getattr(self, name), least)
+
     @classmethod
     def default(cls, samples: int) -> "Recipe":
         """For a series of so many training samples."""
         if samples < SHORT:
             return cls(steps=2000, window=min(8, samples), batch_size=64, learning_rate=1e-2, free=True)
         return cls()
+
+    @classmethod
+    def quick(cls, samples: int) -> "Recipe":
+        """For a first look, in an eighth of the steps and half of the members."""
+        full = cls.default(samples)
+        return dataclasses.replace(full, members=full.members // 2, steps=full.steps // 8)
 
 
 class Trained(NamedTuple):
@@ -64,6 +78,9 @@ class Trained(NamedTuple):
     noise: Noise
     history: list[dict]
     stopped: str
+
+    def __repr__(self) -> str:
+        return f"Trained({type(self.model).__name__}, {self.end[0].shape[0]} members; {self.stopped})"
 
 
 class OwnStarts(eqx.Module):
@@ -145,7 +162,7 @@ def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained
     starts = jnp.pad(start.mean, ((0, 0), (0, size)))[:, :size]
     samples = series.ts.shape[0]
     cut = samples - max(samples // 20, 2 * recipe.window)
-    windows = Windows(series, recipe.window, stop=cut, starts=starts, control=control)
+    windows = _without_pauses(Windows(series, recipe.window, stop=cut, starts=starts, control=control))
     data = OwnStarts(windows, jnp.broadcast_to(starts, (recipe.members, *starts.shape)))
     horizon = optax.linear_schedule(recipe.window / 4, recipe.window, recipe.steps // 4)
     step = make_step(objective(losses.squared, transform=grow(horizon)), _optimiser(recipe), ensemble=True)
@@ -178,6 +195,13 @@ def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained
     smoothed, noise = eqx.filter_jit(over_members(_likeliest(series, control, noise)))(result.model)
     end = smoothed.filtered[:, -1], smoothed.filtered_cov[:, -1]
     return Trained(result.model, end, noise, result.history, result.stopped)
+
+
+def _without_pauses(windows: Windows) -> Windows:
+    """Those that last no longer than usual: of a batch, all wait for the one that has a pause to be followed over."""
+    ts, at = np.asarray(windows.series.ts), np.asarray(windows.at)
+    spans = ts[at + windows.length - 1] - ts[at]
+    return eqx.tree_at(lambda w: w.at, windows, windows.at[spans <= PAUSE * np.median(spans)])
 
 
 def _coasted(series: Series) -> Smoothed:

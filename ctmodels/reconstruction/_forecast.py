@@ -10,9 +10,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from ctmodels._arguments import check_whole
 from ctmodels._door import DataError
 from ctmodels._export import export
 from ctmodels._series import Series
+from ctmodels._words import argument
 from ctmodels.data._read import read_alike
 from ctmodels.data._timeline import Timeline
 from ctmodels.reconstruction._candidates import Problem
@@ -40,14 +42,13 @@ def forecast_csv(
 
     **Returns:** the text. Raises `DataError` if the forecast is not finite, or if the files are of several runs.
     """
-    if steps < 1:
-        raise DataError(f"steps {steps}: at least one sample ahead is needed")
+    check_whole("steps", steps, 1, what="samples ahead of the data")
     folder = Path(folder)
     name, trained, problem, about = _loaded(folder, model)
     if problem.inputs and inputs is None:
-        raise DataError(f"{folder}: the model is driven by {', '.join(about['inputs'])}; give their future by --inputs")
+        raise DataError(f"{_driven(folder, about)}; give their future: {argument('inputs', ...)}")
     if inputs is not None and not problem.inputs:
-        raise DataError(f"{inputs}: the model has no inputs, and would not see it; leave --inputs out")
+        raise DataError(f"{argument('inputs', inputs)}: the model has no inputs, and would not see them; leave it out")
     times, written, control = _ahead(problem, about, steps, inputs, note)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is refused below, with its place
@@ -61,8 +62,12 @@ def export_model(folder: str | Path, out: str | Path, *, model: str | None = Non
     folder = Path(folder)
     _, trained, problem, about = _loaded(folder, model)
     if problem.inputs and times is None:
-        raise DataError(f"{folder}: the model is driven by {', '.join(about['inputs'])}; give the number of --times")
+        raise DataError(f"{_driven(folder, about)}; give the number of times: {argument('times', ...)}")
     export(out, trained.model, problem.scaling, inputs=problem.input_scaling, ensemble=True, times=times)
+
+
+def _driven(folder: Path, about: dict) -> str:
+    return f"{folder}: the model is driven by {', '.join(about['inputs'])}"
 
 
 def _loaded(folder: Path, model: str | None) -> tuple[str, Trained, Problem, dict]:
@@ -133,7 +138,8 @@ def _check_finite(band, written: list[str], name: str, about: dict) -> None:
     remedy = f"ask for no more than {i} steps" if i else "its law may be too fast for the spacing of the data"
     raise DataError(
         f"model {name}: the forecast of {about['names'][c]!r} is not finite at {about['time_name']} {written[i]} (step "
-        f"{i + 1} of {len(written)}): its solution blows up there; {remedy}, or use another model (--model)"
+        f"{i + 1} of {len(written)}): its solution blows up there; {remedy}, or use another model: "
+        f"{argument('model', ...)}"
     )
 
 

@@ -5,19 +5,18 @@ import numpy as np
 from ctmodels._door import DataError
 from ctmodels._scaling import Scaling
 from ctmodels._series import Series
+from ctmodels._words import argument
 from ctmodels.data import Table
-from ctmodels.reconstruction._candidates import Problem
+from ctmodels.reconstruction._candidates import STEP, Problem
 from ctmodels.reconstruction._evaluation import Split
 from ctmodels.reconstruction._fitting import Recipe
 
-STEP = 0.25  # the longest solver step, in units of the scaled time, in which the data move at speed one
-
 
 def training_samples(n: int, held_out: float | int) -> int:
-    test = held_out if isinstance(held_out, int) and held_out >= 1 else round(held_out * n)
+    test = held_out if isinstance(held_out, int | np.integer) and held_out >= 1 else round(held_out * n)
     if not 1 <= test <= n - 2:
         raise DataError(
-            f"held_out={held_out}: leaves {n - test} of {n} samples to train on and {test} to judge by; "
+            f"{argument('held_out', held_out)}: leaves {n - test} of {n} samples to train on and {test} to judge by; "
             "both need some: choose another fraction or number"
         )
     return n - int(test)
@@ -35,24 +34,24 @@ def check_length(table: Table, n_train: int, recipe: Recipe) -> None:
 def prepare(table: Table, inputs, n_train, horizon, season, log) -> tuple[Problem, Split, int]:
     names = [n for n in table.names if n not in inputs]
     if not names:
-        raise DataError(f"inputs {list(inputs)}: no column is left to be modelled; name fewer inputs")
+        raise DataError(f"{argument('inputs', list(inputs))}: no column is left to be modelled; name fewer inputs")
     state, driven = table.select(names), table.select(inputs) if inputs else None
     train_ts, train_ys = table.time[:n_train], state.values[:n_train]
-    scaling = Scaling.fit(train_ts, train_ys, log=log, names=names)
-    series = scaling.series(table.time, state.values, names=names)
+    scaling = Scaling.fit(train_ts, train_ys, log=log, names=names, at=table.place, name=table.source)
+    series = scaling.series(table.time, state.values, names=names, at=table.place)
     control, units = None, None
     if driven is not None:
-        units = Scaling.fit(train_ts, driven.values[:n_train], names=inputs)
+        units = Scaling.fit(train_ts, driven.values[:n_train], names=inputs, at=table.place, name=table.source)
         scaled = units.scale(driven.values)
-        control = Series.from_nan(scaling.times(table.time), scaled, names=inputs, constant=True)
+        control = Series.from_nan(scaling.times(table.time), scaled, names=inputs, constant=True, at=table.place)
     n_test = len(table.time) - n_train
     horizon = min(n_test, horizon or max(10, n_test // 8))
     period = dominant_period(train_ts, np.asarray(series.fill_forward(), np.float64)[:n_train])
     spacing = float(np.median(np.diff(train_ts)))
     season = season or max(1, round(period / spacing))
     level = scaling.unscale(np.zeros(len(names)))
-    gaps = np.diff(np.asarray(series.ts))
-    substeps = int(np.clip(np.ceil(np.quantile(gaps, 0.9) / STEP), 1, 16))
+    # Of the usual gap, up to rounding; longer ones take more steps by themselves.
+    substeps = max(1, int(np.ceil(np.median(np.diff(np.asarray(series.ts))) / STEP - 0.01)))
     problem = Problem(len(names), scaling, units, substeps, season * spacing, tuple(level.tolist()))
     return problem, Split.make(series, control, n_train, horizon), season
 

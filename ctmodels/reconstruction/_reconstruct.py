@@ -4,19 +4,24 @@ import contextlib
 import dataclasses
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ctmodels._arguments import before
 from ctmodels._disk import Lock, write_whole
 from ctmodels._door import DataError
-from ctmodels._series import Series
-from ctmodels.data import Table, Trials
+from ctmodels._words import argument
+from ctmodels.data import Table
 from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
 from ctmodels.reconstruction._about import about, run_of
+from ctmodels.reconstruction._announcing import announced
+from ctmodels.reconstruction._arguments import check_arguments, recipe_of, taken
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
 from ctmodels.reconstruction._evaluation import Scores, Split
 from ctmodels.reconstruction._files import check_folder, save_model
@@ -47,6 +52,10 @@ class Fitted:
     history: list[dict]
     seconds: float
 
+    def __repr__(self) -> str:
+        measured = ", ".join(f"{name} {value:.3g}" for name, value in self.scores.items() if isinstance(value, float))
+        return f"Fitted({self.candidate.name}: {measured})"
+
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
@@ -68,6 +77,10 @@ class Reconstruction:
     believe: str | None
     verdict: str
 
+    def __repr__(self) -> str:
+        """The verdict, not all that it was reached by."""
+        return f"Reconstruction({self.table.source}: {', '.join(self.fitted)}; {self.verdict})"
+
     def metrics(self) -> dict:
         """All numbers, JSON-able."""
         return {
@@ -88,16 +101,21 @@ class Reconstruction:
         }
 
 
+@before(check_arguments)
 def reconstruct(
-    data: Table | Trials | Series,
+    data: Any,
     *,
+    time: str | None = None,
+    columns: Sequence[str] | None = None,
     inputs: Sequence[str] = (),
     models: Sequence[str | Candidate] = ("neural",),
     held_out: float | int = 0.2,
     horizon: int | None = None,
     season: int | None = None,
     log: bool = False,
-    recipe: Callable[[int], Recipe] = Recipe.default,
+    recipe: Recipe | Callable[[int], Recipe] = Recipe.default,
+    steps: int | None = None,
+    members: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -107,28 +125,33 @@ def reconstruct(
 
     **Arguments:**
 
-    - `data`: a [`ctmodels.data.Table`][] (from `ctmodels.data.read`), or a [`ctmodels.Series`][] in physical units.
+    - `data`: a [`ctmodels.data.Table`][] (from `ctmodels.data.read`), or a [`ctmodels.Series`][] in physical units; or
+      the path of a file, or an object of pandas or xarray, which are read with nothing but `time` and `columns` said.
+    - `time`, `columns`: of a file or an object: the column of times, and those to be read (default: all others). A
+      DataFrame's times may be its index.
     - `inputs`: names of the columns that drive the system; the others are its state.
     - `models`: names from [`ctmodels.reconstruction.CANDIDATES`][], or candidates of your own.
     - `held_out`: the tail, as a fraction of the samples or as their number.
     - `horizon`: samples that a scored forecast reaches; default: an eighth of the tail, at least ten.
     - `season`: of the seasonal baseline, in samples; default: the spectrum's peak.
     - `log`: work on logarithms (positive data of many magnitudes, such as populations).
-    - `recipe`: how to train, from the number of training samples.
+    - `recipe`: how to train, from the number of training samples; `steps`, `members`: of it, where only these are to
+      be others.
     - `out`: a folder for the models, `metrics.json`, `history.jsonl` and `report.html`; and for `training/`, the
       checkpoints, until all is done. Ctrl-C then ends the job, and `resume` goes on where it was.
 
     **Returns:** [`ctmodels.reconstruction.Reconstruction`][]. Raises `DataError` naming place and remedy.
     """
-    if isinstance(data, Trials):
-        raise DataError(f"data: {len(data)} trials: a reconstruction is of one series; give one of them, as trials[id]")
-    table = data if isinstance(data, Table) else _as_table(data)
+    table = taken(data, time, columns, inputs)
     candidates = [_candidate(m) for m in models]
     n_train = training_samples(len(table.time), held_out)
-    how = recipe(n_train)
+    how = recipe_of(recipe, n_train, steps, members)
     check_length(table, n_train, how)
     problem, split, season = prepare(table, tuple(inputs), n_train, horizon, season, log)
     folder = None if out is None else check_folder(out)
+    if progress:
+        names, judged_by = [c.name for c in candidates], len(table.time) - n_train
+        print(announced(names, how, n_train, judged_by, problem.substeps), file=sys.stderr)
     fitted = {}
     with _training(folder) as place:
         for c in candidates:
@@ -201,17 +224,11 @@ def _finite(x):
     return None if isinstance(x, float) and not np.isfinite(x) else x
 
 
-def _as_table(series: Series) -> Table:
-    ys = np.asarray(series.to_nan(), np.float64)
-    names = tuple(f"y{i}" for i in range(ys.shape[1]))
-    return Table(np.asarray(series.ts, np.float64), ys, names, "t", "", "", "series")
-
-
 def _candidate(model: str | Candidate) -> Candidate:
     if isinstance(model, Candidate):
         return model
     if model not in CANDIDATES:
-        raise DataError(f"model {model!r}: not known; there are {', '.join(CANDIDATES)}")
+        raise DataError(f"{argument('models', [model])}: not known; there are {', '.join(CANDIDATES)}")
     return CANDIDATES[model]
 
 
@@ -242,7 +259,8 @@ def _autonomous(trained: Trained, problem: Problem, split: Split, scores: Scores
     scores["kaplan_yorke"] = float(kaplan_yorke(middle))
     if middle[0] > 0:
         scores["valid_prediction_time_lyapunov"] = scores["valid_prediction_time"] * scores["lyapunov_max"]
-    generated = evaluation.generate(trained, dt, min(20_000, max(500, len(ts))))
+    # As long as the record, gaps included: where its rows are is where the free run is looked at.
+    generated = evaluation.generate(trained, dt, min(20_000, max(500, round((ts[-1] - ts[0]) / dt) + 1)))
     if len(ts) >= evaluation.ATTRACTOR:
-        scores.update(evaluation.attractor_scores(split.series.to_nan(), generated))
+        scores.update(evaluation.attractor_scores(split.series.to_nan(), generated, ts))
     return scaling.unscale(np.asarray(generated[0], np.float64)), exponents

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from ctmodels.reconstruction import Reconstruction
+from ctmodels.reconstruction._candidates import STEP
 from ctmodels.report import _sections
 from ctmodels.report._parts import definitions, note, section
 from ctmodels.report._style import CSS
@@ -87,7 +88,8 @@ def _made(view: View) -> str:
         "Values inside": _inside(view),
         "Time inside": f"one unit is {digits(result.problem.scaling.time_scale)} "
         f"{html(view.unit())}, in which the data move at speed one",
-        "Solver": f"Runge–Kutta of order 4, {substeps} fixed step{'s' * (substeps != 1)} from sample to sample",
+        "Solver": f"Runge–Kutta of order 4, {substeps} fixed step{'s' * (substeps != 1)} from sample to sample, "
+        f"and as many more over longer gaps that none exceeds {STEP} units of the time inside",
         "Season": _duration(view, result.season),
         "Horizon": _duration(view, result.horizon),
         "Training": "; ".join(_training(view, name) for name in view.order),

@@ -1,0 +1,132 @@
+"""Equal steps between save times, as many as the time between them asks for.
+
+How many that are is known only where the times are, under `jit` not before the program runs. All steps of a solve are
+therefore put in one row, whatever interval they belong to, and taken block by block: one block is what intervals of the
+usual length need, and a scan; others follow only if a sample has steps left, so that regular times pay for none.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+from jaxtyping import Array, Float, Int
+
+from ctmodels._integrate._account import gather, gathered
+
+SLACK = 0.01  # of a step: times that are regular but for their rounding take no step more
+BASE = 16  # blocks are counted by digits of this base, or of one with which three are enough: few are asked in vain
+LARGEST = 2**31 - 1
+
+
+class Row(NamedTuple):
+    """All steps in a row: `ends[i]` of them lead to `ts[i + 1]`, `counts[i]` from `ts[i]`."""
+
+    ts: Float[Array, " time"]
+    counts: Int[Array, " interval"]
+    ends: Int[Array, " interval"]
+
+    @classmethod
+    def of(cls, ts: Float[Array, " time"], n: int, longest: float, most: int) -> "Row":
+        """`n` steps or more in each interval, in one of no length none; of those that are more than `most`, `most`."""
+        gaps = jax.lax.stop_gradient(jnp.abs(jnp.diff(ts)))
+        wanted = jnp.clip(jnp.ceil(gaps / jnp.asarray(longest, ts.dtype) - SLACK), n, most)
+        counts = jnp.where(gaps == 0, 0, jnp.where(jnp.isfinite(gaps), wanted, n)).astype(jnp.int32)
+        return cls(ts, counts, jnp.cumsum(counts, dtype=jnp.int32))
+
+    def steps(self, first, number: int) -> tuple[Float[Array, " step"], Float[Array, " step"]]:
+        """Starts and lengths of `number` steps; after the last, steps of no length at the end."""
+        step = first + jnp.arange(number, dtype=jnp.int32)
+        at = jnp.searchsorted(self.ends, step, side="right").astype(jnp.int32)
+        i = jnp.minimum(at, self.counts.shape[0] - 1)
+        over = at == self.counts.shape[0]
+        h = (self.ts[i + 1] - self.ts[i]) / jnp.maximum(self.counts[i], 1).astype(self.ts.dtype)
+        t = self.ts[i] + (step - self.ends[i] + self.counts[i]).astype(self.ts.dtype) * h
+        return jnp.where(over, self.ts[-1], t), jnp.where(over, 0, h)
+
+
+class Walk(NamedTuple):
+    """Where a walk along the row is, what it saved, and what was measured."""
+
+    y: Float[Array, " state"]
+    ys: Float[Array, "interval state"]
+    taken: dict[str, Float[Array, ""]]
+
+
+class Walked(NamedTuple):
+    """States at `ts[1:]`, NaN where they were not reached, as the first `reached` of them were; how many steps it took
+    to each; what was measured."""
+
+    ys: Float[Array, "interval state"]
+    counts: Int[Array, " interval"]
+    taken: dict[str, Float[Array, ""]]
+    reached: Int[Array, ""]
+
+
+def by_time(
+    one: Callable, ts: Float[Array, " time"], y0: Float[Array, " state"], n: int, longest: float, most: int | None
+) -> Walked:
+    """From save time to save time by steps `one(y, t, h) -> (y, measures)`, `n` in each interval and more where they
+    would be longer than `longest`, up to `most` more in all."""
+    usual = n * (ts.shape[0] - 1)
+    more = -(-min(LARGEST // ts.shape[0] - usual, LARGEST if most is None else most) // usual)
+    row = Row.of(ts, n, longest, (1 + more) * usual + 1)
+
+    def block(nth, walk: Walk) -> Walk:
+        first = nth * usual
+        y, (ys, taken) = jax.lax.scan(lambda y, step: _kept(one(y, *step)), walk.y, row.steps(first, usual))
+        at = row.ends - first  # counted from the block's start
+        found = jnp.concatenate([walk.y[None], ys])[jnp.clip(at, 0, usual)]
+        saved = jnp.where(((at >= 0) & (at <= usual))[:, None], found, walk.ys)
+        new = gathered(taken)
+        return Walk(y, saved, {name: gather(name, walk.taken[name], new[name]) for name in new})
+
+    nothing = {name: jnp.zeros(x.shape, x.dtype) for name, x in jax.eval_shape(one, y0, ts[0], ts[0])[1].items()}
+    walk = block(0, Walk(y0, jnp.full((ts.shape[0] - 1, *y0.shape), jnp.nan, y0.dtype), nothing))
+    wanted = of_all_lanes(jnp.minimum(-(-row.ends[-1] // usual), 1 + more))
+    base = max(BASE, math.ceil(more ** (1 / 3)))
+    go = lambda walk: _others(block, walk, 1, wanted, more, base)
+    walk = jax.lax.cond(wanted > 1, go, lambda walk: walk, walk)
+    return Walked(walk.ys, row.counts, walk.taken, jnp.sum(row.ends <= (1 + more) * usual))
+
+
+def in_sequence(walked: Walked) -> Walked:
+    """Of walks from each time to the next, stacked: one."""
+    reached = jnp.sum(jnp.cumsum(walked.reached == 0) == 0)
+    return Walked(walked.ys[:, 0], walked.counts[:, 0], gathered(walked.taken), reached)
+
+
+def _kept(pair):
+    y, measures = pair
+    return y, (y, measures)
+
+
+def _others(block: Callable, walk: Walk, first, wanted, most: int, base: int) -> Walk:
+    """Blocks from `first` up to `wanted`, of at most `most`. Reverse mode keeps a walk for each digit, not each block,
+    and of the last digit what its steps keep."""
+    if most <= 1:
+        return block(first, walk)
+    stride = 1
+    while stride * base < most:
+        stride *= base
+
+    def digit(walk, i):
+        begin = first + i * stride
+        go = lambda walk: _others(block, walk, begin, wanted, stride, base)
+        return jax.lax.cond(begin < wanted, go, lambda walk: walk, walk), None
+
+    again = digit if stride == 1 else jax.checkpoint(digit)
+    return jax.lax.scan(again, walk, jnp.arange(-(-most // stride), dtype=jnp.int32))[0]
+
+
+@custom_vmap
+def of_all_lanes(x):
+    """The largest over all samples of a batch: one answer, so that a branch on it stays a branch under `vmap`."""
+    return x
+
+
+@of_all_lanes.def_vmap
+def _of_all_lanes(axis_size, in_batched, x):
+    return of_all_lanes(jnp.max(x, axis=0) if in_batched[0] else x), False
