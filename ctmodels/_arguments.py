@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ctmodels._door import DataError
@@ -38,15 +39,17 @@ def before(check: Callable[..., None]) -> Callable[[Function], Function]:
     return decorate
 
 
-def check_whole(name: str, value: Any, least: int, most: int | None = None, *, what: str = "") -> int:
-    """A whole number within limits: Python's or NumPy's, not a boolean, not a float."""
-    said = f"{argument(name, value)}{what and f' ({what})'}"
+def check_whole(name: str, value: Any, least: int | None, most: int | None = None) -> int:
+    """A whole number within limits (None: of any size): Python's or NumPy's, not a boolean, not a float."""
+    said = argument(name, value)
     if isinstance(value, bool | np.bool_):
         raise DataError(f"{said}: a whole number is needed, and not a boolean")
     try:
         number = operator.index(value)
     except TypeError:
         raise DataError(f"{said}: a whole number is needed") from None
+    if least is None:
+        return number
     if number < least or (most is not None and number > most):
         limit = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise DataError(f"{said}: a whole number {limit} is needed")
@@ -60,12 +63,7 @@ def check_seed(value: Any, name: str = "seed") -> int:
 
 def check_key(key: Any, *, needed: bool = False, name: str = "key") -> None:
     """A key of JAX's; or None, unless it is needed."""
-    if (
-        key is None
-        and not needed
-        or isinstance(key, jax.Array)
-        and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
-    ):
+    if key is None and not needed or isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return
     if isinstance(key, jax.Array | np.ndarray) and key.dtype == np.uint32:
         return  # a raw key: the style of old

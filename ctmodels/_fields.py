@@ -62,7 +62,9 @@ class MatrixField(eqx.Module):
     The last layer begins smaller by the root of how many controls there are, so that many move the state no faster
     than few.
 
-    **Good values:** width 64 to 128, depth 1; the final tanh keeps long series from blowing up.
+    **Good values:** width 64 to 128, depth 1; the final tanh keeps long series from blowing up. The activation is
+    smooth, which relu (torchcde's and diffrax's examples') is not: at its kinks a method of order 5 is of order 1, and
+    the error estimate, the steps, and with them values and gradients, depend on the last bits.
     """
 
     mlp: eqx.nn.MLP
@@ -70,7 +72,7 @@ class MatrixField(eqx.Module):
 
     @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
-        self, state: int, control: int, *, width: int = 64, depth: int = 1, activation: Callable = jax.nn.relu, key
+        self, state: int, control: int, *, width: int = 64, depth: int = 1, activation: Callable = jax.nn.silu, key
     ):
         mlp = eqx.nn.MLP(state, state * control, width, depth, activation, jnp.tanh, key=key)
         last = lambda mlp: (mlp.layers[-1].weight, mlp.layers[-1].bias)

@@ -123,7 +123,8 @@ def look_ahead(flow: Callable, known: Known, ts: Float[Array, " out"]) -> tuple:
         z, stats = flow(jnp.where(new, known.zs[i], z), t, now)
         return (z, now, at), (z, stats)
 
-    ts = increasing(ts, "ts")
+    # Where the rows' times are bad, there are no answers, before the first of them either.
+    ts = jnp.where(jnp.isfinite(known.ts[0]), increasing(ts, "ts"), jnp.nan)
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.promote_types(ts.dtype, known.ts.dtype)
     ts, known = ts.astype(dtype), known._replace(ts=known.ts.astype(dtype))

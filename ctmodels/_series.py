@@ -209,10 +209,13 @@ class Record(eqx.Module):
     known: Bool[Array, "*batch feature"] | None = None
 
     def __check_init__(self):
-        if self.known is not None and np.shape(self.known) != np.shape(self.static):
+        if self.known is None:
+            return
+        static, known = ((() if x is None else np.shape(x)) for x in (self.static, self.known))
+        if known != static:
             raise DataError(
-                f"Record: static has shape {np.shape(self.static)} and known {np.shape(self.known)}: known has a True "
-                "or False for each feature; Record.from_nan makes it of NaN"
+                f"Record: static has shape {static} and known {known}: known has a True or False for each feature; "
+                "Record.from_nan makes it of NaN"
             )
 
     @classmethod

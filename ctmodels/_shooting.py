@@ -35,7 +35,7 @@ def _check_windows(series, length, stride, **_) -> None:
         raise TypeError(f"series: {kind_of(series)}, where one Series is wanted: ct.Series.from_nan(ts, ys)")
     if series.ts.ndim != 1:
         raise ValueError(f"series: a Series of shape {series.ys.shape} is a batch: windows are of one series")
-    check_whole("length", length, 2)
+    check_whole("length", length, None)
     check_whole("stride", stride, 1)
 
 

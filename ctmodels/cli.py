@@ -94,7 +94,7 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
         help="counts after which a counter begins again, as 4294967296 (default: it does not)")  # fmt: skip
     add("--model", dest="models", action="append", default=[], metavar="NAME",
         help="neural, augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare "
-        "(default: neural)")  # fmt: skip
+        "(default: neural; for one channel that turns back, second-order and augmented too)")  # fmt: skip
     add("--held-out", "--test", dest="held_out", type=_fraction_or_count, default=0.2, metavar="N",
         help="the tail to judge by: a fraction, or a number of rows (default: %(default)s)")  # fmt: skip
     add("--horizon", type=_whole, metavar="N",
@@ -109,6 +109,8 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=_whole, default=0, metavar="N", help="of random numbers, from 0 on (default: %(default)s)")
     add("--resume", action="store_true",
         help="go on with a run that was stopped, from the checkpoints in DIR/training (default: do not)")  # fmt: skip
+    add("--overwrite", action="store_true",
+        help="replace the reconstruction that DIR holds, once the new one is made (default: do not)")  # fmt: skip
 
 
 def _fraction_or_count(text: str) -> float | int:
@@ -145,7 +147,8 @@ def _reconstruct(arguments) -> int:
 
     recipe = Recipe.quick if arguments.quick else Recipe.default
     how = {name: getattr(arguments, name) for name in
-           ("inputs", "held_out", "horizon", "season", "log", "steps", "members", "seed", "out", "resume")}  # fmt: skip
+           ("inputs", "held_out", "horizon", "season", "log", "steps", "members", "seed", "out", "resume",
+            "overwrite")}  # fmt: skip
     how |= {"models": arguments.models} if arguments.models else {}
     check_arguments(**{"models": (), "recipe": recipe} | how)  # before a long file is read
     result = reconstruct(_read(arguments), recipe=recipe, **how)

@@ -199,6 +199,44 @@ def test_an_argument_is_told_as_it_was_typed(case, tmp_path, capsys, monkeypatch
     assert not [word for word in PYTHONS if word in said], said
 
 
+@pytest.mark.parametrize(
+    "command, told",
+    [
+        (["forecast", "--steps", "0"], "--steps 0: a whole number of at least 1"),
+        (["forecast", "--steps", "-2"], "--steps -2: a whole number of at least 1"),
+        (["forecast", "--steps", "1", "--model", "foo"], "--model foo: no such model in .: there is none"),
+        (["export", "--out", "e", "--times", "0"], "--times 0: a whole number of at least 2"),
+        (["export", "--out", "e", "--model", "foo"], "--model foo: no such model in .: there is none"),
+    ],
+)
+def test_the_other_commands_tell_arguments_as_typed(command, told, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([command[0], ".", *command[1:]]) == 2
+    assert capsys.readouterr().err.startswith(f"ctmodels: error: {told}")
+
+
+def test_what_differs_from_the_run_before_is_told_by_its_options(tmp_path, capsys):
+    from ctmodels._command_line import CommandLine
+    from ctmodels._words import spoken
+    from ctmodels.cli import _parser
+    from ctmodels.train._resume import Kept, resumed
+
+    class Before:
+        folder = tmp_path
+
+        def newest(self):
+            return tmp_path / "c", {"about": {"step": 5, "run": {"seed": 0, "about.recipe.members": 4}}}, {}
+
+    command = _parser()._subparsers._group_actions[0].choices["reconstruct"]
+    now, kept = {"seed": 1, "about.recipe.members": 2}, object.__new__(Kept)
+    with spoken(CommandLine(command, [])), pytest.raises(Exception) as error:
+        resumed(Before(), now, kept, 10, True, ())
+    assert "--seed: 0 then, 1 now" in str(error.value) and "--members: 4 then, 2 now" in str(error.value)
+    assert "accept" not in str(error.value)
+    with spoken(CommandLine(command, [])), pytest.raises(Exception, match="--steps 3: the checkpoint is at step 5"):
+        resumed(Before(), Before().newest()[1]["about"]["run"], kept, 3, True, ())
+
+
 PLACES = {
     "a cell under a blank line": ("t,x\n\n0,1\n1,3\n2,-5\n3,2\n4,1\n5,1\n", ["--log"], "row 5, column 'x': -5"),
     "a cell of a sorted file": ("t,x\n3,1\n1,3\n2,-5\n0,2\n4,1\n5,1\n", ["--log", "--sort"], "row 4, column 'x': -5"),

@@ -37,6 +37,9 @@ def got(tmp_path, text, time, *columns, **how):
         ("sep=;\nt;x\n0;1,5\n1;1,7\n", "t", ["x"], [""], [[1.5], [1.7]], ["row 1", "'sep=;'"]),
         ('"sep=\t"\r\nt\tx\r\n0\t1\r\n1\t2\r\n', "t", ["x"], [""], [[1], [2]], ["Excel"]),
         ("# t x y\n0 1 2\n1 2 3\n", "t", ["x", "y"], ["", ""], [[1, 2], [2, 3]], ["row 1", "comment that names"]),
+        ("# t\tx\n# s\tK\n0\t1\n1\t2\n", "t", ["x"], [""], [[1], [2]], ["row 1", "comment that names"]),
+        (INFLUX[INFLUX.index(",result") :].replace(",room", "").replace(",cellar", ""), "_time", ["_value"], [""],
+         [[1.5], [1.7]], ["InfluxDB", "'result', 'table'"]),
         ("#t,x\n0,1\n1,2\n", "t", ["x"], [""], [[1], [2]], ["comment that names"]),
         ('"t" "x"\n"1" 0 1.5\n"2" 1 1.7\n', "t", ["x"], [""], [[1.5], [1.7]], ["names of the rows ('1', '2', ...)"]),
         ('"t","x"\n"a",0,1.5\n"b",1,1.7\n', "t", ["x"], [""], [[1.5], [1.7]], ["names of the rows ('a', 'b'"]),
@@ -48,6 +51,7 @@ def got(tmp_path, text, time, *columns, **how):
         ("t,x\nUTC,W/m2\n,Avg\n0,1\n1,2\n", "t", ["x"], ["W/m2"], [[1], [2]], ["units"]),
         ("Air of 3 rooms\nby year, and place\n\nyear,t\n1990,1\n1991,2\n", "year", ["t"], [""], [[1], [2]],
          ["rows 1 to 3", "'Air of 3 rooms'", "passed over"]),
+        ('"Plot Title: 1"\n"#","t","x"\n1,0,5\n2,1,7\n', "t", ["#", "x"], ["", ""], [[1, 5], [2, 7]], ["row 1, above"]),
         ("Station,7\nyear,t\nyr,K\n1990,1\n1991,2\n", "year", ["t"], ["K"], [[1], [2]], ["row 1, above", "units"]),
     ],
 )  # fmt: skip

@@ -125,7 +125,7 @@ def test_an_interrupted_job_is_kept_and_goes_on_as_if_unbroken(free, tmp_path, m
     monkeypatch.setattr(_fitting, "fit", functools.partial(ct.fit, callbacks=[interrupt]))
     with pytest.raises(KeyboardInterrupt, match="training is saved"):
         job()
-    with pytest.raises(ct.DataError, match="holds a run of 20 steps.*--resume"):
+    with pytest.raises(ct.DataError, match="holds a run of 20 steps.*resume=True"):
         job()
     monkeypatch.undo()
     went_on = job(resume=True).fitted["lotka-volterra"].trained
@@ -149,7 +149,7 @@ def test_a_model_of_a_folder_is_exported(free, driven, tmp_path):
     dtype = jnp.zeros(()).dtype
     ys = solve(np.array([[20.0, 10.0]], dtype), np.arange(5.0, dtype=dtype)[None])
     assert ys.shape == (2, 1, 5, 2) and np.allclose(ys[:, 0, 0], [20, 10], rtol=1e-4) and np.all(ys > 0)
-    with pytest.raises(ct.DataError, match="driven by u.*--times"):
+    with pytest.raises(ct.DataError, match="driven by u.*times="):
         export_model(driven[1], tmp_path / "driven.stablehlo")
 
 
@@ -167,7 +167,7 @@ def test_inputs_drive_and_are_needed_for_a_forecast(driven, tmp_path):
     assert result.problem.inputs == 1 and result.n_train == 30
     fitted = result.fitted["second-order"]
     assert fitted.generated is None and np.isfinite(fitted.median).all()
-    with pytest.raises(ct.DataError, match="driven by u.*--inputs"):
+    with pytest.raises(ct.DataError, match="driven by u.*inputs="):
         forecast_csv(out, 2)
     ahead = tmp_path / "ahead.csv"
     ahead.write_text("year,u\n1920,0.1\n1920.5,0.2\n1921,0.3\n")
@@ -198,7 +198,7 @@ def test_a_series_becomes_a_table():
         (dict(held_out=57, recipe=toy(window=10)), ["toy.csv", "3 samples", "window of 10"]),
         (dict(inputs=["x", "y"]), ["no column is left"]),
         (dict(inputs=["v"]), ["'v'"]),
-        (dict(log=True), ["ys[", "positive"]),
+        (dict(log=True), ["toy.csv, index 0, column 'x'", "positive"]),
         (dict(models=["lotka-volterra"], inputs=["y"]), ["two channels"]),
     ],
 )

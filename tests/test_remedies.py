@@ -9,6 +9,8 @@ import xarray as xr
 
 import ctmodels as ct
 from ctmodels import cli
+from ctmodels._command_line import CommandLine
+from ctmodels._words import spoken
 from ctmodels.data import from_pandas, from_xarray, read
 
 TS = np.arange(4.0)
@@ -43,14 +45,16 @@ def swap(old, new):
         ("t,x\n0,inf\n1,2\n2,3\n", r"make the value missing \(NaN, or an empty cell", swap("inf", ""), {}),
         ("t,x\n0,inf\n1,2\n2,3\n", "make the value missing", None, {"sentinels": [np.inf]}),
         ("t,x,y\n0,,1\n1,,2\n", "leave it out", None, {"columns": ["y"]}),
-        ("t,x,y\n0,5,1\n1,5,2\n", r"declare it an input \(--input; constant_ok", None, {"constant_ok": ["x"]}),
+        ("t,x,y\n0,5,1\n1,5,2\n", r"declare it an input \(constant_ok", None, {"constant_ok": ["x"]}),
         ("t,x\n,1\n1,2\n2,3\n", "drop the row", swap(",1\n1", "1"), {}),
-        ("t,x\n0,1\n2,2\n1,3\n", r"ask for it \(--sort; sort=True in Python\)", None, {"sort": True}),
+        ("t,x\n0,1\n2,2\n1,3\n", r"ask for it \(sort=True\)", None, {"sort": True}),
         ("t,x\n0,1\n1,2\n1,3\n", "keep one row for each time", swap("1,3\n", ""), {}),
         ('t,x\n0,1\n1,"2\n', "close each quote", swap('"2', '"2"'), {}),
         ("t,i,x\n0,a,1\n0,b,2\n1,a,3\n1,b,4\n0,a,3\n", "keep one of them", swap("0,a,3\n", ""), {"id": "i"}),
         ("t,i,x\n1,a,1\n0,b,2\n0,a,3\n1,b,4\n", r"ask for it \(sort=True\)", None, {"id": "i", "sort": True}),
         ("t,i,x\n0,a,1\n0,,2\n1,a,3\n", "drop the row", swap("0,,2\n", ""), {"id": "i"}),
+        ("t,n,x\ns,1,%\n0,5,1\n1,6,2\n", r"\(--units-row; units_row=True in Python\)", None, {"units_row": True}),
+        ("t,x\nnoon,1\n0,1\n1,2\n", "put in its time", swap("noon", "-1"), {}),
         ("t,u,x\n0,2,1\n1,3,2\n", "drop one", None, {"columns": ["x"], "asked": ["t", "x"]}),
     ],
 )  # fmt: skip
@@ -74,9 +78,13 @@ def test_what_a_message_tells_is_enough(tmp_path, text, message, mended, how):
 )
 def test_the_options_that_a_message_names_are_there(tmp_path, options, message, remedy):
     (tmp_path / "a.csv").write_text("t,s,x,y,u\n0,2,warm,1,7\n1,0,cold,2,7\n2,1,warm,4,7\n")
-    given = lambda options: cli._read(
-        cli._parser().parse_args(["reconstruct", str(tmp_path / "a.csv"), "--out=o", *options])
-    )
+
+    def given(options):
+        line = ["reconstruct", str(tmp_path / "a.csv"), "--out=o", *options]
+        arguments = cli._parser().parse_args(line)
+        with spoken(CommandLine(arguments.parser, line)):
+            return cli._read(arguments)
+
     with pytest.raises(ct.DataError, match=message):
         given(options)
     kept = [o for o in options if "u" not in o.partition("=")[2]]

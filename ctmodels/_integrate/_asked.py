@@ -7,6 +7,7 @@ import diffrax
 import numpy as np
 
 from ctmodels._arguments import check_key
+from ctmodels._integrate._fixed import Substeps
 from ctmodels._words import kind_of
 
 METHODS = "as diffrax.Tsit5() or ct.RK4()"
@@ -20,23 +21,15 @@ def check_method(method):
 
 
 def check_controller(controller):
-    kinds = diffrax.AbstractStepSizeController
-    return (
-        controller
-        if type(controller).__name__ == "Substeps"
-        else _checked("controller", controller, kinds, CONTROLLERS)
-    )
+    return _checked("controller", controller, (diffrax.AbstractStepSizeController, Substeps), CONTROLLERS)
 
 
 def check_adjoint(adjoint):
-    return (
-        adjoint
-        if type(adjoint).__name__ == "Replay"
-        else _checked("adjoint", adjoint, diffrax.AbstractAdjoint, ADJOINTS)
-    )
+    ours = type(adjoint).__name__ == "Replay"  # which is defined above this file
+    return adjoint if ours else _checked("adjoint", adjoint, diffrax.AbstractAdjoint, ADJOINTS)
 
 
-def _checked(name: str, value: Any, kinds: type | tuple[type, ...], remedy: str):
+def _checked(name: str, value: Any, kinds: type | tuple[type, ...], remedy: str) -> Any:
     if isinstance(value, kinds) or type(value) is object:  # JAX puts plain objects into trees of its own
         return value
     if isinstance(value, type):

@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._account import is_largest
 from ctmodels._integrate._lanes import Lanes, select
 from ctmodels._integrate._loops import while_loop
 from ctmodels._integrate._plan import Plan, Times, end_of
 from ctmodels._integrate._saves import Saves, undo_saves
 from ctmodels._integrate._state import Record, thin
+from ctmodels._output import is_largest
 
 
 class Wanted(NamedTuple):
@@ -63,11 +63,6 @@ class Steps(NamedTuple):
     strides: Int[Array, " clock"]
     lane: Int[Array, " lane"] | None = None  # which of all
 
-    @classmethod
-    def of(cls, record: Record) -> "Steps":
-        y, f, sigma, h = (jnp.swapaxes(x, 0, 1) for x in (record.y, record.f, record.sigma, record.h))
-        return cls(y, f, sigma, h, record.count, record.stride)
-
     @property
     def stride(self) -> Int[Array, ""]:
         return jnp.max(self.strides)
@@ -82,12 +77,6 @@ class Steps(NamedTuple):
             return steps._replace(y=fewer(steps.y), f=fewer(steps.f), sigma=fewer(steps.sigma), strides=strides)
 
         return while_loop(lambda steps: jnp.any(steps.strides < steps.stride), one, self)
-
-    def by_clock_of(self, leader) -> "Steps":
-        """The steps of lanes that took the leader's."""
-        one = lambda x: jax.lax.dynamic_slice_in_dim(x, leader, 1, x.ndim - 1)
-        clock = {name: one(getattr(self, name)) for name in ("sigma", "h", "count", "strides")}
-        return self._replace(**clock)
 
     def taking(self, lane) -> "Steps":
         return self._replace(lane=lane)
@@ -251,27 +240,32 @@ def undo(
     plan: Plan, lanes: Lanes, field: Callable, arrays, wanted: Wanted, ts, y0, record: Record, given: Given
 ) -> tuple[Array, Array, list[Array]]:
     """Cotangents of ts (lane, time), y0 (lane, state), and the wanted arrays."""
-    record = record.believed(plan, ts.shape[1])
-    steps = Steps.of(record)
-    way = lambda steps, left, given: by_steps(plan, lanes, field, arrays, wanted, ts, y0, steps, left, given)
-    if not plan.shared:
-        return way(steps.evened() if plan.stride > 1 else steps, record.saved, given)
-    together = ts.shape[0] == 1
+    saved = jnp.clip(record.saved, 0, ts.shape[1])
+    clock = record.clock.believed(plan)
+    y, f = jnp.swapaxes(record.y, 0, 1), jnp.swapaxes(record.f, 0, 1)
 
+    def way(clock, saved, given):
+        steps = Steps(y, f, clock.sigma.T, clock.h.T, clock.count, clock.stride)
+        return by_steps(plan, lanes, field, arrays, wanted, ts, y0, steps, saved, given)
+
+    if not plan.shared:
+        return way(clock, saved, given)
+    begun = (lambda at: saved[at][None]) if ts.shape[0] == 1 else (lambda at: saved)
+    once = lambda clock: jax.tree.map(lambda x: x[None], clock)
+    if clock.count.ndim == 0:
+        return way(once(clock), begun(0), given)
+
+    # A `cond` chose of several solves, lane by lane: each pass goes by the clock of one, for those who went by it.
     def one(state):
         left, total = state
         leader = jnp.argmax(left)
-        mine = left & (record.same_clock(leader) | (jnp.arange(lanes.number) == leader))
-        saved = record.saved[leader][None] if together else record.saved
-        reached = jnp.where(mine, given.reached, 0)
-        found = way(steps.by_clock_of(leader), saved, given._replace(reached=reached))
+        mine = left & clock.same_as(leader)
+        found = way(once(clock.of(leader)), begun(leader), given._replace(reached=jnp.where(mine, given.reached, 0)))
         return left & ~mine, jax.tree.map(jnp.add, total, found)
 
-    # Lanes had one clock, and so there is one pass, unless a `cond` chose of several solves.
-    everyone = jnp.ones(lanes.number, bool)
     full = Undo(plan, lanes, field, arrays, wanted, Times.of(ts), given)
     none = full.no_times()[2], jnp.zeros_like(y0), full.zeros()
-    return while_loop(lambda s: jnp.any(s[0]), one, (everyone, none), like=(y0, given))[1]
+    return while_loop(lambda s: jnp.any(s[0]), one, (jnp.ones(lanes.number, bool), none), like=(y0, given))[1]
 
 
 def by_steps(
@@ -291,7 +285,7 @@ def by_steps(
     full = Undo(plan, lanes, field, arrays, wanted, times, given)
     none = jnp.zeros_like(y0)
     flow = Flow(none, none if plan.method.fsal else none[:, :0], full.no_times()[2], full.zeros(), left)
-    flow = all_back(full, flow, steps)
+    flow = all_back(full, flow, steps if plan.shared or plan.stride == 1 else steps.evened())
     y = flow.y + jnp.sum(jnp.where(at_start[:, :, None], given.ys, 0), axis=1)
     if not plan.method.fsal:
         return flow.ts, y, flow.arrays

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array
 
-from ctmodels._integrate._account import Step, gather, measured, name_of, rms, total
+from ctmodels._integrate._account import Step, measured, name_of, rms, total
 from ctmodels._integrate._control import tolerance
-from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats
+from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats, gather
 
 
 class Accounting(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):

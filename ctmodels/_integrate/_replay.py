@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float, Int, PyTree
 
-from ctmodels._integrate._account import is_largest, name_of
+from ctmodels._integrate._account import name_of
 from ctmodels._integrate._backward import Given, Wanted, undo
 from ctmodels._integrate._forward import solve
 from ctmodels._integrate._lanes import Lanes, Size
@@ -27,6 +27,7 @@ from ctmodels._integrate._loops import varying_alike
 from ctmodels._integrate._plan import Plan, Times
 from ctmodels._integrate._samples import within_a_sample
 from ctmodels._integrate._state import Record
+from ctmodels._output import is_largest
 
 
 class Ends(NamedTuple):
@@ -60,10 +61,22 @@ class Setting(NamedTuple):
         return x if batched else jnp.broadcast_to(x, (size, *x.shape))
 
     def times_vmapped(self, size: Size, ts, batched: bool):
-        if self.clocked or not batched:
-            return self.axes_added(size, ts, batched) if self.clocked else ts
+        if self.clocked:
+            return self.axes_added(size, ts, batched)
+        return self.common_vmapped(size, ts, True) if batched else ts
+
+    def common_vmapped(self, size: Size, x, batched: bool):
+        """What has no lane axes, with all of them and one more."""
         middle = (1,) * len(self.lanes.shape)
-        return jnp.broadcast_to(ts.reshape(size, *middle, -1), (size, *self.lanes.shape, ts.shape[-1]))
+        x = x.reshape(size, *middle, *x.shape[1:]) if batched else x
+        return jnp.broadcast_to(x, (size, *self.lanes.shape, *x.shape[len(middle) + 1 if batched else 0 :]))
+
+    def of_lanes(self, f: Callable, kept: Record | None) -> Record | None:
+        """f(array, whether it has lane axes), for what is kept: a clock that lanes share has none."""
+        if kept is None:
+            return None
+        y, f_, saved = (f(x, True) for x in kept[:3])
+        return Record(y, f_, saved, jax.tree.map(lambda x: f(x, not self.plan.shared), kept.clock))
 
     def flat_times(self, ts):
         return ts.reshape(-1, ts.shape[-1])
@@ -142,13 +155,16 @@ def forward(setting: Setting, ts, y0, arrays):
             head.peaks, visits,
         )  # fmt: skip
         out = s.unflat(ys), jax.tree.map(whole, ends), jax.tree.map(whole, head.measured)
-        return out, None if trail is None else jax.tree.map(s.unflat, trail.filed(head.saved))
+        if trail is None:
+            return out, None
+        kept = trail.filed(head.saved, s.plan.shared)
+        return out, s.of_lanes(lambda x, lanewise: s.unflat(x) if lanewise else x, kept)
 
     def rule(size, batched, ts, y0, arrays):
         b_ts, b_y0, b_arrays = batched
         wider = setting.vmapped(size, b_ts, b_arrays)
         out = forward(wider, setting.times_vmapped(size, ts, b_ts), setting.axes_added(size, y0, b_y0), arrays)
-        return out, jax.tree.map(lambda _: True, out)
+        return out, (jax.tree.map(lambda _: True, out[0]), setting.of_lanes(lambda _, lanewise: lanewise, out[1]))
 
     return vmapped_by(rule, run, ts, y0, arrays)
 
@@ -160,6 +176,7 @@ class Way(NamedTuple):
     wanted: Wanted
     levels: Levels = Levels()
     outside: bool = False  # of the vmap over samples: what is to come may not be summed
+    apart: bool = False  # whether lanes that shared their steps have each a clock, which may be another's
 
     @property
     def summed(self) -> bool:
@@ -177,9 +194,19 @@ class Way(NamedTuple):
             arrays = [added(size, x, b) if o else x for x, b, o in zip(arrays, b_arrays, own, strict=True)]
             b_arrays = own
         inputs = setting.times_vmapped(size, ts, b_ts), added(size, y0, b_y0), arrays
-        residuals = jax.tree.map(lambda x, b: added(size, x, b), residuals, tuple(b_residuals))
-        wider = setting.vmapped(size, b_ts, b_arrays)
-        return self._replace(setting=wider, levels=self.levels.more(True, size)), inputs, residuals, b_arrays
+        ended, kept = residuals
+        b_ended, b_kept = b_residuals
+        apart = self.apart or (setting.plan.shared and any(jax.tree.leaves(b_kept.clock)))
+        ended, rest = jax.tree.map(lambda x, b: added(size, x, b), (ended, kept[:3]), (b_ended, b_kept[:3]))
+        clock = jax.tree.map(lambda x, b: self.clock_vmapped(size, x, b, apart), kept.clock, b_kept.clock)
+        levels = self.levels.more(True, size)
+        wider = self._replace(setting=setting.vmapped(size, b_ts, b_arrays), levels=levels, apart=apart)
+        return wider, inputs, (ended, Record(*rest, clock)), b_arrays
+
+    def clock_vmapped(self, size: Size, x, batched: bool, apart: bool):
+        if self.apart or not self.setting.plan.shared:
+            return self.setting.axes_added(size, x, batched)
+        return self.setting.common_vmapped(size, x, batched) if apart else x
 
     def owned(self) -> list[tuple[bool, ...]]:
         """Which lane axes the cotangents of the wanted arrays have."""
@@ -200,7 +227,8 @@ class Way(NamedTuple):
         """The cotangents of times, state and wanted arrays."""
         ts, y0, arrays = inputs
         s, lanes, levels = self.setting, self.setting.lanes, self.levels
-        arrays, record = lanes.flatten_owned(arrays), jax.tree.map(s.flat, kept)
+        arrays = lanes.flatten_owned(arrays)
+        record = s.of_lanes(lambda x, lanewise: s.flat(x) if lanewise or self.apart else x, kept)
 
         def one(cotangents):
             of_ys, of_measured = cotangents

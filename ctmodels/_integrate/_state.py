@@ -111,13 +111,14 @@ class Trail(NamedTuple):
         """Where these lanes, the only ones that moved of late, moved no more."""
         return self._replace(rested=self.rested.at[lane].set(self.count))
 
-    def filed(self, saved: Int[Array, " clock"]) -> "Record":
-        """Lane by lane."""
-        number = self.rested.shape[0]
-        each = lambda x: jnp.broadcast_to(x, (number, *x.shape[1:]))
-        turned = lambda rows: each(jnp.swapaxes(rows, 0, 1))
-        y, f, sigma, h = (turned(rows) for rows in (self.y, self.f, self.sigma, self.h))
-        return Record(y, f, sigma, h, self.rested, each(self.stride[None]), each(saved))
+    def filed(self, saved: Int[Array, " clock"], shared: bool) -> "Record":
+        """Lane by lane; the clock, if lanes share their steps, once."""
+        y, f = jnp.swapaxes(self.y, 0, 1), jnp.swapaxes(self.f, 0, 1)
+        saved = jnp.broadcast_to(saved, self.rested.shape)
+        if shared:
+            return Record(y, f, saved, Clock(self.sigma[:, 0], self.h[:, 0], self.count, self.stride))
+        stride = jnp.broadcast_to(self.stride, self.rested.shape)
+        return Record(y, f, saved, Clock(self.sigma.T, self.h.T, self.rested, stride))
 
 
 def thin(rows: Float[Array, "row ..."]) -> Float[Array, "row ..."]:
@@ -125,8 +126,32 @@ def thin(rows: Float[Array, "row ..."]) -> Float[Array, "row ..."]:
     return jax.lax.dynamic_update_slice_in_dim(rows, rows[0:-1:2], 0, 0)
 
 
+class Clock(NamedTuple):
+    """When steps were taken: of each lane, or once for all."""
+
+    sigma: Float[Array, "*lane row"]
+    h: Float[Array, "*lane iteration"]
+    count: Int[Array, "*lane"]
+    stride: Int[Array, "*lane"]
+
+    def believed(self, plan: Plan) -> "Clock":
+        """With counts that no loop overruns."""
+        powers = (self.stride > 0) & (self.stride <= plan.stride) & (self.stride & (self.stride - 1) == 0)
+        count = jnp.clip(self.count, 0, self.h.shape[-1])
+        return self._replace(count=count, stride=jnp.where(powers, self.stride, 1))
+
+    def same_as(self, leader: Int[Array, ""]) -> Bool[Array, " lane"]:
+        """Which lanes went with the leader, in steps of the same lengths at the same times."""
+        same = lambda x: jnp.all(x == x[leader][None], axis=tuple(range(1, x.ndim)))
+        number = jnp.arange(self.count.shape[0])
+        return (same(self.h) & same(self.sigma) & same(self.count) & same(self.stride)) | (number == leader)
+
+    def of(self, leader: Int[Array, ""]) -> "Clock":
+        return jax.tree.map(lambda x: x[leader], self)
+
+
 class Record(NamedTuple):
-    """What each lane keeps for its way back, in shapes that do not depend on how many lanes there are.
+    """What is kept for the way back, for each lane in shapes that do not depend on how many lanes there are.
 
     So it is an output like any other: JAX may stack it, cut it, or choose of two. Under `vmap`, a `cond` does choose,
     lane by lane: a lane that took another branch holds whatever that branch kept in an array of this shape. A lane's
@@ -135,31 +160,16 @@ class Record(NamedTuple):
 
     y: Float[Array, "lane row state"]
     f: Float[Array, "lane row state"]
-    sigma: Float[Array, "lane row"]
-    h: Float[Array, "lane iteration"]
-    count: Int[Array, " lane"]
-    stride: Int[Array, " lane"]
-    saved: Int[Array, " lane"]
+    saved: Int[Array, " lane"]  # save times that were passed
+    clock: Clock
 
     @classmethod
     def unknown(cls, plan: Plan, shape: tuple, y0, dtype) -> "Record":
         """Of lanes in this shape, what it will look like."""
         size, rows = y0.shape[-1], plan.buffer + 1
-        count = jnp.zeros(shape, jnp.int32)
-        y, f = (jnp.full((*shape, rows, n), jnp.nan, y0.dtype) for n in (size, size * plan.method.fsal))
-        sigma, h = (jnp.full((*shape, n), jnp.nan, dtype) for n in (rows, plan.stride * plan.buffer))
-        return cls(y, f, sigma, h, count, count, count)
-
-    def believed(self, plan: Plan, times: int) -> "Record":
-        """Counts that no loop overruns."""
-        powers = (self.stride > 0) & (self.stride <= plan.stride) & (self.stride & (self.stride - 1) == 0)
-        return self._replace(
-            count=jnp.clip(self.count, 0, self.h.shape[1]),
-            stride=jnp.where(powers, self.stride, 1),
-            saved=jnp.clip(self.saved, 0, times),
-        )
-
-    def same_clock(self, leader: Int[Array, ""]) -> Bool[Array, " lane"]:
-        """Which lanes went with the leader, in steps of the same lengths at the same times."""
-        same = lambda x: jnp.all(x == x[leader][None], axis=tuple(range(1, x.ndim)))
-        return same(self.h) & same(self.sigma) & same(self.count) & same(self.stride)
+        clocks = () if plan.shared else shape
+        blank = lambda dtype, *shape: jnp.full(shape, jnp.nan, dtype)
+        y, f = (blank(y0.dtype, *shape, rows, n) for n in (size, size * plan.method.fsal))
+        sigma, h = (blank(dtype, *clocks, n) for n in (rows, plan.stride * plan.buffer))
+        count = jnp.zeros(clocks, jnp.int32)
+        return cls(y, f, jnp.zeros(shape, jnp.int32), Clock(sigma, h, count, count))

@@ -50,7 +50,9 @@ def find_layout(text: str, wanted: Wanted, source: str) -> Layout:
     first = 1 if separator else 0
     rows = [i for i in range(first, len(lines)) if lines[i].strip()]
     bare = [i for i in rows if not _mark(lines[i])]
-    at = next((i for i in dict.fromkeys([*rows[:1], *bare]) if _is_header(lines, i, wanted.time, delimiter)), None)
+    at = next(
+        (i for i in dict.fromkeys([*rows[:1], *bare, *rows]) if _is_header(lines, i, wanted.time, delimiter)), None
+    )
     named = _commented(lines, bare, wanted.time) if at is None else None
     if named is not None:
         return _from_comment(text, lines, named, source)
@@ -61,7 +63,7 @@ def find_layout(text: str, wanted: Wanted, source: str) -> Layout:
 
 
 def _skipped(text: str, lines: list[str], skip: int, source: str) -> Layout:
-    check_whole("skip", skip, 0, what="rows above the header")
+    check_whole("skip", skip, 0)
     if len(lines) <= skip:
         raise DataError(f"{source}: {argument('skip', skip)}: there are only {len(lines)} rows: skip fewer")
     return Layout(text[sum(map(len, lines[:skip])) :], skip)
@@ -90,18 +92,23 @@ def _leads(sample: str, time: str, dialect: Dialect) -> bool:
 
 
 def _commented(lines: list[str], bare: list[int], time: str) -> int | None:
-    """The comment just above the data that names their columns, as NumPy's `savetxt` writes it."""
-    if not bare or bare[0] == 0 or not (mark := _mark(lines[bare[0] - 1])):
-        return None
-    line = lines[bare[0] - 1].replace(mark, "", 1).lstrip(mark)
-    return bare[0] - 1 if _is_header([line, *lines[bare[0] :]], 0, time, "") else None
+    """The last comment above the data that names their columns, as NumPy's `savetxt` writes it."""
+    for at in reversed(range(bare[0] if bare else 0)):
+        mark = _mark(lines[at])
+        if mark and _is_header([_bare(lines[at], mark), *lines[bare[0] :]], 0, time, ""):
+            return at
+    return None
+
+
+def _bare(line: str, mark: str) -> str:
+    return line.replace(mark, "", 1).lstrip(mark)
 
 
 def _from_comment(text: str, lines: list[str], at: int, source: str) -> Layout:
     mark = _mark(lines[at])
     rest = text[sum(map(len, lines[: at + 1])) :]
     note = f"{source}, row {at + 1}: a comment that names the columns, is taken as the header; {_other()}"
-    return Layout(lines[at].replace(mark, "", 1).lstrip(mark) + rest, at, mark, notes=(note,))
+    return Layout(_bare(lines[at], mark) + rest, at, mark, notes=(note,))
 
 
 def _recognised(layout: Layout, lines: list[str], first: int, source: str) -> Layout:
@@ -113,7 +120,7 @@ def _recognised(layout: Layout, lines: list[str], first: int, source: str) -> La
     notes = []
     if first and layout.above:
         notes.append(f"{source}, row 1: Excel's 'sep={layout.delimiter}': the sign that parts the cells")
-    if types:
+    if types or layout.text.startswith(",result,table,"):
         return _influx(layout, types, source)
     if layout.mark:
         notes.append(f"{source}: rows that begin with {layout.mark!r} are taken as comments")
@@ -135,7 +142,8 @@ def _campbell(layout: Layout, lines: list[str], source: str) -> Layout:
 
 def _influx(layout: Layout, types: str, source: str) -> Layout:
     header, kinds = (
-        next(read_rows(line, Dialect(","), source, strict=False))[1] for line in (layout.text.partition("\n")[0], types)
+        next(read_rows(line, Dialect(","), source, strict=False), (0, []))[1]
+        for line in (layout.text.partition("\n")[0], types)
     )
     left = {"", "result", "table", "_start", "_stop", "_field", "_measurement"} & set(header)
     if len(kinds) == len(header):  # text and dates, such as tags
@@ -185,6 +193,7 @@ def take_units(
     if wanted.units_row is not None:
         count = max(1, count) if wanted.units_row else 0
     if not count or not above:
+        _check_time(header, above, wanted, source)
         return none, rows, ()
     line, cells = above[0]
     rows = itertools.islice(rows, count, None)
@@ -212,6 +221,20 @@ def _units(header: Sequence[str], above: list[Row], time: str) -> int:
         if not all(map(is_text, words)) or len(words) <= bool(cells[at]) or max(map(len, cells)) > 24:
             return 0
     return 0
+
+
+def _check_time(header: Sequence[str], above: list[Row], wanted: Wanted, source: str) -> None:
+    """Refuse a first row without a time that may have units, among them numbers."""
+    if wanted.units_row is not None or wanted.time not in header or len(above) < 2:
+        return
+    at, (line, cells), (_, after) = header.index(wanted.time), *above[:2]
+    if len(cells) != len(header) or len(after) != len(header) or missing(cells[at]):
+        return
+    if is_text(cells[at]) and not re.search(r"\d", cells[at]) and re.search(r"\d", after[at]):
+        raise DataError(
+            f"{source}, row {line}, column {wanted.time!r}: time {short(cells[at])} is neither a number nor a date: "
+            "if the row has units, say so (--units-row; units_row=True in Python); else put in its time"
+        )
 
 
 def _unit(cell: str) -> str:

@@ -5,13 +5,10 @@ from ._attractor import (
     d_stsp_gmm as d_stsp_gmm,
 )
 from ._forecast import (
-    ValidTime as ValidTime,
     mase as mase,
     nrmse as nrmse,
     rmse as rmse,
     smape as smape,
-    valid_prediction_time as valid_prediction_time,
-    valid_time as valid_time,
 )
 from ._gaps import (
     AsSampled as AsSampled,
@@ -25,4 +22,9 @@ from ._lyapunov import (
 from ._spectrum import (
     d_hellinger as d_hellinger,
     power_spectrum as power_spectrum,
+)
+from ._valid_time import (
+    ValidTime as ValidTime,
+    valid_prediction_time as valid_prediction_time,
+    valid_time as valid_time,
 )

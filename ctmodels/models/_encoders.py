@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ctmodels._arguments import before, check_key
 from ctmodels._fields import MLPField
 from ctmodels._integrate import RK4, Integrate, Substeps, increasing
+from ctmodels._output import SUCCESS
 from ctmodels._reading import Reading, carried_on, move_and_jump, rows_seen
 from ctmodels._series import Record, Series
 
@@ -87,8 +88,9 @@ class BackwardODERNN(eqx.Module):
         read = backwards(x, self.channels, self.static)
         jump = lambda h, y, mask: (self.cell(jnp.concatenate([y, mask.astype(y.dtype)]), h), None)
         begun = jnp.zeros(self.cell.hidden_size, read.ys.dtype)
-        hs, _, _ = move_and_jump(carried_on(self.integrate, self.field), jump, begun, read)
-        return coded(hs[-1], read, t0)
+        hs, _, stats = move_and_jump(carried_on(self.integrate, self.field), jump, begun, read)
+        # In no account, so that it has to show in what is begun from: what a failed solve holds is finite.
+        return coded(jnp.where(stats.status == SUCCESS, hs[-1], jnp.nan), read, t0)
 
 
 def backwards(x: Series | Record, channels: int, static: int) -> Reading:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,3 +99,14 @@ def recipe_of(recipe: Recipe | Callable[[int], Recipe], samples: int, steps: int
     how = recipe if isinstance(recipe, Recipe) else recipe(samples)
     asked = {"steps": steps, "members": members}
     return dataclasses.replace(how, **{name: value for name, value in asked.items() if value is not None})
+
+
+def chosen(folder: Path, model: str) -> Path:
+    """The file of one of the models in a folder."""
+    path = folder / f"model-{model}.safetensors"
+    names = (p.name.removeprefix("model-").removesuffix(".safetensors") for p in folder.glob("model-*.safetensors"))
+    there = sorted(names)
+    if model not in there:
+        found = f"there are {', '.join(there)}" if there else "there is none"
+        raise DataError(f"{argument('model', model)}: no such model in {folder}: {found}; name one that is there")
+    return path

@@ -17,6 +17,7 @@ from ctmodels._series import Series
 from ctmodels._words import argument
 from ctmodels.data._read import read_alike
 from ctmodels.data._timeline import Timeline
+from ctmodels.reconstruction._arguments import chosen
 from ctmodels.reconstruction._candidates import Problem
 from ctmodels.reconstruction._evaluation import Split, forecast_tail
 from ctmodels.reconstruction._files import load_model
@@ -42,7 +43,7 @@ def forecast_csv(
 
     **Returns:** the text. Raises `DataError` if the forecast is not finite, or if the files are of several runs.
     """
-    check_whole("steps", steps, 1, what="samples ahead of the data")
+    check_whole("steps", steps, 1)
     folder = Path(folder)
     name, trained, problem, about = _loaded(folder, model)
     if problem.inputs and inputs is None:
@@ -59,6 +60,8 @@ def forecast_csv(
 
 def export_model(folder: str | Path, out: str | Path, *, model: str | None = None, times: int | None = None) -> None:
     """The ensemble of a folder that `reconstruct` wrote, as one file of StableHLO: see [`ctmodels.export`][]."""
+    if times is not None:
+        check_whole("times", times, 2)
     folder = Path(folder)
     _, trained, problem, about = _loaded(folder, model)
     if problem.inputs and times is None:
@@ -74,7 +77,7 @@ def _loaded(folder: Path, model: str | None) -> tuple[str, Trained, Problem, dic
     """A model of a folder, its name, and what its file says: of the run that the folder's metrics are of."""
     metrics = _metrics(folder) if model is None or (folder / "metrics.json").exists() else None
     name = model or _best(metrics or {})
-    path = folder / f"model-{name}.safetensors"
+    path = chosen(folder, name)
     trained, problem, about = load_model(path)
     if "clock" not in about:
         raise DataError(f"{path}: of an older version, which kept too little to go on from; run `reconstruct` again")

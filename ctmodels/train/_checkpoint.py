@@ -112,8 +112,11 @@ def restore(path, said: dict, arrays: dict[str, np.ndarray], like: PyTree, *, ac
     wanted = describe(like)
     differences = [d for d in _differences(said["tree"], wanted) if not _accepted(d[1], d[2], accept)]
     if differences:
-        shown = "".join(f"\n  `{at or 'the tree'}`: {was} in the file, {now} here" for at, was, now in differences[:8])
-        more = f"\n  and {len(differences) - 8} more" if len(differences) > 8 else ""
+        most = 8 if knows("like") else 1
+        shown = "".join(
+            f"\n  `{at or 'the tree'}`: {was} in the file, {now} here" for at, was, now in differences[:most]
+        )
+        more = f"\n  and {len(differences) - most} more" if len(differences) > most else ""
         other = "another structure than `like`" if knows("like") else "another model"
         raise DataError(f"{path}: holds {other}:{shown}{more}\n{_advice(differences)}")
     leaves = [_as(leaf, arrays.get(name), said["tree"].get(name, "")) for name, leaf in _leaves(like)]

@@ -122,9 +122,10 @@ class TrainStep:
 
     def _of_batch(self, *given) -> Callable:
         """trained -> ((value, metrics), gradient) of a batch, on whatever devices share it."""
-        if self.mesh is None:
+        mesh = self.mesh
+        if mesh is None:
             return lambda trained: self._gradient(trained, *given)
-        return lambda trained: in_shards(self._gradient, self.mesh, trained, *given)
+        return lambda trained: in_shards(self._gradient, mesh, trained, *given)
 
     def _gradient(self, trained, rest, batch, key, step, **shard) -> tuple:
         """((value, metrics), gradient) of a batch; with `axis=...`, a shard's parts of value and gradient."""

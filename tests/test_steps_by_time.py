@@ -1,0 +1,142 @@
+"""Steps that are no longer than a time, whatever the gaps: in solves, and in models that go from row to row."""
+
+import equinox as eqx
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ctmodels as ct
+
+PAUSE = jnp.array([0.0, 0.1, 0.2, 0.3, 5.0, 5.1, 5.1, 5.1])  # a long gap, and padding
+TIMES = jnp.stack([PAUSE, jnp.linspace(0.0, 0.7, 8), jnp.array([0.0, 1.0, 2.0, 2.05, 3.0, 4.0, 4.0, 4.0])])
+BY_TIME = ct.Integrate(ct.RK4(), ct.Substeps(1, longest=0.1))
+
+
+def turning(t, y, rate):
+    return rate * jnp.stack([y[1], -y[0]])
+
+
+def solve(integrate, ts, rate=1.0):
+    return integrate(turning, ts, jnp.array([1.0, 0.0]), jnp.asarray(rate, ts.dtype))
+
+
+def exact(ts, rate=1.0):
+    return jnp.stack([jnp.cos(rate * ts), -jnp.sin(rate * ts)], axis=1)
+
+
+@pytest.mark.only("float64")
+def test_a_pause_is_followed_as_closely_as_all_else_and_counts_its_steps():
+    ys, stats = solve(BY_TIME, PAUSE)
+    np.testing.assert_allclose(ys, exact(PAUSE), atol=1e-5)
+    assert stats.accepted == 3 + 47 + 1 and stats.evaluations == 4 * 51 and stats.status == 0
+    np.testing.assert_allclose([stats.longest, stats.shortest], [0.1, 0.1], rtol=1e-9)
+    assert jnp.abs(solve(ct.Integrate(ct.RK4(), ct.Substeps(1)), PAUSE)[0] - exact(PAUSE)).max() > 1
+    back, _ = solve(BY_TIME, PAUSE[::-1])
+    np.testing.assert_allclose(back, exact(PAUSE[::-1] - PAUSE[-1]), atol=1e-5)
+
+
+@pytest.mark.only("float32")
+def test_regular_times_take_the_steps_that_they_took():
+    """Rounding of times, and a gap of just the longest step, make no step more."""
+    ts = 7.0 + 0.1 * jnp.arange(9.0)
+    for n, longest in ((1, 0.1), (3, 0.1 / 3), (2, 10.0)):
+        found, stats = solve(ct.Integrate(ct.RK4(), ct.Substeps(n, longest)), ts)
+        wanted, usual = solve(ct.Integrate(ct.RK4(), ct.Substeps(n)), ts)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
+        assert stats.accepted == usual.accepted == 8 * n
+
+
+@pytest.mark.only("float64")
+def test_batches_and_all_derivatives_are_those_of_the_steps_of_each():
+    last = lambda rate, ts: jnp.sum(solve(BY_TIME, ts, rate)[0])
+    true = lambda rate, ts: jnp.sum(exact(ts, rate))
+    rate = jnp.asarray(1.0)
+
+    @jax.jit
+    def batched(rate):
+        each = jax.vmap(lambda ts: solve(BY_TIME, ts, rate)[0])(TIMES)
+        total = jax.grad(lambda rate: jnp.sum(jax.vmap(lambda ts: last(rate, ts))(TIMES)))(rate)
+        return each, jax.vmap(jax.grad(last), (None, 0))(rate, TIMES), total
+
+    @jax.jit
+    def alone(rate, ts):
+        return solve(BY_TIME, ts, rate)[0], jax.grad(last)(rate, ts)
+
+    ys, gradients, total = batched(rate)
+    for i, ts in enumerate(TIMES):
+        one, gradient = alone(rate, ts)
+        np.testing.assert_allclose(ys[i], one, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(gradients[i], gradient, rtol=1e-10)
+    np.testing.assert_allclose(total, jnp.sum(gradients), rtol=1e-10)
+    second = jax.jit(lambda f: jax.hessian(f)(rate, PAUSE), static_argnums=0)
+    np.testing.assert_allclose(second(last), second(true), rtol=1e-4)
+
+
+@pytest.mark.only("float64")
+def test_measures_are_those_of_all_steps():
+    import diffrax
+
+    account = (ct.local_error, ct.largest(ct.local_error))
+    by_time, grid = ct.Substeps(1, longest=0.1), diffrax.StepTo(ts=jnp.linspace(0.0, 4.8, 49))
+    ts = jnp.array([0.0, 0.2, 4.8])
+    found, wanted = (solve(ct.Integrate(diffrax.Tsit5(), c, account=account), ts)[1].measures for c in (by_time, grid))
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-6)
+
+
+def test_more_steps_than_may_be_taken_are_a_status_not_a_value():
+    few = ct.Integrate(ct.RK4(), ct.Substeps(1, longest=0.1), max_steps=10)
+    ys, stats = solve(few, PAUSE)
+    assert stats.status == 1 and np.isfinite(ys[:4]).all() and np.isnan(ys[4:]).all()
+    np.testing.assert_allclose(stats.t, 0.3, rtol=1e-6)
+    held, _ = solve(
+        eqx.tree_at(lambda i: i, few, ct.Integrate(few.method, few.controller, max_steps=10, failed="hold")), PAUSE
+    )
+    np.testing.assert_array_equal(held[4:], jnp.broadcast_to(ys[0], (4, 2)))
+
+
+@pytest.mark.parametrize("longest", [0.0, -1.0, np.nan, np.inf])
+def test_a_longest_step_is_a_positive_time(longest):
+    with pytest.raises(ValueError, match="longest=.*must be a positive time"):
+        ct.Substeps(1, longest=longest)
+
+
+@pytest.mark.only("float64")
+def test_an_exported_solve_of_any_number_of_times_follows_a_pause():
+    [time] = jax.export.symbolic_shape("time", constraints=["time >= 2"])
+    run = jax.jit(lambda ts: solve(BY_TIME, ts)[0])
+    written = jax.export.export(run)(jax.ShapeDtypeStruct((time,), PAUSE.dtype))
+    for ts in (PAUSE, PAUSE[:3]):
+        np.testing.assert_allclose(written.call(ts), exact(ts), atol=1e-5)
+
+
+FINE = ct.Integrate(ct.RK4(), ct.Substeps(1, longest=0.02))
+
+
+def reads(encoder, integrate, key):
+    a, b, c, d = jax.random.split(key, 4)
+    code = encoder(2, 6, key=a, **integrate)
+    decoder, field = eqx.nn.Linear(3, 2, key=b), ct.MLPField(3, width=4, depth=1, key=c)
+    return ct.LatentODE(code, eqx.nn.Linear(code.size, 6, key=d), field, decoder, t0=0.0)
+
+
+MODELS = {
+    "ODE-RNN": lambda i, key: ct.ODERNN(2, 6, 2, width=8, key=key, **i("integrate")),
+    "GRU-ODE-Bayes": lambda i, key: ct.GRUODEBayes(2, 6, prepared=3, key=key, **i("integrate")),
+    "neural CDE": lambda i, key: ct.NeuralCDE(2, 6, 2, width=8, key=key, **i("ahead")),
+    "log NCDE": lambda i, key: ct.LogNCDE(2, 6, 2, window=2, width=8, key=key, **i("ahead")),
+    "encoder": lambda i, key: reads(ct.BackwardODERNN, i("integrate"), key),
+}
+
+
+@pytest.mark.only("float64")
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
+def test_a_model_goes_over_a_long_gap_and_far_ahead_by_default(make):
+    ts = np.array([0.0, 0.3, 0.7, 1.2, 21.2, 21.5])
+    x = ct.Series.from_nan(ts, np.random.default_rng(0).normal(size=(6, 2)))
+    asked = jnp.concatenate([x.ts, jnp.array([24.0, 40.0])])
+    call = eqx.filter_jit(lambda model: model(x, asked).ys)
+    found = call(make(lambda name: {}, jax.random.key(1)))
+    np.testing.assert_allclose(found, call(make(lambda name: {name: FINE}, jax.random.key(1))), rtol=5e-3, atol=5e-3)
