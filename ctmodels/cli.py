@@ -85,6 +85,13 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--units-row", action=argparse.BooleanOptionalAction,
         help="the row under the header has units, or has not (default: recognised)")  # fmt: skip
     add("--sort", action="store_true", help="the rows may stand in any order (default: they must increase in time)")
+    add("--date-format", metavar="FORMAT",
+        help="how dates in text are written, as %%d.%%m.%%Y (default: ISO 8601, or as their column tells)")  # fmt: skip
+    add("--clock", metavar="WHAT",
+        help="what numbers count: number, ms, 's since 1904-01-01', 'day as %%Y%%m%%d.%%f' (default: dates "
+        "written as integers, and integers of the size of times since 1970, are recognised)")  # fmt: skip
+    add("--wraps", type=_count, metavar="N",
+        help="counts after which a counter begins again, as 4294967296 (default: it does not)")  # fmt: skip
     add("--model", dest="models", action="append", default=[], metavar="NAME",
         help="neural, augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare "
         "(default: neural; for one channel that turns back, second-order and augmented too)")  # fmt: skip
@@ -114,6 +121,16 @@ def _fraction_or_count(text: str) -> float | int:
 
 
 _fraction_or_count.__name__ = "fraction or number"  # what argparse says of a bad one
+
+
+def _count(text: str) -> float | int:
+    count = float(text) if not text.isdigit() else int(text)
+    if not 0 < count < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: a number above zero is needed")
+    return count
+
+
+_count.__name__ = "number"
 
 
 def _whole(text: str) -> int:
@@ -152,12 +169,19 @@ def _read(arguments):
         sentinels=arguments.sentinels,
         constant_ok=arguments.inputs,
         sort=arguments.sort,
+        date_format=arguments.date_format,
+        clock=arguments.clock,
+        wraps=arguments.wraps,
         skip=arguments.skip,
         units_row=arguments.units_row,
     )
     for note in table.notes:
-        print(f"ctmodels: note: {note}", file=sys.stderr)
+        _note(note)
     return table
+
+
+def _note(said: str) -> None:
+    print(f"ctmodels: note: {said}", file=sys.stderr)
 
 
 def _add_forecast(parser: argparse.ArgumentParser) -> None:
@@ -171,7 +195,8 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
 def _forecast(arguments) -> int:
     from ctmodels.reconstruction import forecast_csv
 
-    text = forecast_csv(arguments.folder, arguments.steps, model=arguments.model, inputs=arguments.inputs)
+    settings = {"model": arguments.model, "inputs": arguments.inputs, "note": _note}
+    text = forecast_csv(arguments.folder, arguments.steps, **settings)
     if arguments.out is None:
         print(text, end="")
         return 0

@@ -178,7 +178,9 @@ def test_inputs_drive_and_are_needed_for_a_forecast(driven, tmp_path):
     with pytest.raises(ct.DataError, match="ahead.csv: begins at 1910, not after the data's end at 1919.5"):
         forecast_csv(out, 2, inputs=ahead)
     ahead.write_text("year,u\n2020-01-01,0.1\n2020-01-02,0.2\n")
-    with pytest.raises(ct.DataError, match="its times are dates and those of the training data are plain numbers"):
+    with pytest.raises(
+        ct.DataError, match="its times are dates without a time zone and those of the training data are plain numbers"
+    ):
         forecast_csv(out, 2, inputs=ahead)
 
 

@@ -15,6 +15,7 @@ from ctmodels.data._clock import Clock, clock_of, read_clock
 from ctmodels.data._found import Found
 from ctmodels.data._places import Places
 from ctmodels.data._table import Wanted, check_distinct, choose
+from ctmodels.data._ticks import Reading
 
 TEXT = "OSUT"  # kinds of arrays whose entries are read as cells
 
@@ -25,7 +26,7 @@ def gather(
     source: str,
     *,
     units: Mapping[str, str] | None = None,
-    utc: Collection[str] = (),
+    local: Mapping[str, np.ndarray] = {},
     notes: tuple[str, ...] = (),
     ends: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Found:
@@ -35,7 +36,7 @@ def gather(
 
     - `columns`: one-dimensional arrays.
     - `units`: of those columns that have one.
-    - `utc`: the columns of datetime64 that are known to be UTC.
+    - `local`: the local time of those columns of datetime64 that are known to be UTC.
     - `ends`: of each column, the values at the ends of the type that it had in its file. Default: of its own.
     """
     header = list(columns)
@@ -47,7 +48,7 @@ def gather(
     row = Places(source, np.arange(len(columns[wanted.time])), "index")
     times = columns[wanted.time]
     at = lambda i: f"{row(i)}, column {wanted.time!r}"
-    clock = _clock(times, at, wanted.time in utc, f"{source}, column {wanted.time!r}")
+    clock = _clock(times, at, local.get(wanted.time), f"{source}, column {wanted.time!r}", wanted.clock)
     values = np.stack([_numbers(columns[name], name, source, row) for name in names], axis=1)
     ids = None if wanted.id is None else _ids(columns[wanted.id], wanted.id, row)
     kept = tuple((units or {}).get(name, "") for name in names)
@@ -98,16 +99,16 @@ def _check_lengths(columns: Mapping[str, np.ndarray], time: str, source: str) ->
             )
 
 
-def _clock(times: np.ndarray, at: Callable[[int], str], utc: bool, place: str) -> Clock:
+def _clock(times: np.ndarray, at: Callable[[int], str], local: np.ndarray | None, place: str, how: Reading) -> Clock:
     if times.dtype.kind in TEXT:
         cells = [_cell(x) for x in times]
         for i, cell in enumerate(cells):
             if missing(cell):
                 raise DataError(f"{at(i)}: missing time ({cell!r}): each row needs one; drop the row")
-        return read_clock(cells, at) if cells else Clock(np.zeros(0))
+        return read_clock(cells, at, how) if cells else Clock(np.zeros(0))
     if times.dtype.kind in "mM":
-        return clock_of(times, at, utc)
-    return clock_of(_real(times, place), at)
+        return clock_of(times, at, local)
+    return clock_of(_real(times, place), at, how=how)
 
 
 def _numbers(array: np.ndarray, name: str, source: str, row: Callable[[int], str]) -> np.ndarray:

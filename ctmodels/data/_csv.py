@@ -21,6 +21,7 @@ from ctmodels.data._layout import find_layout, take_row_names, take_units
 from ctmodels.data._places import Places
 from ctmodels.data._table import Choice, Table, Wanted, check_distinct, choose
 from ctmodels.data._text import SAMPLE, Dialect, find_dialect, quoted, read_rows, read_text
+from ctmodels.data._ticks import Reading
 
 
 def read_csv(
@@ -31,6 +32,9 @@ def read_csv(
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,
+    date_format: str | None = None,
+    clock: str | None = None,
+    wraps: float | int | None = None,
     skip: int = 0,
     units_row: bool | None = None,
 ) -> Table:
@@ -38,9 +42,10 @@ def read_csv(
 
     The dialect is found from the header: comma, semicolon, tab, bar, or else blanks, a colon, or what
     `csv.Sniffer` finds; quotes of both kinds; gzip. Empty cells, NA, N/A, NaN, null, none and "-" are
-    missing values. Times are plain numbers, which are kept; or ISO dates, or whole seconds,
-    milliseconds, microseconds or nanoseconds since 1970 (known by their size), which become days
-    since the first row where the median spacing is half a day or more, and otherwise seconds.
+    missing values. Times are plain numbers, which are kept; or dates, as text or as integers, or whole
+    seconds, milliseconds, microseconds or nanoseconds since 1970 (known by their size, and noted),
+    which become days since the first row where the median spacing is half a day or more, and otherwise
+    seconds.
 
     **Arguments:**
 
@@ -51,6 +56,8 @@ def read_csv(
     - `sentinels`: values that mean missing, such as -999.
     - `constant_ok`: names of columns that may be constant, as inputs (controls) may.
     - `sort`: whether rows may stand in any order.
+    - `date_format`, `clock`, `wraps`: how the times are written and what they count; see
+        [`ctmodels.data.read`][].
     - `skip`: how many rows stand above the header. Default: what is recognised.
     - `units_row`: whether the row under the header has units. Default: if it is text throughout.
 
@@ -58,7 +65,8 @@ def read_csv(
 
     A `Table`. Raises `DataError`, and returns nothing, if anything in the file is wrong.
     """
-    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort, skip=skip, units_row=units_row)
+    how = Reading(date_format, clock, wraps)
+    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort, skip, units_row, how)
     return table(find_csv(os.fspath(path), wanted), wanted)
 
 
@@ -78,7 +86,7 @@ def find_csv(source: str, wanted: Wanted) -> Found:
     body = _body(rows, header, choice, dialect, source)
 
     row = Places(source, np.asarray(body.lines))
-    clock = read_clock(body.times, lambda i: f"{row(i)}, column {wanted.time!r}")
+    clock = read_clock(body.times, lambda i: f"{row(i)}, column {wanted.time!r}", wanted.clock)
     names, of_names = tuple(header[i] for i in choice.values), tuple(units[i] for i in choice.values)
     time = body.times.__getitem__
     return Found(source, clock, body.values, names, of_names, body.ids, row, time, (*layout.notes, *notes))

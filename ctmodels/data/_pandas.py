@@ -14,18 +14,21 @@ from ctmodels.data._files import needed, readable
 from ctmodels.data._found import Found, taken
 from ctmodels.data._memory import NUMBER, check_memory
 from ctmodels.data._table import Table, Wanted, check_distinct, choose
+from ctmodels.data._ticks import Reading
 from ctmodels.data._trials import Trials
 
 
 @overload
 def from_pandas(
     frame: Any, time: Hashable = None, columns: Sequence[Hashable] | None = None, *, id: None = None,
-    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False, name: str = "frame",
+    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False,
+    date_format: str | None = None, clock: str | None = None, wraps: float | int | None = None, name: str = "frame",
 ) -> Table: ...  # fmt: skip
 @overload
 def from_pandas(
     frame: Any, time: Hashable = None, columns: Sequence[Hashable] | None = None, *, id: Hashable,
-    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False, name: str = "frame",
+    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False,
+    date_format: str | None = None, clock: str | None = None, wraps: float | int | None = None, name: str = "frame",
 ) -> Trials: ...  # fmt: skip
 def from_pandas(
     frame: Any,
@@ -36,6 +39,9 @@ def from_pandas(
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,
+    date_format: str | None = None,
+    clock: str | None = None,
+    wraps: float | int | None = None,
     name: str = "frame",
 ) -> Table | Trials:
     """Take in a pandas `DataFrame`, or a `Series`.
@@ -50,7 +56,7 @@ def from_pandas(
     - `frame`: the data, one row for each time (and id).
     - `time`: the column, or the named level of the index, that holds the times. Default: the index.
     - `columns`: as in [`ctmodels.data.read`][]; labels may be given as they are in the frame.
-    - `id`, `sentinels`, `constant_ok`, `sort`: as in [`ctmodels.data.read`][].
+    - `id`, `sentinels`, `constant_ok`, `sort`, `date_format`, `clock`, `wraps`: as in [`ctmodels.data.read`][].
     - `name`: what messages call it.
 
     **Returns:**
@@ -63,7 +69,8 @@ def from_pandas(
     frame, key = _indexed(frame, None if time is None else _text(time), None if id is None else _text(id), name)
     if columns is not None and not isinstance(columns, str):
         columns = [_text(c) for c in columns]
-    wanted = Wanted(key, columns, None if id is None else _text(id), sentinels, constant_ok, sort)
+    who, how = None if id is None else _text(id), Reading(date_format, clock, wraps)
+    wanted = Wanted(key, columns, who, sentinels, constant_ok, sort, clock=how)
     found = _found(frame, wanted, name, _by_column(said, [c for c in frame.columns if c not in (key, wanted.id)]))
     return taken(found._replace(notes=(*found.notes, *_unused(said, found, name))), wanted)
 
@@ -154,8 +161,9 @@ def _found(frame: Any, wanted: Wanted, source: str, units: dict[str, str]) -> Fo
     used = {wanted.time, wanted.id, *(header if wanted.columns is None else wanted.columns)}
     columns = {name: frame.iloc[:, i] for i, name in enumerate(header)}
     arrays = {name: _array(column) if name in used else np.zeros(0) for name, column in columns.items()}
-    zoned = {name for name, column in columns.items() if _zoned(column)}
-    return gather(arrays, wanted, source, units=units, utc=zoned)
+    zoned = {name: column for name, column in columns.items() if _zoned(column)}
+    local = {name: column.dt.tz_localize(None).to_numpy() for name, column in zoned.items() if name == wanted.time}
+    return gather(arrays, wanted, source, units=units, local=local)
 
 
 def _zoned(column: Any) -> bool:

@@ -3,15 +3,17 @@
 import dataclasses
 import difflib
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ctmodels._door import DataError
 from ctmodels._words import argument
 from ctmodels.data._cells import listed
+from ctmodels.data._form import Form
 from ctmodels.data._places import Places
+from ctmodels.data._ticks import Reading
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +31,8 @@ class Table:
     - `units`: of each column; "" where the source has none.
     - `notes`: what the reader did or suspects, in sentences for the user.
     - `places`: where the rows stand in the file; None where that is not known.
+    - `form`: how the times were written, so that a forecast can go on alike; None where it is not known.
+    - `reading`: arguments of [`ctmodels.data.read`][] with which another file is read alike.
     """
 
     time: np.ndarray
@@ -41,6 +45,8 @@ class Table:
     units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     places: Places | None = None
+    form: Form | None = None
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if not self.units:
@@ -85,6 +91,8 @@ class Wanted(NamedTuple):
     sort: bool = False
     skip: int = 0
     units_row: bool | None = None
+    clock: Reading = Reading()
+    least: int = 2
 
 
 class Choice(NamedTuple):

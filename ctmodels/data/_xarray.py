@@ -13,8 +13,10 @@ from ctmodels.data._files import head, needed, readable
 from ctmodels.data._found import Found, table
 from ctmodels.data._groups import joined
 from ctmodels.data._memory import NUMBER, check_memory
+from ctmodels.data._numbers import ABSOLUTE
 from ctmodels.data._packed import PACKING, unpack
 from ctmodels.data._table import Table, Wanted, pick
+from ctmodels.data._ticks import Reading
 
 HDF5, CLASSIC = b"\x89HDF\r\n\x1a\n", b"CDF"
 CALENDARS = ("standard", "gregorian", "proleptic_gregorian")  # those that have the dates of clocks
@@ -28,6 +30,9 @@ def from_xarray(
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,
+    date_format: str | None = None,
+    clock: str | None = None,
+    wraps: float | int | None = None,
     name: str = "dataset",
 ) -> Table:
     """Take in an xarray `Dataset`, `DataTree` or `DataArray`.
@@ -43,14 +48,14 @@ def from_xarray(
     - `data`: the data.
     - `time`: the variable or coordinate, of one dimension, that holds the times.
     - `columns`: variables, or columns made of them. Default: all data variables along that dimension.
-    - `sentinels`, `constant_ok`, `sort`: as in [`ctmodels.data.read`][].
+    - `sentinels`, `constant_ok`, `sort`, `date_format`, `clock`, `wraps`: as in [`ctmodels.data.read`][].
     - `name`: what messages call it.
 
     **Returns:**
 
     A [`ctmodels.data.Table`][]. Raises `DataError`.
     """
-    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort)
+    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort, clock=Reading(date_format, clock, wraps))
     return table(_found(data, wanted, name), wanted)
 
 
@@ -136,6 +141,7 @@ def _found(data: Any, wanted: Wanted, source: str, notes: tuple[str, ...] = ()) 
             f"{source}, column {wanted.time!r}: dates of the calendar {first.calendar!r} are not those of clocks; "
             "call .convert_calendar('standard'), or open the file with decode_times=False"
         )
+    wanted = _absolute(times, wanted, source)
     (along,) = times.dims
     names = _names(data, wanted, along, source)
     count = sum(data[name].size for name in names)
@@ -149,6 +155,20 @@ def _found(data: Any, wanted: Wanted, source: str, notes: tuple[str, ...] = ()) 
         ends |= dict.fromkeys(parts, found.ends)
         notes = (*notes, *found.notes)
     return gather(columns, spread_out(wanted, columns), source, units=units, notes=notes, ends=ends)
+
+
+def _absolute(times: Any, wanted: Wanted, source: str) -> Wanted:
+    """Where the times are CDO's absolute ones, such as `day as %Y%m%d.%f`, wanted by that clock."""
+    units, calendar = str(times.attrs.get("units", "")), str(times.attrs.get("calendar", "standard")).lower()
+    if wanted.clock.clock or not ABSOLUTE.fullmatch(units):
+        return wanted
+    if calendar not in CALENDARS:
+        raise DataError(
+            f"{source}, column {wanted.time!r}: '{units}' in the calendar {calendar!r} is not that of clocks, and the "
+            "numbers jump from month to month; write times that count (cdo -r copy), or take them as they are: "
+            f"{argument('clock', 'number')}"
+        )
+    return wanted._replace(clock=wanted.clock._replace(clock=units))
 
 
 def _names(data: Any, wanted: Wanted, along: str, source: str) -> list[str]:

@@ -19,6 +19,7 @@ from ctmodels._words import argument
 from ctmodels.data import Table
 from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
+from ctmodels.reconstruction._about import about, run_of
 from ctmodels.reconstruction._announcing import announced
 from ctmodels.reconstruction._arguments import check_arguments, recipe_of, taken
 from ctmodels.reconstruction._baselines import baselines, calendar, one_step
@@ -217,18 +218,17 @@ def write(result: Reconstruction, folder: Path) -> None:
     """Models, `metrics.json`, `history.jsonl` and `report.html`, in place of what another run wrote there."""
     from ctmodels.report import render
 
-    about = {"time_name": result.table.time_name, "time_unit": result.table.time_unit, "origin": result.table.origin,
-             "names": [n for n in result.table.names if n not in result.inputs], "inputs": list(result.inputs),
-             "last": float(result.table.time[-1]),
-             "spacing": float(np.median(np.diff(result.table.time)))}  # fmt: skip
+    metrics: dict = _finite(result.metrics())  # pyright: ignore
+    run = run_of(metrics)
+    said = about(result.table, result.inputs, run)
     models = {name: folder / f"model-{name}.safetensors" for name in result.fitted}
     for stale in set(folder.glob("model-*.safetensors")) - set(models.values()):
         stale.unlink()
     for name, fitted in result.fitted.items():
-        save_model(models[name], fitted.candidate, result.problem, fitted.trained, about)
+        save_model(models[name], fitted.candidate, result.problem, fitted.trained, said)
     lines = [json.dumps({"model": name, **line}) for name, f in result.fitted.items() for line in f.history]
     write_whole(folder / "history.jsonl", ("\n".join(lines) + "\n").encode())
-    write_whole(folder / "metrics.json", json.dumps(_finite(result.metrics()), indent=1).encode())
+    write_whole(folder / "metrics.json", json.dumps({"run": run, **metrics}, indent=1).encode())
     write_whole(folder / "report.html", render(result).encode())
 
 
