@@ -205,6 +205,30 @@ def test_a_series_of_one_row_is_the_same_padded(row):
         np.testing.assert_allclose(call(model, nothing)[0], alone[0], rtol=1e-5, atol=1e-6)
 
 
+def test_the_adaptive_neural_cde_of_a_batch_is_that_of_each_series_on_either_engine(tolerance):
+    """Whatever the last bits are: a step that the one takes and the other refuses moves the result by its error, which
+    must be within the solver's tolerance."""
+    xs = batch([series(jax.random.key(i)) for i in range(8)])
+
+    def answer(model, x):
+        def square(trained):
+            ys = eqx.combine(trained, static)(x, x.end).ys[-1]
+            return jnp.sum(ys**2), ys
+
+        trained, static = eqx.partition(model, eqx.is_inexact_array)
+        gradient, ys = jax.grad(square, has_aux=True)(trained)
+        return ys, gradient
+
+    model = cde(scheme=ct.Integrate(max_steps=64))(jax.random.key(0))
+    other = cde(scheme=ct.Integrate(max_steps=64, adjoint=diffrax.RecursiveCheckpointAdjoint()))(jax.random.key(0))
+    side_by_side = eqx.filter_jit(lambda model: jax.vmap(lambda x: answer(model, x))(xs))
+    in_turn = eqx.filter_jit(lambda model: jax.lax.map(lambda x: answer(model, x), xs))
+    alone = jax.tree.leaves(in_turn(model))
+    for found, close in ((side_by_side(model), tolerance(50)["rtol"]), (side_by_side(other), 1e-4)):
+        for a, b in zip(jax.tree.leaves(found), alone, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=close * max(1, float(jnp.max(jnp.abs(b)))))
+
+
 def smooth_series(rows: int) -> ct.Series:
     ts = jnp.linspace(0.0, 1.0, rows)
     ys = jnp.stack([jnp.sin(3 * ts), jnp.cos(2 * ts)], axis=1)
