@@ -52,7 +52,8 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="neural (default), augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare",
+        help="neural, augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare; default: "
+        "neural, and for one channel that oscillates second-order and augmented too",
     )
     add("--test", type=_fraction_or_count, default=0.2, metavar="N", help="held-out tail: fraction or samples (0.2)")
     add("--horizon", type=_positive, metavar="N", help="samples that a scored forecast reaches")
@@ -62,6 +63,11 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=_positive, metavar="N", help="of training")
     add("--seed", type=int, default=0)
     add("--resume", action="store_true", help="go on with a run that was stopped, from its checkpoints in DIR/training")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace the reconstruction that DIR holds; without it, that is refused",
+    )
     parser.set_defaults(run=_reconstruct)
 
 
@@ -86,7 +92,7 @@ def _reconstruct(arguments) -> int:
     result = reconstruct(
         table,
         inputs=arguments.input,
-        models=arguments.model or ["neural"],
+        models=arguments.model or None,
         held_out=arguments.test,
         horizon=arguments.horizon,
         season=arguments.season,
@@ -95,6 +101,7 @@ def _reconstruct(arguments) -> int:
         seed=arguments.seed,
         out=arguments.out,
         resume=arguments.resume,
+        overwrite=arguments.overwrite,
     )
     print(result.verdict)
     print(f"report: {Path(arguments.out) / 'report.html'}")

@@ -50,8 +50,7 @@ def _best(folder: Path) -> str:
         raise DataError(
             f"{folder}: no readable metrics.json ({error}); name a folder that `reconstruct` wrote"
         ) from error
-    scores = {name: s[metrics["measure"]] for name, s in metrics["candidates"].items()}
-    return metrics["believe"] or min(scores, key=scores.get)  # pyright: ignore
+    return metrics["believe"] or metrics["best"]
 
 
 def _ahead(problem: Problem, about: dict, steps: int, inputs):
