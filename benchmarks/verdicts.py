@@ -3,8 +3,8 @@
 40 series of white noise and 40 of AR(1) (coefficients 0.3 to 0.95), 200 rows each; 20 of Lorenz-63, FitzHugh-Nagumo,
 a pendulum (both channels, and its angle alone), 360 rows each, with 2 to 20 % noise, and the lynx and hare. Each is
 reconstructed with default models and a short recipe; only the pelts, that have 21 rows, get the law and the whole one.
-A false belief: a model believed on noise. A missed one: none believed on a system with up to 5 % noise, or the pelts.
-Coverage: of the best model's 90 % band, over all scored forecasts, mean over series. Two processes, a core each.
+A false belief: a model believed on noise. A missed one: none believed on a system with up to 5 % noise, or on the
+pelts. Coverage: of the best model's 90 % band, over all scored forecasts, mean over series. Two processes, a core each.
 """
 
 import concurrent.futures

@@ -21,12 +21,13 @@ def demo(out: str | Path = "runs/demo") -> dict[str, Reconstruction]:
         season=10,
         log=True,
         out=out / "lynx_hare",
+        overwrite=True,
     )
     print(f"{pelts.verdict}\n")
     print("Lorenz-63 with 5 % noise, 6000 samples: a network that must find the field by itself.")
     # Half the steps of a good fit and fewer members: this is a demonstration, and should be over soon.
     short = lambda samples: Recipe(members=3, steps=2500)
-    lorenz = reconstruct(noisy_lorenz63(6000), recipe=short, out=out / "lorenz63")
+    lorenz = reconstruct(noisy_lorenz63(6000), recipe=short, out=out / "lorenz63", overwrite=True)
     exponent = lorenz.fitted["neural"].scores["lyapunov_max"]
     print(f"{lorenz.verdict} Largest Lyapunov exponent {exponent:.3g} (true: 0.906).\n")
     for name in ("lynx_hare", "lorenz63"):

@@ -18,7 +18,6 @@ from ctmodels.data import Table
 from ctmodels.demo import noisy_lorenz63
 from ctmodels.reconstruction import Recipe, consensus, export_model, forecast_csv, load_model, reconstruct
 from ctmodels.reconstruction._preparing import dominant_period
-from ctmodels.reconstruction._reconstruct import judge
 
 pytestmark = pytest.mark.only("float32")
 
@@ -155,7 +154,13 @@ def test_a_model_of_a_folder_is_exported(free, driven, tmp_path):
 
 def test_a_law_and_a_network_in_one_table(free):
     result, _ = free
-    assert result.measure == "rmse_log" and set(result.baselines) == {"mean", "persistence", "seasonal"}
+    assert result.measure == "rmse_log" and set(result.baselines) == {
+        "mean",
+        "persistence",
+        "drift",
+        "autoregression",
+        "seasonal",
+    }
     # Figures that need no fit: the seasonal forecast repeats 1904-1910, the mean is that of the logarithms.
     assert result.baselines["seasonal"]["rmse_log"] == pytest.approx(0.398, abs=2e-3)
     assert result.baselines["mean"]["rmse_log"] == pytest.approx(0.855, abs=2e-3)
@@ -215,13 +220,43 @@ def test_an_output_folder_that_cannot_be_is_refused_before_the_work(tmp_path):
         reconstruct(oscillation(), out=tmp_path / "file")
 
 
-def test_judge_says_plainly_whom_to_believe():
-    best, said = judge({"law": 0.3, "net": 0.5, "hybrid": 0.35}, {"mean": 0.9, "seasonal": 0.4}, "rmse_log")
-    assert best == "law" and said.startswith("Believe law: rmse_log 0.3 against 0.4 of the best baseline (seasonal)")
-    assert "Do not believe net (0.5)" in said and "Also better than every baseline: hybrid (0.35)" in said
-    best, said = judge({"net": 0.5}, {"mean": 0.9, "seasonal": 0.4}, "nrmse")
-    assert best is None and said.startswith("Believe none of the models")
-    assert judge({"net": float("nan")}, {"mean": 0.9}, "nrmse")[0] is None
+def test_a_folder_that_holds_another_reconstruction_is_refused_or_replaced(tmp_path):
+    from ctmodels.reconstruction._files import check_folder
+
+    (tmp_path / "model-other.safetensors").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ct.DataError, match="holds a reconstruction already .model-other.*--overwrite.*overwrite=True"):
+        reconstruct(oscillation(), out=tmp_path, progress=False)
+    check_folder(tmp_path, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("value, words", [(0.0, "rests at 0 in all of the 48 rows"), (np.nan, "was never observed in")])
+def test_what_does_not_move_while_training_is_refused(value, words):
+    table = oscillation()
+    table.values[:48, 0] = value
+    with pytest.raises(ct.DataError, match=f"toy.csv: column `x` {words}"):
+        reconstruct(table, progress=False)
+
+
+def test_nothing_observed_in_the_tail_is_said_and_nothing_is_lost(free, tmp_path):
+    table = ct.data.lynx_hare()
+    table.values[14:] = np.nan
+    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
+    result = reconstruct(table, models=["lotka-volterra"], **kwargs)
+    assert result.believe is None and "no observed values where the forecasts reach" in result.verdict
+    scores = json.loads((tmp_path / "metrics.json").read_text())["candidates"]["lotka-volterra"]
+    assert scores["rmse_log"] is scores["valid_prediction_time"] is scores["coverage"] is None
+    assert scores["counts"]["rmse_log"] == 0 and "no observed values" in scores["reasons"]["rmse_log"]
+    assert "no observed values" in (tmp_path / "report.html").read_text()
+    assert forecast_csv(tmp_path, 2).count("\n") == 3
+
+
+def test_widths_of_the_bands_are_saved_and_used(smoothed):
+    _, out = smoothed
+    trained, problem, _ = load_model(out / "model-neural.safetensors")
+    assert trained.widths == smoothed[0].fitted["neural"].trained.widths and trained.widths(5).shape == (5, 3)
+    assert np.all(np.isfinite(trained.widths(5)))
 
 
 def test_dominant_period():
@@ -234,20 +269,6 @@ def test_forecasts_are_scored_from_where_the_data_lead(smoothed):
     # The origin's own state is known, so that the first forecast sample is near its target.
     result = smoothed[0]
     assert result.fitted["neural"].scores["nrmse"] < result.baselines["mean"]["nrmse"]
-
-
-def test_scores_of_a_perfect_and_of_a_diverged_forecast():
-    from ctmodels.reconstruction._evaluation import Split, score, valid_times
-
-    scaling = ct.Scaling.fit(np.arange(40.0), np.sin(np.arange(40.0))[:, None])
-    series = scaling.series(np.arange(40.0), np.sin(np.arange(40.0))[:, None])
-    split = Split.make(series, None, 30, 5)
-    perfect = split.targets()
-    assert score(perfect, split, scaling, 1)["nrmse"] == 0
-    assert np.allclose(valid_times(perfect, split, scaling.time_scale), 5)
-    assert score(np.full_like(perfect, np.nan), split, scaling, 1)["nrmse"] > 1e3
-    assert np.all(valid_times(np.full_like(perfect, np.nan), split, scaling.time_scale) == 0)
-    assert jnp.asarray(perfect).shape == (len(split.origins), 5, 1)
 
 
 @pytest.mark.only("float32")

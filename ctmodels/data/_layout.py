@@ -233,7 +233,7 @@ def _check_time(header: Sequence[str], above: list[Row], wanted: Wanted, source:
     if is_text(cells[at]) and not re.search(r"\d", cells[at]) and re.search(r"\d", after[at]):
         raise DataError(
             f"{source}, row {line}, column {wanted.time!r}: time {short(cells[at])} is neither a number nor a date: "
-            "if the row has units, say so (--units-row; units_row=True in Python); else put in its time"
+            f"if the row has units, say so ({argument('units_row', True)}); else put in its time"
         )
 
 

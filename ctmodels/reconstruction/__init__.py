@@ -5,7 +5,6 @@ from ctmodels.reconstruction._candidates import (
     Candidate as Candidate,
     Problem as Problem,
 )
-from ctmodels.reconstruction._evaluation import Scores as Scores
 from ctmodels.reconstruction._files import load_model as load_model, save_model as save_model
 from ctmodels.reconstruction._fitting import Recipe as Recipe, Trained as Trained, consensus as consensus
 from ctmodels.reconstruction._forecast import export_model as export_model, forecast_csv as forecast_csv
@@ -14,3 +13,5 @@ from ctmodels.reconstruction._reconstruct import (
     Reconstruction as Reconstruction,
     reconstruct as reconstruct,
 )
+from ctmodels.reconstruction._scores import Scores as Scores
+from ctmodels.reconstruction._verdict import Evidence as Evidence

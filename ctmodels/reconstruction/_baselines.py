@@ -41,7 +41,7 @@ def baselines(split: Split, seasons: Mapping[str, float]) -> dict[str, np.ndarra
     span = ts[split.n_train - 1] - ts[0]
     for name, period in seasons.items():
         if period <= span * (1 + 1e-6):
-            table[name] = np.stack([_last_season(split, origin, period) for origin in split.origins])
+            table[name] = np.stack([_last_season(split, origin, period) for origin in split.origins.tolist()])
     return table
 
 

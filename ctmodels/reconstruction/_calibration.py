@@ -45,7 +45,7 @@ def calibrated(trained: Trained, split: Split, forecasts: Spread) -> Calibrated:
     training = of_training(trained, split)
     n, learnt = split.series.ts.shape[0], trained.learnt
     past = joined(training, ratios(forecasts, split, split.origins, n))
-    of_origins = np.stack([widths(past, origin + 1, learnt)(split.horizon) for origin in split.origins])
+    of_origins = np.stack([widths(past, origin + 1, learnt)(split.horizon) for origin in split.origins.tolist()])
     return Calibrated(of_origins, widths(training, split.n_train, learnt), widths(past, n, learnt))
 
 

@@ -99,8 +99,7 @@ def _metrics(folder: Path) -> dict:
 
 
 def _best(metrics: dict) -> str:
-    scores = {name: s[metrics["measure"]] for name, s in metrics["candidates"].items()}
-    return metrics["believe"] or min(scores, key=lambda name: (scores[name] is None, scores[name]))
+    return metrics["believe"] or metrics["best"]
 
 
 def _ahead(problem: Problem, about: dict, steps: int, inputs, note) -> tuple[np.ndarray, list[str], Series | None]:

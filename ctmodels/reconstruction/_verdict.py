@@ -217,9 +217,5 @@ def _why(found: Evidence, scores: Scores, unit: str) -> str:
 
 def _why_not(found: Evidence) -> str:
     grade = "No evidence" if found.grade == "no evidence" else "Weak evidence"
-    saved = (
-        ""
-        if np.isnan(found.skill)
-        else f"it saves {found.skill:.0%} ± {found.error:.0%} of the squared error against {found.baseline}; "
-    )
+    saved = f"it saves {found.skill:.0%} ± {found.error:.0%} of the squared error, but " if found.skill >= SKILL else ""
     return f"{grade}: {saved}{found.but} ({_size(found)})."

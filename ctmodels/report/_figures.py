@@ -35,7 +35,7 @@ def forecasts(view: View) -> Picture:
 
 def valid_until(view: View) -> float | None:
     """The end of the best candidate's valid prediction time, if it is among the samples drawn."""
-    ts, valid = view.result.table.time, view.best.scores.get("valid_prediction_time", np.nan)
+    ts, valid = view.result.table.time, view.best.scores.get("valid_prediction_time") or 0.0
     until = ts[view.result.n_train - 1] + valid
     return float(until) if valid > 0 and until <= ts[window(view)][-1] else None
 

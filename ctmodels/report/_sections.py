@@ -45,11 +45,13 @@ def _shown(view: View) -> str:
 
 
 def _valid(view: View) -> str:
-    valid = view.best.scores.get("valid_prediction_time", np.nan)
-    if not np.isfinite(valid):
+    scores = view.best.scores
+    valid = scores.get("valid_prediction_time")
+    if valid is None or not np.isfinite(valid):
         return ""
+    least = "at least " * ("valid_prediction_time" in scores.get("at_least", ()))
     return (
-        f"Valid prediction time of {plain(view.order[0])}: {valid:.3g} {view.unit()}, the median "
+        f"Valid prediction time of {plain(view.order[0])}: {least}{valid:.3g} {view.unit()}, the median "
         "over the origins of forecasts; the forecast drawn here is from one of them."
     )
 

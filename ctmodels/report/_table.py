@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ctmodels.reconstruction import Scores
+from ctmodels.reconstruction._verdict import Evidence
 from ctmodels.report._parts import definitions
 from ctmodels.report._view import View, digits, html, ranked
 
@@ -45,6 +47,12 @@ COLUMNS = (
         -1,
         "Mean absolute error over that of repeating the last season ({season} samples) in the "
         "training data. Below 1 is better than that.",
+    ),
+    Column(
+        "coverage",
+        "Coverage",
+        0,
+        "The share of what came that lay within the forecasts' 90 % band: 0.9 is right, less is a band too narrow.",
     ),
     Column(
         "valid_prediction_time",
@@ -91,7 +99,7 @@ WAYS = {-1: "Lower is better.", 1: "Higher is better.", 0: "Neither high nor low
 def columns(view: View) -> list[Column]:
     """The ranking measure first; scores that no row has are left out."""
     measure = view.result.measure
-    had = {key for scores in rows(view).values() for key in scores}
+    had = {key for scores in rows(view).values() for key in scores} - {"counts", "reasons", "at_least"}
     # Of the two that rank, the one that did.
     had -= {"nrmse", "rmse_log"} - {measure}
     shown = [c for c in COLUMNS if c.key in had]
@@ -112,7 +120,7 @@ def _facts(view: View) -> dict[str, str]:
     }
 
 
-def rows(view: View) -> dict[tuple[str, bool], dict[str, float]]:
+def rows(view: View) -> dict[tuple[str, bool], Scores]:
     """(name, whether it is a baseline) -> scores."""
     fitted = {(name, False): f.scores for name, f in view.result.fitted.items()}
     return fitted | {(name, True): scores for name, scores in view.result.baselines.items()}
@@ -121,8 +129,8 @@ def rows(view: View) -> dict[tuple[str, bool], dict[str, float]]:
 def scores(view: View) -> str:
     """The table, sorted by the measure that ranks."""
     measure, shown = view.result.measure, columns(view)
-    table = sorted(rows(view).items(), key=lambda row: ranked(row[1].get(measure, np.nan)))
-    best = {c.key: _best([s.get(c.key, np.nan) for _, s in table], c.better) for c in shown}
+    table = sorted(rows(view).items(), key=lambda row: ranked(row[1].get(measure)))
+    best = {c.key: _best([s.get(c.key) for _, s in table], c.better) for c in shown}
     heads = "".join(f'<th scope="col">{c.head}{_arrow(c)}</th>' for c in shown)
     body = "".join(_row(view, name, base, s, shown, best, not i) for i, ((name, base), s) in enumerate(table))
     head = f'<thead><tr><th scope="col">Forecast by</th>{heads}</tr></thead>'
@@ -133,21 +141,33 @@ def _row(view: View, name: str, base: bool, scores, shown, best, first: bool) ->
     swatch = "" if base else f'<i class="dot" style="background:{view.colour(name)}"></i>'
     tags = '<span class="tag">baseline</span>' if base else ""
     tags += '<span class="tag best">best</span>' if first else ""
-    cells = "".join(_cell(scores.get(c.key), base, best[c.key]) for c in shown)
+    found = None if base else view.result.evidence.get(name)
+    tags += f'<span class="tag">{html(_grade(found))}</span>' if found else ""
+    cells = "".join(_cell(scores, c.key, base, best[c.key]) for c in shown)
     kind = " ".join(k for k, on in (("base", base), ("first", first)) if on)
     return f'<tr class="{kind}"><th scope="row">{swatch}{html(name)}{tags}</th>{cells}</tr>'
 
 
-def _cell(value: float | None, base: bool, best: float | None) -> str:
+def _grade(found: Evidence) -> str:
+    return found.grade if found.grade in ("no evidence", "at noise level") else f"{found.grade} evidence"
+
+
+def _cell(scores, key: str, base: bool, best: float | None) -> str:
+    """A number with the count behind it, or a word with its reason, for who points at it."""
+    value, why = scores.get(key), scores.get("reasons", {}).get(key)
+    count = scores.get("counts", {}).get(key)
+    said = why or (f"from {count}" if count else "")
+    title = f' title="{html(said)}"' if said else ""
     if value is None:
-        return '<td class="none">–</td>'
+        return f'<td class="none"{title}>–</td>'
     if not np.isfinite(value):
-        return f'<td class="bad">{"undefined" if base else "diverged"}</td>'
-    return f"<td><b>{digits(value)}</b></td>" if value == best else f"<td>{digits(value)}</td>"
+        return f'<td class="bad"{title}>{"undefined" if base else "diverged"}</td>'
+    text = ("≥ " if key in scores.get("at_least", ()) else "") + digits(value)
+    return f"<td{title}><b>{text}</b></td>" if value == best else f"<td{title}>{text}</td>"
 
 
-def _best(values: list[float], better: int) -> float | None:
-    finite = [v for v in values if np.isfinite(v)]
+def _best(values: list[float | None], better: int) -> float | None:
+    finite = [v for v in values if v is not None and np.isfinite(v)]
     if not finite or not better:
         return None
     return max(finite) if better > 0 else min(finite)
@@ -169,5 +189,17 @@ def legend(view: View) -> str:
         f"{definitions('legend', items)}</details>"
         '<p class="note">Rows are ranked by the first column. Forecast errors are pooled over '
         "several origins in the held-out tail, each forecast reaching "
-        f"{view.result.horizon} samples. Bold: the best of its column. –: not computed.</p>"
+        f"{view.result.horizon} samples. Bold: the best of its column. ≥: met the end of what was looked at. "
+        f"–: not computed.{_absent(view)}</p>"
     )
+
+
+def _absent(view: View) -> str:
+    """Why a score is not there, each reason once."""
+    heads = {c.key: c.head for c in columns(view)}
+    said: dict[str, list[str]] = {}
+    for scores in rows(view).values():
+        for key, why in scores.get("reasons", {}).items():
+            if key in heads and heads[key] not in said.setdefault(why, []):
+                said[why].append(heads[key])
+    return "".join(f" {', '.join(names)}: {html(why)}." for why, names in said.items())

@@ -25,7 +25,7 @@ class View:
     @classmethod
     def of(cls, result: Reconstruction) -> "View":
         names = tuple(n for n in result.table.names if n not in result.inputs)
-        scores = {name: f.scores.get(result.measure, np.nan) for name, f in result.fitted.items()}
+        scores = {name: f.scores.get(result.measure) for name, f in result.fitted.items()}
         order = sorted(scores, key=lambda name: (name != result.believe, *ranked(scores[name])))
         return cls(result, names, result.table.select(names).values, tuple(order))
 
@@ -66,9 +66,9 @@ class View:
         return bool(np.all(np.abs(gaps - self.spacing()) <= 0.01 * self.spacing()))
 
 
-def ranked(score: float) -> tuple[bool, float]:
-    """A key to sort by, lowest first: what is not a number comes last."""
-    return (True, 0.0) if np.isnan(score) else (False, score)
+def ranked(score: float | None) -> tuple[bool, float]:
+    """A key to sort by, lowest first: what is not there, or not a number, comes last."""
+    return (True, 0.0) if score is None or np.isnan(score) else (False, score)
 
 
 def plain(text: str, most: int = 40) -> str:
