@@ -113,9 +113,9 @@ class Integrate(eqx.Module):
     ) -> tuple[PyTree, Stats]:
         """Solve from `ts[0]` and save at `ts`.
 
-        **Arguments:** `field(t, y, args)`, shaped as `y`; `ts`: monotone, repeats allowed (padding), at least two (what
-        is wrong with them under `jit` is a status, and NaN); `y0`: the state at `ts[0]`; `args`: handed on to the field
-        (a control, parameters); `key`: of the measures that draw something (None: the same draw each time).
+        **Arguments:** `field(t, y, args)`, shaped as `y`; `ts`: monotone, repeats allowed (padding), at least two
+        (under `jit`, bad ones: a status and NaN); `y0`: the state at `ts[0]`; `args`: handed on to the field (control
+        or parameters); `key`: of the measures that draw something (None: the same draw each time).
 
         **Returns:** states at `ts`, with a leading time axis, and [`ctmodels.Stats`][]. Where all of `ts` are one time,
         the states are `y0`, and no step is taken.
