@@ -74,7 +74,7 @@ class Integrate(eqx.Module):
       tolerance). Our engine only.
     - `cotangents`: `"per_sample"`, right under every composition of transformations; `"summed"` gives each sample the
       batch's sum for what the samples have in common, such as parameters: right, and faster, if and only if
-      differentiation is outside the `vmap`. [`ctmodels.objective`][] sets it.
+      differentiation is outside the `vmap`. [`ctmodels.objective`][] sets it, for its `vmap` over samples alone.
     - `failed`: what a failed solve returns where it did not come to: `"nan"`, or `"hold"` (its initial state, made
       finite, to be masked by `Stats.status`; its gradient may be NaN all the same: [`ctmodels.objective`][] sees to
       that).
