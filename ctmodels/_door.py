@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ctmodels._words import argument
+
 LARGEST = 3e38  # just inside float32 (3.4e38), in which models compute
 
 
@@ -206,5 +208,5 @@ def _check_channel(column: np.ndarray, place: str, constant_ok: bool) -> None:
         raise DataError(
             f"{place}: constant, all {len(seen)} observed values are {seen[0]}: "
             "a column must vary, to be scaled and learnt; "
-            "leave it out, or declare it an input (--input; constant_ok in Python)"
+            f"leave it out, or declare it an input ({argument('constant_ok', ...)})"
         )

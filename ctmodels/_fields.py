@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from ctmodels._arguments import before, check_key
 from ctmodels._scaling import Scaling
 
 
@@ -24,6 +25,7 @@ class MLPField(eqx.Module):
     mlp: eqx.nn.MLP
     inputs: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int | tuple[int, int],
@@ -68,6 +70,7 @@ class MatrixField(eqx.Module):
     mlp: eqx.nn.MLP
     control: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self, state: int, control: int, *, width: int = 64, depth: int = 1, activation: Callable = jax.nn.silu, key
     ):

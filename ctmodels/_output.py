@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
-SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER, STEP_UNDERFLOW = 0, 1, 2, 3, 4
+SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER, STEP_UNDERFLOW, BAD_TIMES = 0, 1, 2, 3, 4, 5
 STATUS = {
     SUCCESS: "success",
     TOO_MANY_STEPS: "too many steps: raise `max_steps`, loosen the tolerances, or look for stiffness",
@@ -13,7 +13,19 @@ STATUS = {
     OTHER: "the solver gave up, as in a failed implicit solve",
     STEP_UNDERFLOW: "steps too short (t + h == t): the solution blows up or jumps there, or is too stiff; use an "
     "implicit method, such as diffrax.Kvaerno5",
+    BAD_TIMES: "times that are not finite or not in order, or a diffrax.StepTo that does not go from the first time to "
+    "the last: sort them, and drop or mask those that are not finite",
 }
+
+
+def is_largest(name: str) -> bool:
+    """Whether the largest of a measure of this name is kept, and not the sum."""
+    return name.startswith("largest_")
+
+
+def gather(name: str, total: Array, value: Array) -> Array:
+    """A measure's total, with one more value."""
+    return jnp.maximum(total, value) if is_largest(name) else total + value
 
 
 class Stats(eqx.Module):
@@ -23,8 +35,9 @@ class Stats(eqx.Module):
     - `accepted`, `rejected`: steps.
     - `status`: 0 is success; the meanings are in `ctmodels.STATUS`.
     - `measures`: name -> scalar, what the `account` of [`ctmodels.Integrate`][] asked for, summed over
-      the accepted steps; NaN for a solve that failed.
-    - `shortest`, `longest`: the accepted steps' lengths, in units of time. NaN where the engine does not say.
+      the accepted steps, or the largest of them where the name says `largest_`; NaN for a solve that failed.
+    - `shortest`, `longest`: the accepted steps' lengths, in units of time; zero and infinity where diffrax's engine
+      does not say.
     - `t`: the time that was reached: the last of `ts`, unless the solve failed.
     """
 
@@ -38,14 +51,16 @@ class Stats(eqx.Module):
     t: Float[Array, "..."]
 
     def __add__(self, other: "Stats") -> "Stats":
-        """Two solves in a row: work adds up, the worse status stays."""
+        """Two solves in a row: work adds up, of the largest of a measure the larger stays, and the worse status."""
         return Stats(
             self.evaluations + other.evaluations,
             self.accepted + other.accepted,
             self.rejected + other.rejected,
             jnp.maximum(self.status, other.status),
             {
-                name: sum(part.measures[name] for part in (self, other) if name in part.measures)  # pyright: ignore
+                name: gather(name, self.measures[name], other.measures[name])
+                if name in self.measures and name in other.measures
+                else {**self.measures, **other.measures}[name]
                 for name in {**self.measures, **other.measures}
             },
             jnp.minimum(self.shortest, other.shortest),

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from ctmodels._integrate import Integrate, total
-from ctmodels._output import NON_FINITE, SUCCESS, Stats
+from ctmodels._integrate import Integrate, increasing, total
+from ctmodels._output import BAD_TIMES, NON_FINITE, SUCCESS, Stats
 from ctmodels._series import Record, Series
 
 
@@ -37,15 +37,18 @@ class Reading(eqx.Module):
         _check(record, channels, static)
         rows = max(record.series.ts.shape[0], 2)  # there is a way from one row to the next, of length zero if need be
         series, i = record.series.pad(rows), jnp.arange(rows)
-        seen = jnp.any(series.mask, axis=1)
-        order = jnp.argsort(~seen, stable=True)
-        number = jnp.sum(seen)
-        at = order[jnp.minimum(i, jnp.maximum(number - 1, 0))]
+        at, number = rows_seen(series)
         mask = series.mask[at] & (i < number)[:, None]
         last = jax.lax.cummax(jnp.where(mask, i[:, None], -1), axis=0)
         clean = jnp.where(mask, series.ys[at], 0)  # whatever lies under the mask
         ys = jnp.where(last < 0, 0, jnp.take_along_axis(clean, jnp.maximum(last, 0), axis=0))
-        return cls(series.ts[at], ys, mask, jnp.cumsum(mask, axis=0, dtype=ys.dtype), record.code(ys.dtype))
+        return cls(
+            increasing(series.ts[at], "x.ts", at),
+            ys,
+            mask,
+            jnp.cumsum(mask, axis=0, dtype=ys.dtype),
+            record.code(ys.dtype),
+        )
 
     def control(self, intensity: bool) -> Float[Array, "row control"]:
         """Time and values side by side, and with `intensity` how often each channel was observed."""
@@ -66,6 +69,13 @@ class Reading(eqx.Module):
     def seen(self) -> Bool[Array, " row"]:
         """Which are rows, and not the last one repeated."""
         return jnp.any(self.mask, axis=1)
+
+
+def rows_seen(series: Series) -> tuple[Int[Array, " row"], Int[Array, ""]]:
+    """Indices of the rows at which anything was observed, then of the last of these again and again; their number."""
+    seen = jnp.any(series.mask, axis=1)
+    order, number = jnp.argsort(~seen, stable=True), jnp.sum(seen)
+    return order[jnp.minimum(jnp.arange(seen.shape[0]), jnp.maximum(number - 1, 0))], number
 
 
 def _check(record: Record, channels: int, static: int) -> None:
@@ -113,6 +123,11 @@ def look_ahead(flow: Callable, known: Known, ts: Float[Array, " out"]) -> tuple:
         z, stats = flow(jnp.where(new, known.zs[i], z), t, now)
         return (z, now, at), (z, stats)
 
+    # Where the rows' times are bad, there are no answers, before the first of them either.
+    ts = jnp.where(jnp.isfinite(known.ts[0]), increasing(ts, "ts"), jnp.nan)
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.promote_types(ts.dtype, known.ts.dtype)
+    ts, known = ts.astype(dtype), known._replace(ts=known.ts.astype(dtype))
     row = jnp.searchsorted(known.ts, ts, side="right") - 1
     zs, stats = jax.lax.scan(one, (known.before, ts[0], jnp.full_like(row[0], -1)), (row, ts))[1]
     return zs, total(stats)
@@ -151,7 +166,7 @@ def move_and_jump(flow: Callable, jump: Callable, h: Float[Array, " state"], rea
 def account(evaluations: int, zs: Float[Array, "row state"], ts: Float[Array, " row"]) -> Stats:
     """Of one step from row to row, of so many evaluations."""
     steps, gaps = zs.shape[0] - 1, jax.lax.stop_gradient(jnp.diff(ts))
-    status = jnp.where(jnp.all(jnp.isfinite(zs)), SUCCESS, NON_FINITE)
+    status = jnp.where(jnp.all(jnp.isfinite(zs)), SUCCESS, jnp.where(jnp.isfinite(ts[-1]), NON_FINITE, BAD_TIMES))
     shortest = jnp.min(jnp.where(gaps > 0, gaps, jnp.inf), initial=jnp.inf)
     number = lambda n: jnp.asarray(n, jnp.int32)
     return Stats(

@@ -1,7 +1,7 @@
 """Scaling: the units of the data on the outside, numbers near one on the inside. Saved with the model."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import numpy as np
 
 from ctmodels._door import DataError, check_lengths, check_times, check_values
 from ctmodels._series import Series
+from ctmodels._words import argument
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,24 +27,43 @@ class Scaling:
     log: bool = False
 
     @classmethod
-    def fit(cls, ts, ys, *, log: bool = False, names: Sequence[str] | None = None) -> "Scaling":
+    def fit(
+        cls,
+        ts,
+        ys,
+        *,
+        log: bool = False,
+        names: Sequence[str] | None = None,
+        at: Callable[[int], str] | None = None,
+        name: str = "ys",
+    ) -> "Scaling":
         """Fit to `ts` `(time,)` and `ys` `(time, channel)` with NaN for missing values.
 
         Values are z-scored. The unit of time is the one in which the scaled series moves at speed one
         (root mean square), rounded so that the median spacing is a power of two: regular sampling times
-        are then exact in any float type. *Convenience.* Raises `DataError` where either is unusable.
+        are then exact in any float type. *Convenience.* Raises `DataError` where either is unusable; `at` names the
+        place of row `i` in it, and `name` the values as a whole.
         """
-        return cls.fit_all([(ts, ys)], log=log, names=names)
+        return cls.fit_all([(ts, ys)], log=log, names=names, at=at, name=name)
 
     @classmethod
-    def fit_all(cls, pairs: Sequence[tuple], *, log: bool = False, names: Sequence[str] | None = None) -> "Scaling":
-        """One scaling for several series, `pairs` of `ts` and `ys` as in `fit`: each observed value counts the same."""
+    def fit_all(
+        cls,
+        pairs: Sequence[tuple],
+        *,
+        log: bool = False,
+        names: Sequence[str] | None = None,
+        at: Callable[[int], str] | None = None,
+        name: str = "ys",
+    ) -> "Scaling":
+        """One scaling for several series, `pairs` of `ts` and `ys` as in `fit`: each observed value counts the same.
+        Rows are counted on from series to series."""
         for ts, ys in pairs:
             check_times(ts)
             check_lengths(ts, ys)
         ts = [np.asarray(ts, np.float64) for ts, _ in pairs]
         ys = np.concatenate([np.asarray(ys, np.float64) for _, ys in pairs])
-        _check_values(ys, names, log)
+        _check_values(ys, names, log, at, name)
         values = np.log(ys) if log else ys
         mean, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
         std = np.where(std > 0, std, 1.0)
@@ -71,9 +91,11 @@ class Scaling:
         values = zs * _like(self.std, zs, xp) + _like(self.mean, zs, xp)
         return xp.exp(values) if self.log else values
 
-    def series(self, ts, ys, *, names=None, constant: bool = False) -> Series:
-        """Physical `(time,)` and `(time, channel)` with NaN, checked and scaled to a `Series`."""
-        return Series.from_nan(self.times(ts), self.scale(np.asarray(ys, np.float64)), names=names, constant=constant)
+    def series(self, ts, ys, *, names=None, constant: bool = False, at=None) -> Series:
+        """Physical `(time,)` and `(time, channel)` with NaN, checked and scaled to a `Series`. `at` names the place of
+        row `i` in messages."""
+        values = self.scale(np.asarray(ys, np.float64))
+        return Series.from_nan(self.times(ts), values, names=names, constant=constant, at=at)
 
     def to_dict(self) -> dict:
         """For JSON; `Scaling.from_dict` brings it back."""
@@ -89,12 +111,16 @@ def _like(row: tuple[float, ...], values, xp):
     return xp.broadcast_to(xp.asarray(row, values.dtype), values.shape)
 
 
-def _check_values(ys: np.ndarray, names: Sequence[str] | None, log: bool) -> None:
+def _check_values(ys: np.ndarray, names: Sequence[str] | None, log: bool, at, name: str) -> None:
     # An input may be constant, and so may an unlucky stretch of a channel.
-    check_values(ys, names, constant_ok=names or [str(c) for c in range(np.shape(ys)[-1])])
+    known = names or [str(c) for c in range(np.shape(ys)[-1])]
+    check_values(ys, names, at, name=name, constant_ok=known)
     if log and np.any(ys <= 0):
-        row, channel = np.argwhere(ys <= 0)[0]
-        raise DataError(f"ys[{row}, {channel}] = {ys[row, channel]:g}: logarithms need positive values; drop `log`")
+        row, channel = np.argwhere(ys <= 0)[0].tolist()
+        place = f"{at(row)}, column {known[channel]!r}:" if at else f"{name}[{row}, {channel}] ="
+        raise DataError(
+            f"{place} {ys[row, channel]:g}: logarithms need positive values; leave out {argument('log')}, or the column"
+        )
 
 
 def _unit_of_time(ts: list[np.ndarray], zs: list[np.ndarray]) -> float:

@@ -1,14 +1,17 @@
 """Series: one irregular, partly observed series; Driven and Example: what a model starts from and aims at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
+from ctmodels._arguments import before
 from ctmodels._door import DataError, check_lengths, check_times, check_values
+from ctmodels._words import kind_of
 
 
 class Series(eqx.Module):
@@ -33,7 +36,15 @@ class Series(eqx.Module):
 
     @classmethod
     def from_nan(
-        cls, ts, ys, mask=None, *, names: Sequence[str] | None = None, constant=False, one_of_many=False
+        cls,
+        ts,
+        ys,
+        mask=None,
+        *,
+        names: Sequence[str] | None = None,
+        constant=False,
+        one_of_many=False,
+        at: Callable[[int], str] | None = None,
     ) -> "Series":
         """Check on the host and take in one series whose missing values are NaN.
 
@@ -48,20 +59,21 @@ class Series(eqx.Module):
         - `constant`: whether a channel may be constant, as an input may.
         - `one_of_many`: whether this is one record among many, in which a channel may be constant, and may not have
           been observed at all; such a record may have a single row.
+        - `at`: names the place of row `i` in messages. Default: "ts[i]", "ys[i]".
 
         **Returns:** a `Series` in JAX's default float type. Raises `DataError` naming place and remedy.
         """
-        check_times(ts, least=1 if one_of_many else 2)
+        check_times(ts, at, least=1 if one_of_many else 2)
         check_lengths(ts, ys)
         ys = ys if mask is None else _masked(ys, mask)
         names = names or [str(i) for i in range(np.shape(ys)[-1])]
         checked = ys
         if one_of_many:
             constant, checked = True, np.where(np.all(np.isnan(np.asarray(ys, np.float64)), axis=0), 0.0, ys)
-        check_values(checked, names, constant_ok=names if constant else ())
+        check_values(checked, names, at, constant_ok=names if constant else ())
         ts, ys = np.asarray(ts, np.float64), np.asarray(ys, np.float64)
         dtype = jnp.zeros(()).dtype
-        check_resolution(ts, dtype)
+        check_resolution(ts, dtype, at)
         mask = ~np.isnan(ys)
         return cls(jnp.asarray(ts, dtype), jnp.asarray(np.where(mask, ys, 0), dtype), jnp.asarray(mask))
 
@@ -88,11 +100,7 @@ class Series(eqx.Module):
 
     def pad(self, length: int) -> "Series":
         """Unobserved steps at the last time, up to `length` steps in all."""
-        extra = length - self.ts.shape[0]
-        if extra < 0:
-            raise ValueError(f"length={length}: the series has {self.ts.shape[0]} steps already; give a larger one")
-        rows = ((0, extra), (0, 0))
-        return Series(jnp.pad(self.ts, (0, extra), mode="edge"), jnp.pad(self.ys, rows), jnp.pad(self.mask, rows))
+        return Series(*_padded(self, length, jnp))
 
     def fill_forward(self) -> Float[Array, "time channel"]:
         """The last observed value at each time; before the first observation, the first one; without any, zero."""
@@ -122,15 +130,48 @@ def _masked(ys, mask) -> np.ndarray:
     return np.where(mask, ys, np.nan)
 
 
+def _check_list(series, **_) -> None:
+    """Of series of one sample each, with the same channels."""
+    if isinstance(series, Series):
+        batch = "is a batch already" if series.ts.ndim > 1 else "is one: of one, give collate([series])"
+        raise TypeError(f"series: a Series of shape {series.ys.shape} {batch}; a list of series is wanted")
+    if not isinstance(series, Sequence) or isinstance(series, str):
+        raise TypeError(f"series: {kind_of(series)}, where a list of series is wanted")
+    for i, one in enumerate(series):
+        if not isinstance(one, Series):
+            raise TypeError(f"series[{i}]: {kind_of(one)}, where a Series is wanted")
+        if one.ts.ndim != 1:
+            raise ValueError(f"series[{i}]: a Series of shape {one.ys.shape}: a batch, where one series is wanted")
+        if one.ys.shape[1] != series[0].ys.shape[1]:
+            raise ValueError(
+                f"series[{i}]: {one.ys.shape[1]} channels, and series[0] has {series[0].ys.shape[1]}: a batch has the "
+                "same channels throughout; give a channel that was not observed there as NaN"
+            )
+
+
+@before(_check_list)
 def collate(series: Sequence[Series], length: int | None = None) -> Series:
     """A batch of series of unequal length: each padded to the longest, or to `length`, and stacked,
     `(batch, time, ...)`."""
     if not series:
         raise ValueError("series is empty: a batch needs at least one")
     length = max(s.ts.shape[0] for s in series) if length is None else length
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[s.pad(length) for s in series])
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(list(series))):
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[s.pad(length) for s in series])
+    # On the host: a stack of thousands of JAX's arrays takes minutes to compile, and each length is compiled anew.
+    columns = zip(*(_padded(s, length) for s in jax.device_get(list(series))), strict=True)
+    return Series(*(jnp.asarray(np.stack(column)) for column in columns))
 
 
+def _padded(series: Series, length: int, xp=np) -> tuple:
+    extra = length - series.ts.shape[0]
+    if extra < 0:
+        raise ValueError(f"length={length}: the series has {series.ts.shape[0]} steps already; give a larger one")
+    rows = ((0, extra), (0, 0))
+    return xp.pad(series.ts, (0, extra), mode="edge"), xp.pad(series.ys, rows), xp.pad(series.mask, rows)
+
+
+@before(_check_list)
 def buckets(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
     """Series of very unequal length, sorted into batches by the power of two to which each is padded: a model compiles
     once for each of these few lengths, and less than half of a batch is padding.
@@ -142,16 +183,18 @@ def buckets(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
     return {length: (at, collate([series[i] for i in at.tolist()], length)) for length, at in where.items()}
 
 
-def check_resolution(ts: np.ndarray, dtype) -> None:
-    """Refuse times whose spacing is under eight units in the last place of `dtype`."""
+def check_resolution(ts: np.ndarray, dtype, at: Callable[[int], str] | None = None) -> None:
+    """Refuse times whose spacing is under eight units in the last place of `dtype`. `at`: the place of time `i`, where
+    the times were scaled already."""
     gaps, ulp = np.diff(ts), np.spacing(np.maximum(np.abs(ts[1:]), np.abs(ts[:-1])).astype(dtype))
     bad = np.flatnonzero(gaps < 8 * ulp.astype(np.float64))
     if bad.size:
         i = int(bad[0])
         raise DataError(
-            f"ts[{i + 1}]: spacing {gaps[i]:.3g} at time {ts[i + 1]:.9g} is under 8 units in the last place "
-            f"of {np.dtype(dtype).name} ({8 * float(ulp[i]):.3g}): the times would run together; take the origin "
-            "off and scale (ctmodels.Scaling), use a shorter stretch, or enable x64 (JAX_ENABLE_X64=1)"
+            f"{at(i + 1) if at else f'ts[{i + 1}]'}: spacing {gaps[i]:.3g} at time {ts[i + 1]:.9g} is under 8 units in "
+            f"the last place of {np.dtype(dtype).name} ({8 * float(ulp[i]):.3g}): the times would run together; "
+            f"{'' if at else 'take the origin off and scale (ctmodels.Scaling), '}use a shorter stretch, or enable x64 "
+            "(JAX_ENABLE_X64=1 in the environment)"
         )
 
 
@@ -166,10 +209,13 @@ class Record(eqx.Module):
     known: Bool[Array, "*batch feature"] | None = None
 
     def __check_init__(self):
-        if self.known is not None and np.shape(self.known) != np.shape(self.static):
+        if self.known is None:
+            return
+        static, known = ((() if x is None else np.shape(x)) for x in (self.static, self.known))
+        if known != static:
             raise DataError(
-                f"Record: static has shape {np.shape(self.static)} and known {np.shape(self.known)}: known has a True "
-                "or False for each feature; Record.from_nan makes it of NaN"
+                f"Record: static has shape {static} and known {known}: known has a True or False for each feature; "
+                "Record.from_nan makes it of NaN"
             )
 
     @classmethod

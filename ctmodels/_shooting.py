@@ -12,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ctmodels._arguments import before, check_whole
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
 from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Example, Series
 from ctmodels._starts import check_one, checked_starts, filled_control
+from ctmodels._words import kind_of
 
 
 class FreeStart(eqx.Module):
@@ -26,6 +28,15 @@ class FreeStart(eqx.Module):
     last: Bool[Array, "*batch"]
     control: LinearPath | None = None
     windows: int | None = eqx.field(static=True, default=None)
+
+
+def _check_windows(series, length, stride, **_) -> None:
+    if not isinstance(series, Series):
+        raise TypeError(f"series: {kind_of(series)}, where one Series is wanted: ct.Series.from_nan(ts, ys)")
+    if series.ts.ndim != 1:
+        raise ValueError(f"series: a Series of shape {series.ys.shape} is a batch: windows are of one series")
+    check_whole("length", length, None)
+    check_whole("stride", stride, 1)
 
 
 class Windows(eqx.Module):
@@ -47,6 +58,7 @@ class Windows(eqx.Module):
     control: Series | None
     length: int = eqx.field(static=True)
 
+    @before(_check_windows)
     def __init__(
         self, series: Series, length: int, *, stride: int = 1, stop: int | None = None, starts=None, control=None
     ):
@@ -86,6 +98,14 @@ class Windows(eqx.Module):
         return eqx.tree_at(lambda s: s.ts, cut, cut.ts - cut.ts[0])
 
 
+def _check_free(x, **_) -> None:
+    if not isinstance(x, FreeStart):
+        raise TypeError(
+            f"x: {kind_of(x)}, where Shooting takes the FreeStart of windows without starts: Windows(series, length); "
+            "with starts of their own, train the model itself"
+        )
+
+
 class Shooting(AbstractModel):
     """A model beside the free starts of its windows: both are trained (multiple shooting).
 
@@ -95,6 +115,7 @@ class Shooting(AbstractModel):
     model: AbstractModel
     starts: Float[Array, "*batch window state"]
 
+    @before(_check_free)
     def __call__(self, x: FreeStart, ts=None, *, key: PRNGKeyArray | None = None) -> Output:
         if x.windows not in (None, self.starts.shape[0]):
             raise ValueError(

@@ -8,11 +8,12 @@ Filtering and Smoothing" (2013), chapters 5, 9 and 12.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels._series import Series
 
@@ -58,7 +59,8 @@ def smooth(
     - `flow(t0, t1, z) -> z1`: the solution from t0 to t1. Any: a learned field's, a random walk, a map.
     - `series`: `(time, channel)`; its channels are the first ones of the state.
     - `noise`: variances assumed.
-    - `prior`: mean and covariance of the first state; default zero and one, as fits z-scored data.
+    - `prior`: mean and covariance of the first state; default zero and one, as fits z-scored data. Data in other units
+        need one of their own; all else follows the units by itself.
 
     **Returns:** [`ctmodels.Smoothed`][]; its `noise` is the update to assume next time.
     """
@@ -73,32 +75,126 @@ def smooth(
     inside = (filtered[:-1], covs[:-1], predicted, predicted_covs, transitions)
     means_s, covs_s, backs = _rts(inside, (filtered[-1], covs[-1]))
     update = Noise(_process(series.ts, means_s, covs_s, backs, inside), _observation(series, means_s, covs_s))
+    # Rounding may leave a variance of nothing or less. What was assumed gives the unit.
+    eps = jnp.finfo(dtype).eps
+    update = jax.tree.map(lambda new, old: jnp.maximum(new, eps * old), update, noise)
     return Smoothed(means_s, covs_s, filtered, covs, first[2] + jnp.sum(gains), update)
 
 
-def tune_noise(flow: Flow, series: Series, noise: Noise, *, rounds: int = 4, prior=None) -> Noise:
+def tune_noise(flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, prior=None) -> Noise:
     """The noise under which the series is likeliest.
 
-    Expectation maximisation finds the observation noise in a few iterations, but creeps when the process noise
-    is orders of magnitude off; so each round also tries multiples of it and keeps the likeliest. A stretch of
-    one or two thousand samples is enough.
+    Expectation maximisation finds the observation noise in a few iterations, but creeps elsewhere. So its update is
+    also read as a gradient (Fisher's identity: d log p / d log q = n (q' / q - 1) / 2 with q' the update of q) for a
+    quasi-Newton search (BFGS) in the logarithms of the variances; and as a first guess may be orders of magnitude off,
+    each round tries multiples of it too. A stretch of one or two thousand samples is enough.
+
+    **Arguments:** `flow`, `series`, `prior`: as in [`ctmodels.smooth`][]; `noise`: where the search starts; `rounds`:
+    at most so many. The search ends before them, once three rounds in a row gain less than a hundredth of a nat each.
+
+    **Returns:** the likeliest noise found, never one less likely than `noise` itself; a local maximum, where there are
+    several.
     """
-    multiples = jnp.asarray([0.01, 0.1, 0.3, 1.0, 3.0, 10.0], series.ys.dtype)
+    size = noise.process.shape[0]
+    # The logarithm of a variance that n values speak of is known to sqrt(2 / n): the unit of the search.
+    unit = jnp.sqrt(2 / _counts(series, size))
 
-    def again(noise, _):
-        trials = jax.vmap(lambda m: smooth(flow, series, Noise(m * noise.process, noise.observation), prior=prior))(
-            multiples
-        )
-        best = jnp.argmax(jnp.where(jnp.isnan(trials.log_likelihood), -jnp.inf, trials.log_likelihood))
-        return jax.tree.map(lambda a: a[best], trials.noise), None
+    def at(x):
+        assumed = _unflat(jnp.exp(x * unit), size)
+        out = smooth(flow, series, assumed, prior=prior)
+        ratio = _flat(out.noise) / _flat(assumed)
+        return _Point(x, out.log_likelihood, (ratio - 1) / unit, x + jnp.log(ratio) / unit)
 
-    return jax.lax.scan(again, noise, length=rounds)[0]
+    groups = _groups(size, noise.observation.shape[0], unit)
+
+    def again(search: _Search) -> _Search:
+        now = search.point
+        farthest = jnp.log(jnp.asarray(100, unit.dtype)) / unit
+        step = jnp.clip(search.inverse @ now.gradient, -farthest, farthest)
+        # Ten times as much or as little of one kind of noise; where nothing helps, a thousand and a million times.
+        jump = jnp.log(jnp.asarray(10, unit.dtype)) * (1 + 2.5 * search.stalled.astype(unit.dtype)) * groups
+        shifts = jnp.concatenate([jnp.stack([0.2 * step, step, 3 * step]), jump, -jump])
+        return search.moved(jax.vmap(at)(jnp.concatenate([now.update[None], now.x[None] + shifts])))
+
+    search = _Search.start(at(jnp.log(_flat(noise)) / unit))
+    search = jax.lax.while_loop(lambda s: (s.stalled < 3) & (s.round < rounds), again, search)
+    return _unflat(jnp.exp(search.point.x * unit), size)
 
 
 def coast(t0, t1, z):
     """The flow of free motion, z = (q, q'): with process noise on q' it smooths without knowing any law."""
     half = z.shape[0] // 2
     return jnp.concatenate([z[:half] + (t1 - t0) * z[half:], z[half:]])
+
+
+class _Point(NamedTuple):
+    """Logarithms of the variances, the log-likelihood and its gradient there, and the update of expectation
+    maximisation."""
+
+    x: Float[Array, "*trial n"]
+    value: Float[Array, "*trial"]
+    gradient: Float[Array, "*trial n"]
+    update: Float[Array, "*trial n"]
+
+
+class _Search(NamedTuple):
+    """A maximum is sought: where it has come to, the inverse of minus the Hessian, and how many rounds in a row have
+    gained next to nothing."""
+
+    point: _Point
+    inverse: Float[Array, "n n"]
+    stalled: Int[Array, ""]
+    round: Int[Array, ""]
+
+    @classmethod
+    def start(cls, point: _Point) -> "_Search":
+        return cls(point, jnp.eye(point.x.size, dtype=point.x.dtype), jnp.asarray(0), jnp.asarray(0))
+
+    def moved(self, trials: _Point) -> "_Search":
+        """To the best of the trials, if it is better."""
+        old = self.point
+        usable = jnp.isfinite(trials.value) & jnp.all(jnp.isfinite(trials.gradient), axis=1)
+        best = jnp.argmax(jnp.where(usable, trials.value, -jnp.inf))
+        new = jax.tree.map(lambda a: a[best], trials)
+        # A start that cannot be filtered is left for anything that can.
+        better = usable[best] & ~(new.value <= old.value)
+        gained = better & ~(new.value - old.value < 0.01)
+        shift, fall = new.x - old.x, old.gradient - new.gradient
+        inverse = jnp.where(shift @ fall > 0, _bfgs(self.inverse, shift, fall), self.inverse)
+        # What misled is forgotten.
+        inverse = jnp.where(gained, inverse, jnp.eye(shift.size, dtype=shift.dtype))
+        point = jax.tree.map(lambda new, old: jnp.where(better, new, old), new, old)
+        return _Search(point, inverse, jnp.where(gained, 0, self.stalled + 1), self.round + 1)
+
+
+def _groups(size: int, channels: int, unit):
+    """Shifts by one logarithm of each kind of noise: of the observed states, of the hidden ones, of the measurement."""
+    at = jnp.arange(unit.size)
+    kinds = [at < channels, (at >= channels) & (at < size), at >= size]
+    return jnp.stack([jnp.where(kind, 1 / unit, 0) for kind in kinds])
+
+
+def _bfgs(inverse, shift, fall):
+    """The inverse Hessian that maps this fall of the gradient to this shift, nearest to the one before."""
+    rho = 1 / jnp.where(shift @ fall > 0, shift @ fall, 1)
+    left = jnp.eye(shift.size, dtype=shift.dtype) - rho * jnp.outer(shift, fall)
+    return left @ inverse @ left.T + rho * jnp.outer(shift, shift)
+
+
+def _counts(series: Series, size: int):
+    """How many terms of the likelihood speak of each variance: of the process, then of the observation."""
+    dtype = series.ys.dtype
+    steps = jnp.sum(jnp.diff(series.ts) != 0, dtype=dtype)
+    seen = jnp.sum(series.mask, axis=0, dtype=dtype)
+    return jnp.maximum(jnp.concatenate([jnp.full(size, steps), seen]), 1)
+
+
+def _flat(noise: Noise):
+    return jnp.concatenate([noise.process, noise.observation])
+
+
+def _unflat(x, size: int) -> Noise:
+    return Noise(x[:size], x[size:])
 
 
 def _filter(flow: Flow, series: Series, noise: Noise, first):
@@ -132,16 +228,31 @@ def _update(mean, cov, y, mask: Bool[Array, " channel"], observation):
 
 
 def _rts(inside, last):
+    _, covs, _, predicted_covs, transitions = inside
+    gains = jax.vmap(_gain)(covs, predicted_covs, transitions)
+
     def step(carry, now):
         mean_next, cov_next = carry
-        mean, cov, predicted, predicted_cov, F = now
-        G = jnp.linalg.solve(_regular(predicted_cov), F @ cov).T
+        G, (mean, cov, predicted, predicted_cov, _) = now
         mean = mean + G @ (mean_next - predicted)
         cov = _symmetric(cov + G @ (cov_next - predicted_cov) @ G.T)
         return (mean, cov), (mean, cov, cov_next @ G.T)
 
-    _, (means, covs, cross) = jax.lax.scan(step, last, inside, reverse=True)
+    _, (means, covs, cross) = jax.lax.scan(step, last, (gains, inside), reverse=True)
     return jnp.concatenate([means, last[0][None]]), jnp.concatenate([covs, last[1][None]]), cross
+
+
+def _gain(cov, predicted_cov, F):
+    """cov F' inverse(predicted_cov), solved in units of the predicted deviations: correlations know no units.
+
+    A state that nothing disturbs has a singular covariance; what is added to the correlations is of the size of their
+    rounding.
+    """
+    variance = jnp.diagonal(predicted_cov)
+    unit = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+    jitter = 8 * jnp.finfo(cov.dtype).eps * jnp.eye(unit.size, dtype=cov.dtype)
+    correlation = predicted_cov / unit[:, None] / unit[None] + jitter
+    return (jnp.linalg.solve(correlation, (F @ cov) / unit[:, None]) / unit[:, None]).T
 
 
 def _process(ts, means, covs, cross, inside):
@@ -151,21 +262,15 @@ def _process(ts, means, covs, cross, inside):
     spread = covs[1:] + F @ covs[:-1] @ F.mT - F @ cross.mT - cross @ F.mT
     h = jnp.abs(jnp.diff(ts))[:, None]
     rate = (residual**2 + jnp.diagonal(spread, axis1=1, axis2=2)) / jnp.where(h > 0, h, 1)
-    mean = jnp.sum(jnp.where(h > 0, rate, 0), axis=0) / jnp.maximum(jnp.sum(h > 0, dtype=h.dtype), 1)
-    return jnp.maximum(mean, 1e-8)
+    return jnp.sum(jnp.where(h > 0, rate, 0), axis=0) / jnp.maximum(jnp.sum(h > 0, dtype=h.dtype), 1)
 
 
 def _observation(series: Series, means, covs):
     channels = series.ys.shape[1]
     variance = jnp.diagonal(covs, axis1=1, axis2=2)[:, :channels]
     square = jnp.where(series.mask, (series.ys - means[:, :channels]) ** 2 + variance, 0)
-    return jnp.maximum(jnp.sum(square, axis=0) / jnp.maximum(jnp.sum(series.mask, axis=0, dtype=square.dtype), 1), 1e-8)
+    return jnp.sum(square, axis=0) / jnp.maximum(jnp.sum(series.mask, axis=0, dtype=square.dtype), 1)
 
 
 def _symmetric(A):
     return 0.5 * (A + A.T)
-
-
-def _regular(A):
-    # A state that nothing disturbs has a singular covariance; the jitter is far below any noise of interest.
-    return A + 1e-8 * jnp.eye(A.shape[0], dtype=A.dtype)

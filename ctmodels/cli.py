@@ -2,100 +2,156 @@
 
 import argparse
 import contextlib
-import dataclasses
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from ctmodels._command_line import CommandLine, one_line
 from ctmodels._disk import write_whole
 from ctmodels._door import DataError
+from ctmodels._words import argument, spoken
+from ctmodels.train._structure import version
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 (a check failed), 2 (bad input), 130 (Ctrl-C), 143 (SIGTERM)."""
+    argv = sys.argv[1:] if argv is None else list(argv)
     arguments = _parser().parse_args(argv)
     try:
-        return arguments.run(arguments) or 0
+        with spoken(CommandLine(arguments.parser, argv)), _warnings_as_lines():
+            return arguments.run(arguments) or 0
     except DataError as error:
-        print(f"ctmodels: error: {error}", file=sys.stderr)
+        print(f"ctmodels: error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"ctmodels: interrupted; {stop}" if stop.args else "ctmodels: interrupted", file=sys.stderr)
         return 130
 
 
+@contextlib.contextmanager
+def _warnings_as_lines():
+    """One line each, without the place in the library's code."""
+
+    def say(message, *_, **__):
+        print(f"ctmodels: warning: {one_line(str(message))}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = say
+        yield
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ctmodels", description="Reconstruct dynamical systems from measurements.")
+    parser.add_argument("--version", action="version", version=f"ctmodels {version('ctmodels')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_reconstruct(commands.add_parser("reconstruct", help="from a data file to a model, its forecast and a report"))
-    _add_forecast(commands.add_parser("forecast", help="beyond the data, from a folder that `reconstruct` wrote"))
-    _add_export(commands.add_parser("export", help="a trained model as one file that needs nothing but JAX"))
-    doctor = commands.add_parser("doctor", help="versions, devices, and checks for known miscompiles")
-    doctor.set_defaults(run=_doctor)
-    demo = commands.add_parser("demo", help="lynx and hare, and a noisy Lorenz system")
-    demo.add_argument("--out", default="runs/demo", help="folder for the reports (default: %(default)s)")
-    demo.set_defaults(run=_demo)
+    for name, add, run, said in (
+        ("reconstruct", _add_reconstruct, _reconstruct, "from a data file to a model, its forecast and a report"),
+        ("forecast", _add_forecast, _forecast, "beyond the data, from a folder that `reconstruct` wrote"),
+        ("export", _add_export, _export, "a trained model as one file that needs nothing but JAX"),
+        ("doctor", lambda parser: None, _doctor, "versions, devices, and checks for known miscompiles"),
+        ("demo", _add_demo, _demo, "lynx and hare, and a noisy Lorenz system"),
+    ):
+        command = commands.add_parser(name, help=said, description=f"{said[0].upper()}{said[1:]}.")
+        add(command)
+        command.set_defaults(run=run, parser=command)
     return parser
 
 
 def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("file", help="CSV with a header, or npz, Parquet, netCDF, HDF5")
-    add("--time", required=True, metavar="COLUMN", help="the column of times: numbers, dates or epochs")
-    add("--out", required=True, metavar="DIR", help="folder for models, metrics and report")
-    add("--input", action="append", default=[], metavar="COLUMN", help="a column that drives the system; repeat it")
-    add("--column", action="append", default=[], metavar="COLUMN", help="a column to model; default: all the others")
-    add("--missing", action="append", default=[], type=float, metavar="VALUE", help="means missing, as --missing=-999")
-    add("--sort", action="store_true", help="the rows may stand in any order")
-    add(
-        "--model",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="neural (default), augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare",
+    """The destinations are the names that Python has for the same arguments: messages are told in either."""
+    from ctmodels.reconstruction import Recipe
+    from ctmodels.reconstruction._announcing import takes
+    from ctmodels.reconstruction._fitting import SHORT
+
+    short, full = Recipe.default(SHORT - 1), Recipe.default(SHORT)
+    parser.epilog = (
+        f"Takes {takes(full, SHORT)} for each model by default, {takes(short, SHORT)} for fewer than {SHORT} rows to "
+        "train on, and a tenth of that training with --quick, on two cores: the first line of a run says it for the "
+        "data at hand. Ctrl-C ends it, and --resume goes on."
     )
-    add("--test", type=_fraction_or_count, default=0.2, metavar="N", help="held-out tail: fraction or samples (0.2)")
-    add("--horizon", type=_positive, metavar="N", help="samples that a scored forecast reaches")
-    add("--season", type=_positive, metavar="N", help="samples in a season; default: from the spectrum")
-    add("--log", action="store_true", help="work on logarithms (positive data of many magnitudes)")
-    add("--members", type=_positive, metavar="N", help="of the ensemble")
-    add("--steps", type=_positive, metavar="N", help="of training")
-    add("--seed", type=int, default=0)
-    add("--resume", action="store_true", help="go on with a run that was stopped, from its checkpoints in DIR/training")
-    parser.set_defaults(run=_reconstruct)
+    add = parser.add_argument
+    add("file", metavar="FILE", help="CSV with a header, or npz, Parquet, netCDF, HDF5")
+    add("--time", required=True, metavar="COLUMN", help="the column of times: numbers, dates or epochs (required)")
+    add("--out", required=True, metavar="DIR", help="folder for models, metrics and report (required)")
+    add("--input", dest="inputs", action="append", default=[], metavar="COLUMN",
+        help="a column that drives the system; repeat it (default: none)")  # fmt: skip
+    add("--column", dest="columns", action="append", default=[], metavar="COLUMN",
+        help="a column to model; repeat it (default: all the others)")  # fmt: skip
+    add("--missing", dest="sentinels", action="append", default=[], type=float, metavar="VALUE",
+        help="means missing, as --missing=-999; repeat it (default: empty cells and NaN alone)")  # fmt: skip
+    add("--skip", type=_whole, default=0, metavar="N",
+        help="rows of a text above its header (default: those of known loggers are recognised)")  # fmt: skip
+    add("--units-row", action=argparse.BooleanOptionalAction,
+        help="the row under the header has units, or has not (default: recognised)")  # fmt: skip
+    add("--sort", action="store_true", help="the rows may stand in any order (default: they must increase in time)")
+    add("--date-format", metavar="FORMAT",
+        help="how dates in text are written, as %%d.%%m.%%Y (default: ISO 8601, or as their column tells)")  # fmt: skip
+    add("--clock", metavar="WHAT",
+        help="what numbers count: number, ms, 's since 1904-01-01', 'day as %%Y%%m%%d.%%f' (default: dates "
+        "written as integers, and integers of the size of times since 1970, are recognised)")  # fmt: skip
+    add("--wraps", type=_count, metavar="N",
+        help="counts after which a counter begins again, as 4294967296 (default: it does not)")  # fmt: skip
+    add("--model", dest="models", action="append", default=[], metavar="NAME",
+        help="neural, augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare "
+        "(default: neural; for one channel that turns back, second-order and augmented too)")  # fmt: skip
+    add("--held-out", "--test", dest="held_out", type=_fraction_or_count, default=0.2, metavar="N",
+        help="the tail to judge by: a fraction, or a number of rows (default: %(default)s)")  # fmt: skip
+    add("--horizon", type=_whole, metavar="N",
+        help="rows that a scored forecast reaches (default: an eighth of the tail, at least 10)")  # fmt: skip
+    add("--season", type=_whole, metavar="N", help="rows in a season (default: from the spectrum)")
+    add("--log", action="store_true", help="work on logarithms: positive data of many magnitudes (default: do not)")
+    add("--members", type=_whole, metavar="N", help=f"of the ensemble (default: {full.members})")
+    add("--steps", type=_whole, metavar="N",
+        help=f"of training (default: {full.steps}; {short.steps} for fewer than {SHORT} rows to train on)")  # fmt: skip
+    add("--quick", action="store_true",
+        help="a first look: half of the members and an eighth of the steps (default: all of them)")  # fmt: skip
+    add("--seed", type=_whole, default=0, metavar="N", help="of random numbers, from 0 on (default: %(default)s)")
+    add("--resume", action="store_true",
+        help="go on with a run that was stopped, from the checkpoints in DIR/training (default: do not)")  # fmt: skip
+    add("--overwrite", action="store_true",
+        help="replace the reconstruction that DIR holds, once the new one is made (default: do not)")  # fmt: skip
 
 
 def _fraction_or_count(text: str) -> float | int:
-    return float(text) if "." in text else int(text)
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 _fraction_or_count.__name__ = "fraction or number"  # what argparse says of a bad one
 
 
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: at least 1 is needed")
+def _count(text: str) -> float | int:
+    count = float(text) if not text.isdigit() else int(text)
+    if not 0 < count < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: a number above zero is needed")
+    return count
+
+
+_count.__name__ = "number"
+
+
+def _whole(text: str) -> int:
+    """What it may be is said where it is used, by Python and the command line alike."""
     return int(text)
+
+
+_whole.__name__ = "whole number"
 
 
 def _reconstruct(arguments) -> int:
     from ctmodels.reconstruction import Recipe, reconstruct
+    from ctmodels.reconstruction._arguments import check_arguments
 
-    table = _read(arguments)
-    changes = {k: v for k, v in (("members", arguments.members), ("steps", arguments.steps)) if v is not None}
-    result = reconstruct(
-        table,
-        inputs=arguments.input,
-        models=arguments.model or ["neural"],
-        held_out=arguments.test,
-        horizon=arguments.horizon,
-        season=arguments.season,
-        log=arguments.log,
-        recipe=lambda samples: dataclasses.replace(Recipe.default(samples), **changes),
-        seed=arguments.seed,
-        out=arguments.out,
-        resume=arguments.resume,
-    )
+    recipe = Recipe.quick if arguments.quick else Recipe.default
+    how = {name: getattr(arguments, name) for name in
+           ("inputs", "held_out", "horizon", "season", "log", "steps", "members", "seed", "out", "resume",
+            "overwrite")}  # fmt: skip
+    how |= {"models": arguments.models} if arguments.models else {}
+    check_arguments(**{"models": (), "recipe": recipe} | how)  # before a long file is read
+    result = reconstruct(_read(arguments), recipe=recipe, **how)
     print(result.verdict)
     print(f"report: {Path(arguments.out) / 'report.html'}")
     return 0
@@ -105,33 +161,42 @@ def _read(arguments):
     """The table, with what the reader noted on standard error."""
     from ctmodels.data import read
 
-    columns = [*arguments.column, *arguments.input] if arguments.column else None
+    columns = [*arguments.columns, *arguments.inputs] if arguments.columns else None
     table = read(
         arguments.file,
         arguments.time,
         columns,
-        sentinels=arguments.missing,
-        constant_ok=arguments.input,
+        sentinels=arguments.sentinels,
+        constant_ok=arguments.inputs,
         sort=arguments.sort,
+        date_format=arguments.date_format,
+        clock=arguments.clock,
+        wraps=arguments.wraps,
+        skip=arguments.skip,
+        units_row=arguments.units_row,
     )
     for note in table.notes:
-        print(f"ctmodels: note: {note}", file=sys.stderr)
+        _note(note)
     return table
 
 
+def _note(said: str) -> None:
+    print(f"ctmodels: note: {said}", file=sys.stderr)
+
+
 def _add_forecast(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", help="written by `ctmodels reconstruct`")
-    parser.add_argument("--steps", type=_positive, required=True, metavar="N", help="samples ahead of the data")
-    parser.add_argument("--model", metavar="NAME", help="default: the one that the report believes")
-    parser.add_argument("--inputs", metavar="FILE", help="file with the future of the inputs, if the model has any")
-    parser.add_argument("--out", metavar="FILE", help="CSV to write; default: standard output")
-    parser.set_defaults(run=_forecast)
+    parser.add_argument("folder", metavar="DIR", help="written by `ctmodels reconstruct`")
+    parser.add_argument("--steps", type=_whole, required=True, metavar="N", help="rows ahead of the data (required)")
+    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report believes)")
+    parser.add_argument("--inputs", metavar="FILE", help="the future of the inputs (default: there are none)")
+    parser.add_argument("--out", metavar="FILE", help="CSV to write (default: standard output)")
 
 
 def _forecast(arguments) -> int:
     from ctmodels.reconstruction import forecast_csv
 
-    text = forecast_csv(arguments.folder, arguments.steps, model=arguments.model, inputs=arguments.inputs)
+    settings = {"model": arguments.model, "inputs": arguments.inputs, "note": _note}
+    text = forecast_csv(arguments.folder, arguments.steps, **settings)
     if arguments.out is None:
         print(text, end="")
         return 0
@@ -145,15 +210,14 @@ def _writing(out: str):
     try:
         yield
     except OSError as error:
-        raise DataError(f"--out {out}: cannot write ({error.strerror}); name another file") from error
+        raise DataError(f"{argument('out', out)}: cannot write ({error.strerror}); name another file") from error
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", help="written by `ctmodels reconstruct`")
-    parser.add_argument("--model", metavar="NAME", help="default: the one that the report believes")
-    parser.add_argument("--times", type=_positive, metavar="N", help="times it takes; needed if the model has inputs")
-    parser.add_argument("--out", required=True, metavar="FILE", help="to write; `ctmodels.export` says how to run it")
-    parser.set_defaults(run=_export)
+    parser.add_argument("folder", metavar="DIR", help="written by `ctmodels reconstruct`")
+    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report believes)")
+    parser.add_argument("--times", type=_whole, metavar="N", help="times it takes; needed with inputs (default: any)")
+    parser.add_argument("--out", required=True, metavar="FILE", help="to write; docs/export.md runs it (required)")
 
 
 def _export(arguments) -> int:
@@ -168,6 +232,10 @@ def _doctor(arguments) -> int:
     from ctmodels.doctor import doctor
 
     return doctor()
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", default="runs/demo", metavar="DIR", help="for the reports (default: %(default)s)")
 
 
 def _demo(arguments) -> int:

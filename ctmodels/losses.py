@@ -10,11 +10,14 @@ import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Integer
 
+from ctmodels._arguments import before
 from ctmodels._integrate import total
 from ctmodels._output import Output
+from ctmodels._promises import check_example
 from ctmodels._series import Example, Record, Series
 
 
+@before(check_example)
 def squared(model, example: Example, key=None) -> tuple:
     """Squared error of the outputs over the observed entries of the target.
 
@@ -25,6 +28,7 @@ def squared(model, example: Example, key=None) -> tuple:
     return _squared(model(example.x, target.ts, key=key), target, "squared")
 
 
+@before(check_example)
 def absolute(model, example: Example, key=None) -> tuple:
     """Absolute error, likewise: for data with outliers."""
     target = _wanted(example, "absolute")
@@ -40,6 +44,7 @@ def gaussian(deviation: float):
     if not deviation > 0:
         raise ValueError(f"gaussian: deviation={deviation} must be a positive number, in units of the data")
 
+    @before(check_example)
     def loss(model, example: Example, key=None) -> tuple:
         error, weight, out = squared(model, example, key)
         return error / (2 * deviation**2), weight, out
@@ -62,6 +67,7 @@ def iwae(deviation: float, samples: int):
     if samples < 1:
         raise ValueError(f"iwae: samples={samples} must be at least 1")
 
+    @before(check_example)
     def loss(model, example: Example, key) -> tuple:
         target = _wanted(example, "iwae")
         q, t0 = model.infer(example.x)
@@ -81,6 +87,7 @@ def iwae(deviation: float, samples: int):
     return loss
 
 
+@before(check_example)
 def cross_entropy(model, example: Example, key=None) -> tuple:
     """Of a class: `example.target` is its number, from 0 on, the logits are the model's outputs at the last observation
     of `example.x`, a [`ctmodels.Series`][] or [`ctmodels.Record`][].
@@ -96,6 +103,7 @@ def cross_entropy(model, example: Example, key=None) -> tuple:
     return -jax.nn.log_softmax(logits)[label] * known, jnp.ones((), logits.dtype), out
 
 
+@before(check_example)
 def foretold(model, example: Example, key=None) -> tuple:
     """Negative logarithm of the likelihood of each observation of `example.x` under what the model said just before it
     ([`ctmodels.GRUODEBayes`][]), its constant left out. The target's times are the outputs'; its values are not looked
@@ -114,6 +122,7 @@ def shooting(continuity: float):
     """Loss of [`ctmodels.Shooting`][]: squared error, plus `continuity` times the squared gap between the end
     of a window and the (free) start of the next (multiple shooting, Bock 1983)."""
 
+    @before(check_example)
     def loss(model, example: Example, key=None) -> tuple:
         target = _wanted(example, "shooting")
         error, weight, out = _squared(model(example.x, target.ts, key=key), target, "shooting")

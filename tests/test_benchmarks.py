@@ -112,6 +112,7 @@ def test_ratios_are_of_evaluations_for_the_same_error():
     assert accuracy.ratio([None, *ours], [*peers, [9000, 1.0, 1.0]]) == pytest.approx(1.1)  # 1.0: no solution
 
 
+@pytest.mark.slow
 @pytest.mark.only("float32")
 @pytest.mark.parametrize(
     "name, method", [("mnist_node", "error"), ("spiral", "both"), ("physionet_latent_ode", "error")]

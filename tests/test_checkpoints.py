@@ -1,5 +1,6 @@
 """One file that holds a tree: what comes back, what is refused, and that nothing written is ever lost."""
 
+import decimal
 import hashlib
 import json
 import os
@@ -169,7 +170,7 @@ def test_a_save_killed_anywhere_loses_at_most_the_newest(tmp_path):
 def test_a_save_that_fails_leaves_the_file_before(saved, monkeypatch):
     tree, path = saved
     before = path.read_bytes()
-    with pytest.raises(TypeError):
+    with pytest.raises(ct.DataError):
         ct.save(path, tree, about={"a": object()})
     monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
@@ -195,6 +196,74 @@ def test_any_tree_comes_back(tmp_path_factory, kinds, seed):
     path = tmp_path_factory.getbasetemp() / "any"
     ct.save(path, tree)
     assert identical(ct.load(path, jax.tree.map(np.zeros_like, tree)), tree)
+
+
+LEAVES = [
+    *(
+        np.arange(3).astype(dtype)
+        for dtype in (">f4", "<f8", ">i2", ">c16", ">u8", "g", ">M8[ns]", "m8[s]", "?", "M8[D]")
+    ),
+    *(np.arange(3).astype(jnp.dtype(name)) for name in ("bfloat16", "int4", "uint4", "float8_e5m2", "float8_e4m3fn")),
+    *(np.asarray(jnp.arange(4.0)).reshape(2, 2).T, np.arange(9)[::-2], np.zeros((0, 3), ">f2"), np.array(2.5, ">f8")),
+    *(np.float64(1 / 3), np.int8(-3), np.bool_(True), np.datetime64("2020-01-01", "s"), np.complex64(1j)),
+    *(True, -3, 2**63, 1 / 3, float("inf"), 1 - 2j, None, "text", b"bytes", jax.nn.relu, np.sin),
+]
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_what_is_saved_is_given_back(leaf, tmp_path):
+    """Of every kind: an equal value of the same type, whatever value lies in `like`."""
+    path = tmp_path / "leaf"
+    for tree in ({"w": leaf}, leaf):
+        ct.save(path, tree)
+        like = jax.tree.map(lambda x: np.zeros_like(x) if isinstance(x, np.ndarray) else x, tree)
+        back = ct.load(path, like)
+        assert jax.tree.structure(back) == jax.tree.structure(tree)
+        for one, other in zip(jax.tree.leaves(back), jax.tree.leaves(tree), strict=True):
+            assert type(one) is type(other) and getattr(one, "dtype", 0) == getattr(other, "dtype", 0)
+            assert np.array_equal(one, other) if isinstance(other, np.ndarray) else one == other
+
+
+def test_the_order_of_bytes_is_no_difference(tmp_path):
+    big = np.arange(3, dtype=">f4")
+    ct.save(tmp_path / "big", {"w": big})
+    for like in (big, big.astype("<f4"), jnp.zeros(3, jnp.float32), jax.ShapeDtypeStruct((3,), "float32")):
+        assert np.array_equal(ct.load(tmp_path / "big", {"w": like})["w"], big)
+
+
+@pytest.mark.parametrize(
+    "leaf, words",
+    [
+        (np.array(["a", "b"]), "an array of <U1"),
+        (np.array([b"a", b"b"]), "an array of .S1"),
+        (np.zeros(2, [("a", "f4"), ("b", "i4")]), r"an array of \[\('a', '<f4'\)"),
+        (np.zeros(2, "V8"), "an array of .V8"),
+        (np.array([{}, None], object), "an array of object"),
+        (np.array(["a"], np.dtypes.StringDType()), "an array of StringDType"),
+        (np.str_("a"), "an array of <U1"),
+        (np.ma.masked_array([1.0, 2.0], [True, False]), "a masked array, whose mask would be lost"),
+        (jax.ShapeDtypeStruct((3,), "float32"), "a shape without values"),
+        (2**64, "18446744073709551616 is past 64 bits"),
+        (decimal.Decimal("0.1"), "a Decimal, whose value would be lost"),
+        ({1, 2}, "a set, whose value would be lost"),
+        (bytearray(b"a"), "a bytearray"),
+        (range(3), "a range"),
+    ],
+    ids=str,
+)
+def test_what_would_not_come_back_is_refused_with_its_place(leaf, words, tmp_path):
+    path = tmp_path / "leaf"
+    with pytest.raises(ct.DataError, match=rf"`\['w'\]\[1\]`: {words}.*: .*"):
+        ct.save(path, {"w": [0.0, leaf]})
+    with pytest.raises(ct.DataError, match=f"`the tree`: {words}"):
+        ct.save(path, leaf)
+    assert not path.exists()
+
+
+def test_about_must_be_json(tmp_path):
+    with pytest.raises(ct.DataError, match="about: not JSON .*tolist"):
+        ct.save(tmp_path / "a", {}, about={"mean": np.zeros(2)})
+    ct.save(tmp_path / "a", {}, about={"mean": np.zeros(2).tolist()})
 
 
 def test_a_description_has_no_addresses_and_sees_static_fields():

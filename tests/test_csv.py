@@ -116,8 +116,8 @@ _head = "t,x,y\n0,1,2\n1,2,3\n"
             ("a.csv, row 4, column 't'", "time 1.0 is a duplicate", "must increase", "average"),
         ),
         (
-            "t,x\n1 Jan 1999,1\n2 Jan 1999,2\n",
-            ("a.csv, row 2, column 't'", "'1 Jan 1999'", "neither", "2001-12-31"),
+            "t,x\n1 Year 1999,1\n2 Year 1999,2\n",
+            ("a.csv, row 2, column 't'", "'1 Year 1999'", "neither", "2001-12-31"),
         ),
         (
             "t,x\n1999-01-01,1\n2/1/1999,2\n",

@@ -2,6 +2,7 @@
 
 import functools
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -154,3 +155,48 @@ def test_the_callers_key_survives():
     step = ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2))
     step(step.init(Fragile(), key=key), windows()[jnp.arange(4)])
     assert jax.random.normal(key).shape == ()
+
+
+class Cubic(eqx.Module):
+    w: jax.Array
+
+    def __call__(self, t, y, args):
+        return self.w * y + 0.1 * args(t) * y**3  # blows up from large y
+
+
+PID = diffrax.PIDController(rtol=1e-6, atol=1e-6)
+ENGINES = {
+    "ours": ct.Integrate(diffrax.Tsit5(), PID, max_steps=256),
+    "shared": ct.Integrate(diffrax.Tsit5(), PID, max_steps=1024, batching="shared"),
+    "substeps": ct.Integrate(ct.RK4(), ct.Substeps(4)),
+    "grid": ct.Integrate(diffrax.Tsit5(), diffrax.StepTo(jnp.linspace(0.0, 2.0, 17))),
+    "diffrax": ct.Integrate(diffrax.Tsit5(), PID, max_steps=256, adjoint=diffrax.RecursiveCheckpointAdjoint()),
+}
+
+
+@pytest.mark.parametrize("name, ensemble", [*((name, False) for name in ENGINES), ("ours", True), ("substeps", True)])
+def test_on_every_engine_a_dropped_sample_leaves_the_gradient_of_the_others(name, ensemble, tolerance):
+    """One that blows up, one that starts at infinity, at NaN, under an infinite control, at times out of order."""
+    integrate, ts, n = ENGINES[name], jnp.linspace(0.0, 2.0, 4), 7
+    y0 = jnp.array([0.1, 50.0, jnp.inf, jnp.nan, 0.2, 0.3, 0.4])[:, None]
+    us = jnp.ones((n, 4, 1)).at[4].set(jnp.inf)
+    knots = jnp.broadcast_to(ts, (n, 4))
+    wanted = knots.at[5, 1].set(9.0)
+    target = ct.Series(wanted, jnp.zeros((n, 4, 1)), jnp.ones((n, 4, 1), bool))
+    examples = ct.Example(ct.Driven(y0, ct.LinearPath(knots, us)), target)
+    make = lambda w: ct.NeuralODE(Cubic(w), 1, integrate=integrate)
+
+    @eqx.filter_jit
+    def slope(ws, examples, policy):
+        objective = ct.objective(ct.losses.squared, failed=policy)
+        loss = lambda w: objective(make(w), examples, jax.random.key(0), 0)
+        one = jax.value_and_grad(loss, has_aux=True)
+        return jax.vmap(one)(ws) if ensemble else one(ws)
+
+    ws = jnp.array([-0.5, -0.3]) if ensemble else jnp.array(-0.5)
+    others = jax.tree.map(lambda x: x[jnp.array([0, 6])], examples)
+    ((value, metrics), gradient), ((good, _), wanted) = slope(ws, examples, "drop"), slope(ws, others, "raise")
+    assert np.all(metrics["failed"] == 5)
+    factor = 1e5 if integrate.batching == "shared" else 1  # there, who has failed had a part in the steps
+    np.testing.assert_allclose(value, good, **tolerance(factor))
+    np.testing.assert_allclose(gradient, wanted, **tolerance(factor))

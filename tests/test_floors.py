@@ -7,11 +7,11 @@ ROOT = Path(__file__).parents[1] / "ctmodels"
 
 # Within a floor, the order: a file may import those of lower floors, and of its own room.
 FLOORS = {
-    0: ("_disk", "_door", "_output", "_series", "_scaling", "_smoothing", "_versions"),
-    1: ("_fields", "_model", "_paths", "_interpolation", "_shooting", "_signatures", "_starts", "data"),
+    0: ("_arguments", "_disk", "_door", "_output", "_series", "_scaling", "_smoothing", "_versions", "_words"),
+    1: ("_fields", "_model", "_paths", "_interpolation", "_promises", "_shooting", "_signatures", "_starts", "data"),
     2: ("_integrate", "_export", "_reading"),
     3: ("models", "losses", "regularisers", "metrics", "train", "systems"),
-    4: ("reconstruction", "report", "demo", "doctor", "cli"),
+    4: ("reconstruction", "report", "demo", "doctor", "_command_line", "cli"),
 }
 WEST = {"losses", "regularisers", "metrics", "train", "systems"}
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -154,9 +154,19 @@ def test_no_failure_is_without_words():
         assert words and (status == 0 or len(words) > 20)
 
 
-def test_a_fixed_grid_needs_an_explicit_method():
-    with pytest.raises(ValueError, match="method Kvaerno5: a fixed grid is for explicit Runge-Kutta methods"):
-        ct.Integrate(diffrax.Kvaerno5(), ct.Substeps(2))(decay, TS, Y0)
+def test_a_constant_step_is_told_what_to_give():
+    with pytest.raises(ValueError, match=r"ConstantStepSize\(\): it has no step length here; give ctmodels.Substeps"):
+        ct.Integrate(diffrax.Euler(), diffrax.ConstantStepSize())
+
+
+@pytest.mark.parametrize("grid", [ct.Substeps(4), diffrax.StepTo(jnp.linspace(0, 1, 9))])
+def test_implicit_methods_take_a_fixed_grid(grid):
+    """Euler backwards: each step divides by 1 + h."""
+    implicit = ct.Integrate(diffrax.ImplicitEuler(), grid)
+    ys, stats = implicit(lambda t, y, a: -y, jnp.array([0.0, 0.5, 0.5, 1.0])[:: 1 if grid == ct.Substeps(4) else 3], Y0)
+    steps = 12 if grid == ct.Substeps(4) else 8
+    assert stats.status == 0 and stats.accepted == steps
+    np.testing.assert_allclose(ys[-1], Y0 / (1 + 1 / 8) ** 8, rtol=1e-4)
 
 
 def test_implicit_methods_take_the_other_engine():

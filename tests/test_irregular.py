@@ -134,6 +134,51 @@ def test_a_causal_model_does_not_change_its_past_with_the_future(row):
     np.testing.assert_allclose(call(model, nothing, ts)[0], call(model, x, ts)[0], rtol=1e-6)
 
 
+@pytest.mark.only("float64")
+@each_model
+def test_times_that_are_not_in_order_are_refused_or_a_status_and_nan(row):
+    """Of the rows, and of the outputs."""
+    model, x, ts = row.make(jax.random.key(0)), series(jax.random.key(1)), jnp.array([0.1, 0.2, 0.3])
+    everything = ct.Series(x.ts, x.ys, jnp.ones_like(x.mask))
+    swap = lambda ts: ts.at[jnp.array([1, 2])].set(ts[jnp.array([2, 1])])
+    turned = eqx.tree_at(lambda x: x.ts, everything, swap(x.ts))
+    run = eqx.filter_jit(lambda x, ts: model(x, ts))
+    bad = [(turned, ts), (everything, swap(ts)), (everything, ts.at[1].set(jnp.nan))]
+    bad += [(eqx.tree_at(lambda x: x.ts, everything, x.ts.at[3].set(jnp.nan)), ts)]
+    for given in bad:
+        out = run(*given)
+        assert out.stats.status != 0 and np.isnan(out.ys).all()
+        with pytest.raises(ValueError, match="ts"):
+            model(*given)
+    assert run(everything, ts).stats.status == 0
+
+
+@pytest.mark.only("float64")
+@each_model
+def test_a_sample_that_fails_leaves_the_gradient_of_the_others(row, tolerance):
+    """Of an input that is infinite, and of times that are not in order."""
+    model = row.make(jax.random.key(0))
+    xs = batch([series(jax.random.key(i)) for i in range(3)])
+    xs = eqx.tree_at(lambda x: x.mask, xs, jnp.ones_like(xs.mask))
+    both = jax.tree.map(lambda a: jnp.concatenate([a, a[:2]]), xs)
+    both = eqx.tree_at(lambda x: x.ys, both, both.ys.at[3, 2].set(jnp.nan))
+    both = eqx.tree_at(lambda x: x.ts, both, both.ts.at[4].set(both.ts[4, ::-1]))
+    targets = batch([target(series(jax.random.key(i))) for i in range(3)])
+    more = jax.tree.map(lambda a: jnp.concatenate([a, a[:2]]), targets)
+    objective = ct.objective(ct.losses.squared, failed="drop")
+
+    @eqx.filter_jit
+    def slope(x, y):
+        loss = lambda m: objective(m, ct.Example(x, y), jax.random.key(0), 0)
+        return eqx.filter_value_and_grad(loss, has_aux=True)(model)
+
+    ((value, metrics), gradient), ((wanted, _), others) = slope(both, more), slope(xs, targets)
+    assert metrics["failed"] == 2
+    np.testing.assert_allclose(value, wanted, **tolerance())
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(others), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance())
+
+
 @pytest.mark.only("float32")
 @each_model
 def test_one_observation_or_none_has_a_meaning(row):

@@ -9,6 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from ctmodels import metrics
+from ctmodels.metrics._arrays import numbers
 
 close = np.testing.assert_allclose
 
@@ -249,6 +250,205 @@ def test_dtype_is_kept_and_numpy_is_taken(dtype):
 
 
 #
+# What comes in
+#
+
+Y = np.arange(1.0, 7.0).astype(DTYPE)
+COMPARED = {
+    **{name: lambda a, b, name=name: getattr(metrics, name)(a, b) for name in ("smape", "rmse", "nrmse")},
+    "mase": lambda a, b: metrics.mase(a, b, a),
+    "vpt": lambda a, b: metrics.valid_prediction_time(np.arange(6), a, b),
+    "valid_time": lambda a, b: metrics.valid_time(np.arange(6), a, b).value,
+    "d_stsp": lambda a, b: metrics.d_stsp(a, b, bins=4),
+    "d_stsp_gmm": lambda a, b: metrics.d_stsp_gmm(a, b, samples=8, key=jr.key(0)),
+    "d_hellinger": lambda a, b: metrics.d_hellinger(a, b, sigma=0),
+}
+PERFECT = {"vpt": 5, "valid_time": 5}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_one_channel_with_its_axis_or_without(name):
+    metric, wanted = COMPARED[name], PERFECT.get(name, 0)
+    for a, b in ((Y[:, None], Y), (Y, Y[:, None])):
+        assert np.isclose(metric(a, b), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", COMPARED)
+@pytest.mark.parametrize("shape", [(1, 6), (6, 2), (6, 1, 1), (1,), ()])
+def test_other_shapes_are_refused_with_both(name, shape):
+    with pytest.raises(ValueError, match=r"shape") as told:
+        COMPARED[name](np.tile(Y[:, None], 3), np.ones(shape, DTYPE))
+    assert str(shape) in str(told.value)
+
+
+@pytest.mark.parametrize("name", sorted({*COMPARED} - {"d_stsp", "d_stsp_gmm"}))
+def test_other_lengths_are_refused_with_both(name):
+    with pytest.raises(ValueError, match=r"\(7, 2\).*\(6, 2\)|\(6, 2\).*\(7, 2\)"):
+        COMPARED[name](np.ones((6, 2), DTYPE), np.ones((7, 2), DTYPE))
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_nothing_to_compare_is_refused(name):
+    with pytest.raises(ValueError, match="nothing in it|one time for each row"):
+        COMPARED[name](np.ones((0, 2), DTYPE), np.ones((0, 2), DTYPE))
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_counts_of_any_type_are_computed_in_floating_numbers(name, tolerance):
+    """Differences of unsigned integers wrap, squares of short ones overflow, and half of the rest is no number."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(0, 100, (6, 2)) for _ in range(2))
+    for dtype in (np.uint8, np.float16):
+        value = COMPARED[name](a.astype(dtype), jnp.asarray(b, dtype))
+        close(value, COMPARED[name](a.astype(value.dtype), b.astype(value.dtype)), **tolerance(10))
+
+
+@pytest.mark.parametrize(
+    "dtype", [bool, np.int8, np.uint8, np.int16, np.uint16, np.int64, np.uint64, np.float16, jnp.bfloat16, np.float64]
+)
+def test_no_type_is_computed_in_unless_it_can(dtype):
+    x = numbers(np.array([0, 1, 120]).astype(dtype), "x")
+    half = dtype in (np.float16, jnp.bfloat16)
+    assert x.dtype == (np.float32 if half else DTYPE) and x[2] == (1 if dtype is bool else 120)
+    narrow = jax.dtypes.canonicalize_dtype(dtype)
+    assert numbers(x.astype(narrow), "x").dtype == x.dtype
+
+
+def test_counts_by_hand():
+    assert metrics.rmse(np.array([0, 0]), np.array([60000, 60000])) == 60000
+    assert metrics.rmse(np.array([0], np.int64), np.array([3 * 10**9])) == 3e9
+    assert metrics.rmse(np.array([200], np.uint8), np.array([216], np.uint8)) == 16
+    assert np.isclose(metrics.smape(np.array([200], np.uint8), np.array([100], np.uint8)), 200 * 100 / 300)
+    int8 = metrics.nrmse(np.array([[0], [100]], np.int8), np.array([[120], [100]], np.int8))
+    assert np.isclose(int8, np.sqrt(120**2 / 2) / 50)
+    assert np.isclose(kaplan_yorke(np.array([1, 0, -2])), 2.5)
+    assert np.isclose(metrics.lyapunov_spectrum(lambda y: 2 * y, np.array([1]), steps=4)[0], np.log(2))
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_units_whose_squares_are_no_numbers(unit, tolerance):
+    true, predicted = array([[1.0, 2.0], [3.0, 5.0], [4.0, 4.0]]), array([[1.0, 2.5], [3.5, 5.0], [4.0, 3.0]])
+    for name in ("rmse", "nrmse"):
+        value = metrics.__dict__[name](true * unit, predicted * unit)
+        close(value / (unit if name == "rmse" else 1), metrics.__dict__[name](true, predicted), **tolerance())
+    ts = np.arange(3.0).astype(DTYPE)
+    assert metrics.valid_prediction_time(ts, true * unit, predicted * unit) == 2
+    assert metrics.valid_prediction_time(ts, true * unit, predicted * unit, threshold=0.1) == 0
+
+
+@pytest.mark.parametrize("name", ["smape", "mase", "rmse", "nrmse", "vpt"])
+def test_masks_of_numbers_and_of_other_shapes_are_refused(name):
+    y = np.ones((6, 2), DTYPE)
+    call = FORECASTS_PLAIN[name]
+    with pytest.raises(TypeError, match="mask is of type float32: True where"):
+        call(y, y, np.ones((6, 2), np.float32))
+    with pytest.raises(TypeError, match="mask is of type int"):
+        call(y, y, np.ones((6, 2), int))
+    for shape in ((6,), (2,), (1, 2), (6, 1), (2, 6), ()):
+        with pytest.raises(ValueError, match=r"mask has shape .* and true \(6, 2\)"):
+            call(y, y, np.ones(shape, bool))
+    assert np.isfinite(call(Y, Y, np.ones((6, 1), bool)))  # one channel
+
+
+FORECASTS_PLAIN = {
+    **{name: lambda a, b, mask, name=name: getattr(metrics, name)(a, b, mask) for name in ("smape", "rmse", "nrmse")},
+    "mase": lambda a, b, mask: metrics.mase(a, b, a, mask=mask),
+    "vpt": lambda a, b, mask: metrics.valid_prediction_time(np.arange(6), a, b, mask=mask),
+}
+
+
+def test_the_history_has_the_channels_of_the_truth():
+    y = np.ones((6, 2), DTYPE)
+    for shape in ((9, 1), (9,), (9, 3)):
+        with pytest.raises(ValueError, match="history has shape"):
+            metrics.mase(y, y, np.ones(shape, DTYPE))
+    with pytest.raises(ValueError, match="history_mask has shape"):
+        metrics.mase(y, y, y, history_mask=np.ones(6, bool))
+    assert metrics.mase(Y, Y[:, None] + 1, Y) == 1
+
+
+def test_what_is_no_real_number_is_refused():
+    for bad in (np.ones(6, complex), np.array(["a"] * 6), np.ones(6, object), np.zeros(6, "M8[s]")):
+        for call in (metrics.rmse, metrics.d_stsp, metrics.nrmse):
+            with pytest.raises(TypeError, match="predicted|generated"):
+                call(Y, bad)
+
+
+@pytest.mark.parametrize("ts", [np.arange(5), np.arange(7), np.ones((6, 1)), np.ones(())])
+def test_there_is_one_time_for_each_row(ts):
+    with pytest.raises(ValueError, match="ts has shape"):
+        metrics.valid_prediction_time(ts, Y, Y)
+
+
+def test_exponents_are_of_one_state():
+    identity = lambda y: y
+    for bad in (np.ones((3, 1)), np.ones(()), np.ones(0)):
+        with pytest.raises(ValueError, match="y0 has shape"):
+            metrics.lyapunov_spectrum(identity, bad, steps=2)
+        with pytest.raises(ValueError, match="spectrum has shape"):
+            metrics.kaplan_yorke(bad)
+    for count in (0, 4, -1):
+        with pytest.raises(ValueError, match="count"):
+            metrics.lyapunov_spectrum(identity, np.ones(3), steps=2, count=count)
+    with pytest.raises(ValueError, match="steps=0"):
+        metrics.lyapunov_spectrum(identity, np.ones(3), steps=0)
+
+
+#
+# Under the minimum
+#
+
+
+def test_one_value_has_no_spread():
+    one, two = np.array([[True, False]] + [[False, False]] * 5), np.array([[True, True], [False, True]])
+    y = np.ones((6, 2), DTYPE)
+    assert jnp.isnan(metrics.nrmse(y, y + 1, one))
+    # The channel seen once is left out.
+    true, predicted = array([[5.0, 0.0], [0.0, 2.0]]), array([[0.0, 1.0], [0.0, 3.0]])
+    assert metrics.nrmse(true, predicted, two) == 1
+    assert jnp.isnan(metrics.valid_prediction_time(np.arange(6), y, y, mask=one))
+    assert metrics.valid_prediction_time(np.arange(6), y, y, mask=one, scale=1.0) == 0
+
+
+def test_valid_time_says_at_least_where_it_met_the_horizon():
+    ts, true, predicted = vpt_case([0.0, 0.0, 0.5, 0.0])
+    wrong, right = (jax.jit(metrics.valid_time)(ts, true, p) for p in (predicted, true))
+    assert (wrong.value, wrong.count, wrong.censored) == (1.5, 4, False)
+    assert (right.value, right.count, right.censored) == (2.0, 4, True)
+    # Up to the last observation, and not to the end of what was not observed.
+    cut = jnp.ones((4, 2), bool).at[2:].set(False)
+    assert metrics.valid_time(ts, true, true, mask=cut) == (0.5, 2, True)
+    nothing = metrics.valid_time(ts, true, true, mask=jnp.zeros((4, 2), bool), scale=1.0)
+    assert jnp.isnan(nothing.value) and nothing.count == 0 and not nothing.censored
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 4])
+def test_valid_time_from_where_the_forecast_was_made(horizon):
+    ts, true, predicted = vpt_case([0.0, 0.0, 9.0, 0.0])
+    first = lambda *arrays: [a[:horizon] for a in arrays]
+    right = metrics.valid_time(*first(ts, true, true), t0=9.5, scale=1.0)
+    assert right.value == ts[horizon - 1] - 9.5 and right.censored
+    never = metrics.valid_time(*first(ts, true, true + 9), t0=9.5, scale=1.0)
+    assert never.value == 0 and not never.censored
+    assert metrics.valid_time(ts, true, predicted, t0=9.5, scale=1.0).value == 2.0
+
+
+def test_valid_time_of_seconds_since_1970():
+    ts = 1.7e9 + np.arange(4.0)
+    assert metrics.valid_time(ts, Y[:4], Y[:4], t0=1.7e9 - 1).value == 4
+    assert metrics.valid_prediction_time(ts.astype(np.int64), Y[:4], Y[:4]) == 3
+    assert metrics.valid_prediction_time((ts * 1e9).astype(np.int64), Y[:4], Y[:4]) == 3e9
+
+
+@pytest.mark.parametrize("samples, sigma", [(160, 20), (24, 3)])
+def test_d_hellinger_of_orbits_that_the_smoothing_makes_alike(samples, sigma):
+    ts = jnp.arange(samples + 1, dtype=DTYPE)
+    a, b = jnp.sin(ts), jnp.sin(2 * ts)
+    assert jnp.isnan(metrics.d_hellinger(a[:-1], b[:-1], sigma=sigma))
+    assert metrics.d_hellinger(a, b, sigma=sigma) > 0.1
+
+
+#
 # D_stsp
 #
 
@@ -411,7 +611,7 @@ def test_d_hellinger_limits(orbit, tolerance):
 
 
 def test_d_hellinger_wants_orbits_of_one_length():
-    with pytest.raises((ValueError, TypeError)):  # ours, or jaxtyping's when it is on
+    with pytest.raises(ValueError, match="equally long"):
         metrics.d_hellinger(jnp.ones((101, 2)), jnp.ones((100, 2)))  # both have 51 frequencies
 
 
@@ -435,14 +635,93 @@ def test_attractor_vmap_equals_loop(channels, tolerance):
 
 
 #
+# Gaps
+#
+
+
+def turn(ts, speed=1.0):
+    return np.stack([np.cos(speed * ts), -np.sin(speed * ts)], axis=1)
+
+
+def missing(share):
+    ys = turn(0.1 * np.arange(2000))
+    ys[np.random.default_rng(0).random(2000) < share] = np.nan
+    return 0.1 * np.arange(2000), ys
+
+
+NIGHTS = (0.1 * np.arange(48)[None] + 14.4 * np.arange(42)[:, None]).ravel()
+MONTHS = np.cumsum(np.tile([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], 170)) / 310
+POISSON = np.cumsum(np.random.default_rng(0).exponential(0.1, 2000))
+RECORDS = {
+    "complete": missing(0),
+    "half missing": missing(0.5),
+    "two thirds missing": missing(0.67),
+    "weekends": (0.1 * np.arange(2000), np.where((np.arange(2000) % 7 < 5)[:, None], missing(0)[1], np.nan)),
+    **{name: (ts, turn(ts)) for name, ts in (("nights", NIGHTS), ("months", MONTHS), ("Poisson", POISSON))},
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_one_orbit_is_one_orbit_whenever_it_was_looked_at(name):
+    """D_H of the same orbit is small as if it were complete, and of one ten times in a hundred faster it is not."""
+    ts, true = RECORDS[name]
+    dt = np.median(np.diff(ts))
+    run = dt * np.arange(round((ts[-1] - ts[0]) / dt) + 1)
+    same, faster = (metrics.as_sampled(ts, true, turn(run + 0.37, speed)) for speed in (1.0, 1.1))
+    floor, other = (float(d_hellinger(array(x.true), array(x.generated))) for x in (same, faster))
+    assert floor < 0.015 and other > max(0.03, 3 * floor)
+    assert same.observed >= 0.9 * np.isfinite(true).all(axis=1).sum()
+
+
+def test_a_complete_even_record_is_as_it_is():
+    ts, true = 100 + 0.02 * np.arange(50.0), np.random.default_rng(0).normal(size=(50, 3))
+    for generated in (2 * true, 2 * true[:30], np.concatenate([2 * true, true])):
+        seen = metrics.as_sampled(ts.astype(np.float32), true, generated)
+        length = min(50, len(generated))
+        close(seen.true, true[:length], rtol=1e-12)
+        close(seen.generated, generated[:length], rtol=1e-12)
+        assert seen.observed == length
+
+
+def test_short_gaps_are_filled_and_long_ones_cut_in_both():
+    ts = np.array([*range(8), 10, *range(11, 40), *range(60, 80), 95])
+    generated = np.arange(100.0)[:, None] ** 2
+    seen = metrics.as_sampled(ts, -ts[:, None].astype(float), generated, dt=1, longest_gap=4)
+    kept = np.r_[0:40, 60:80]  # a single row is no stretch
+    close(seen.true[:, 0], -kept, atol=1e-9)
+    filled = np.where(kept == 8, 49 + 17, np.where(kept == 9, 49 + 34, kept**2))
+    close(seen.generated[:, 0], filled, rtol=1e-9)
+    assert seen.observed == len(ts) - 1
+
+
+def test_a_record_that_was_never_observed_is_empty():
+    seen = metrics.as_sampled(np.arange(9.0), np.full((9, 2), np.nan), np.ones((20, 2)))
+    assert seen.true.shape == seen.generated.shape == (0, 2) and seen.observed == 0
+
+
+@pytest.mark.parametrize(
+    "ts, true, generated, told",
+    [
+        (np.arange(5), np.ones((6, 2)), np.ones((6, 2)), "one time for each row"),
+        (np.arange(6), np.ones((6, 2)), np.ones((6, 3)), r"generated has shape \(6, 3\)"),
+        (np.array([0, 2, 1]), np.ones((3, 1)), np.ones((3, 1)), r"ts\[2\] is 1 after"),
+    ],
+)
+def test_records_that_cannot_be_laid_on_a_grid(ts, true, generated, told):
+    with pytest.raises(ValueError, match=told):
+        metrics.as_sampled(ts, true, generated)
+
+
+#
 # Lyapunov
 #
 
 
 @pytest.mark.parametrize("every", [1, 5])
 def test_lyapunov_of_a_linear_map(every, tolerance):
-    eigenvalues = np.array([2.0, -1.1, 0.3])
-    basis = np.random.default_rng(0).normal(size=(3, 3))
+    # Within five steps the tangents become parallel by (2 / 0.8)**5 = 98, which leaves five digits of float32.
+    eigenvalues = np.array([2.0, -1.3, 0.8])
+    basis = np.eye(3) + 0.3 * np.random.default_rng(1).normal(size=(3, 3))
     matrix = array(basis @ np.diag(eigenvalues) @ np.linalg.inv(basis))
     y0 = jnp.zeros(3, DTYPE)
     settings = {"steps": 500, "dt": 0.5, "transient": 100, "every": every}

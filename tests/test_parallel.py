@@ -64,8 +64,8 @@ def mesh():
     return jax.make_mesh((DEVICES,), ("data",))
 
 
-def steps_on(mesh, objective, m, batch, steps=3, **kwargs):
-    step = ct.make_step(objective, optax.sgd(0.05, momentum=0.9), mesh=mesh, **kwargs)
+def steps_on(mesh, objective, m, batch, steps=3, optimiser=optax.sgd(0.05, momentum=0.9), **kwargs):
+    step = ct.make_step(objective, optimiser, mesh=mesh, **kwargs)
     state = step.init(m, key=jax.random.key(1))
     for _ in range(steps):
         state, metrics = step(state, batch)
@@ -103,6 +103,12 @@ def ensemble():
     batches = jax.tree.map(lambda x: jnp.stack([x, x[::-1]]), unequal_batch())
     objective = ct.objective(ct.losses.squared, transform=noisy)
     return against_one_device(objective, models(jnp.array([1.0, 1.5])), batches, ensemble=True)
+
+
+def line_search():
+    """The value that the search evaluates, and its derivative, are the whole batch's."""
+    optimiser = optax.chain(optax.lbfgs(memory_size=2, linesearch=None), optax.scale_by_backtracking_linesearch(5))
+    return against_one_device(ct.objective(ct.losses.squared), model(), unequal_batch(), optimiser=optimiser)
 
 
 def failed(policy, compared):
@@ -172,6 +178,7 @@ CHECKS = {
     "fixed_grid": fixed_grid,
     "adaptive": adaptive,
     "ensemble": ensemble,
+    "line_search": line_search,
     "own_objective": own_objective,
     "whole_fit": whole_fit,
     "put_and_skipped": put_and_skipped,
@@ -201,7 +208,7 @@ def rounding():
     return 1e-12 if jax.config.jax_enable_x64 else 1e-6
 
 
-@pytest.mark.parametrize("name", ["fixed_grid", "ensemble", "own_objective", "whole_fit"])
+@pytest.mark.parametrize("name", ["fixed_grid", "ensemble", "line_search", "own_objective", "whole_fit"])
 def test_eight_devices_are_one(found, name, rounding):
     assert found[name] < rounding
 

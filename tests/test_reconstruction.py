@@ -125,7 +125,7 @@ def test_an_interrupted_job_is_kept_and_goes_on_as_if_unbroken(free, tmp_path, m
     monkeypatch.setattr(_fitting, "fit", functools.partial(ct.fit, callbacks=[interrupt]))
     with pytest.raises(KeyboardInterrupt, match="training is saved"):
         job()
-    with pytest.raises(ct.DataError, match="holds a run of 20 steps.*--resume"):
+    with pytest.raises(ct.DataError, match="holds a run of 20 steps.*resume=True"):
         job()
     monkeypatch.undo()
     went_on = job(resume=True).fitted["lotka-volterra"].trained
@@ -149,7 +149,7 @@ def test_a_model_of_a_folder_is_exported(free, driven, tmp_path):
     dtype = jnp.zeros(()).dtype
     ys = solve(np.array([[20.0, 10.0]], dtype), np.arange(5.0, dtype=dtype)[None])
     assert ys.shape == (2, 1, 5, 2) and np.allclose(ys[:, 0, 0], [20, 10], rtol=1e-4) and np.all(ys > 0)
-    with pytest.raises(ct.DataError, match="driven by u.*--times"):
+    with pytest.raises(ct.DataError, match="driven by u.*times="):
         export_model(driven[1], tmp_path / "driven.stablehlo")
 
 
@@ -167,7 +167,7 @@ def test_inputs_drive_and_are_needed_for_a_forecast(driven, tmp_path):
     assert result.problem.inputs == 1 and result.n_train == 30
     fitted = result.fitted["second-order"]
     assert fitted.generated is None and np.isfinite(fitted.median).all()
-    with pytest.raises(ct.DataError, match="driven by u.*--inputs"):
+    with pytest.raises(ct.DataError, match="driven by u.*inputs="):
         forecast_csv(out, 2)
     ahead = tmp_path / "ahead.csv"
     ahead.write_text("year,u\n1920,0.1\n1920.5,0.2\n1921,0.3\n")
@@ -178,7 +178,9 @@ def test_inputs_drive_and_are_needed_for_a_forecast(driven, tmp_path):
     with pytest.raises(ct.DataError, match="ahead.csv: begins at 1910, not after the data's end at 1919.5"):
         forecast_csv(out, 2, inputs=ahead)
     ahead.write_text("year,u\n2020-01-01,0.1\n2020-01-02,0.2\n")
-    with pytest.raises(ct.DataError, match="its times are dates and those of the training data are plain numbers"):
+    with pytest.raises(
+        ct.DataError, match="its times are dates without a time zone and those of the training data are plain numbers"
+    ):
         forecast_csv(out, 2, inputs=ahead)
 
 
@@ -196,7 +198,7 @@ def test_a_series_becomes_a_table():
         (dict(held_out=57, recipe=toy(window=10)), ["toy.csv", "3 samples", "window of 10"]),
         (dict(inputs=["x", "y"]), ["no column is left"]),
         (dict(inputs=["v"]), ["'v'"]),
-        (dict(log=True), ["ys[", "positive"]),
+        (dict(log=True), ["toy.csv, index 0, column 'x'", "positive"]),
         (dict(models=["lotka-volterra"], inputs=["y"]), ["two channels"]),
     ],
 )
@@ -246,3 +248,28 @@ def test_scores_of_a_perfect_and_of_a_diverged_forecast():
     assert score(np.full_like(perfect, np.nan), split, scaling, 1)["nrmse"] > 1e3
     assert np.all(valid_times(np.full_like(perfect, np.nan), split, scaling.time_scale) == 0)
     assert jnp.asarray(perfect).shape == (len(split.origins), 5, 1)
+
+
+@pytest.mark.only("float32")
+def test_scores_of_an_attractor_carry_their_count_or_their_reason():
+    from ctmodels.reconstruction._evaluation import attractor, attractor_scores
+
+    ts = 0.1 * np.arange(2000)
+    true = np.stack([np.cos(ts), -np.sin(ts)], axis=1)
+    run = np.roll(true, 40, axis=0)[None].astype(np.float32)
+    complete = attractor_scores(true, run)
+    half, tenth, turns = true.copy(), true.copy(), true.copy()
+    half[np.random.default_rng(0).random(2000) < 0.5] = np.nan
+    tenth[np.random.default_rng(0).random(2000) < 0.9] = np.nan
+    turns[::2, 0] = turns[1::2, 1] = np.nan
+    scores = attractor(half, run, ts)
+    assert abs(scores["d_hellinger"] - complete["d_hellinger"]) < 0.01
+    assert scores["counts"] == {"d_stsp": np.isfinite(half).all(axis=1).sum()} | {
+        "d_hellinger": scores["counts"]["d_hellinger"]
+    }
+    for few in (tenth, turns):
+        scores = attractor(few, run, ts)
+        assert scores["d_stsp"] is None and scores["d_hellinger"] is None
+        assert "500 are needed" in scores["reasons"]["d_stsp"] and "500 are needed" in scores["reasons"]["d_hellinger"]
+    diverged = attractor_scores(true, np.full_like(run, np.nan))
+    assert diverged == {"d_stsp": np.inf, "d_hellinger": 1}

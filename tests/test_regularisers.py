@@ -199,11 +199,17 @@ def test_local_times_are_uniform_in_time_and_uniform_over_steps():
         return _by_replay(rules, field, TS, Y0S[2], W, Chance(None, draw))[2]
 
     visits = jax.jit(jax.vmap(visit))(draws)
-    edges = ct._integrate.accepted_times(integrate(), field, TS, Y0S[2], W)
+    # The steps of this very program: another rounds otherwise, and a step's length has a root of the error in it.
+    starts = np.unique(visits["biased"][0])
+    edges = np.append(starts[np.diff(starts, prepend=-1) > 1e-4], 1.5)
+    alone = ct._integrate.accepted_times(integrate(), field, TS, Y0S[2], W)
+    np.testing.assert_allclose(edges, alone, rtol=1e-4)
     t, h, _ = visits["unbiased"]
     at = np.searchsorted(edges, 1.5 * np.asarray(draws), side="right") - 1
-    np.testing.assert_allclose(t, edges[at], atol=1e-6)  # the step that contains the time
-    np.testing.assert_allclose(h, np.diff(edges)[at], atol=1e-6)
+    inside = np.min(np.abs(1.5 * np.asarray(draws)[:, None] - edges), axis=1) > 1e-5  # at an edge, either will do
+    assert np.sum(~inside) < len(edges)
+    np.testing.assert_allclose(t[inside], edges[at][inside], atol=1e-6)  # the step that contains the time
+    np.testing.assert_allclose(h[inside], np.diff(edges)[at][inside], atol=1e-6)
     t, h, y = visits["biased"]
     which = np.argmin(np.abs(np.asarray(t)[:, None] - edges[:-1]), axis=1)
     np.testing.assert_allclose(t, edges[which], atol=1e-6)

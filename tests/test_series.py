@@ -39,6 +39,14 @@ def test_a_batch_of_none_is_refused_and_one_is_a_batch():
     assert ct.collate([ct.Series.from_nan(TS, YS)]).ys.shape == (1, 4, 2)
 
 
+def test_a_batch_is_the_same_inside_compiled_code():
+    parts = [ct.Series.from_nan(TS, YS), ct.Series.from_nan(TS[:3], YS[:3])]
+    batch, inside = ct.collate(parts), jax.jit(ct.collate)(parts)
+    for one, other in zip(jax.tree.leaves(batch), jax.tree.leaves(inside), strict=True):
+        assert isinstance(one, jax.Array) and one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
 def test_collate_pads_with_unobserved_repeats_of_the_last_time():
     a, b = ct.Series.from_nan(TS, YS), ct.Series.from_nan(TS[:2], YS[2:] * [[1], [2]], constant=True)
     batch = ct.collate([a, b])

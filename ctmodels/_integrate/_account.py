@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ctmodels._output import SUCCESS, Stats
+from ctmodels._output import SUCCESS, Stats, is_largest
 
 
 class Step(NamedTuple):
@@ -80,17 +80,8 @@ def needs_noise(measure) -> bool:
     return getattr(measure, "needs_noise", False)
 
 
-def is_largest(name: str) -> bool:
-    return name.startswith("largest_")
-
-
 def measured(measures: Sequence[Measure], step: Step) -> dict[str, Array]:
     return {name_of(m): m(step) for m in measures}
-
-
-def gather(name: str, total: Array, value: Array) -> Array:
-    """A total, with one more value."""
-    return jnp.maximum(total, value) if is_largest(name) else total + value
 
 
 def gathered(values: dict[str, Array]) -> dict[str, Array]:

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._account import is_largest
 from ctmodels._integrate._lanes import Lanes, select
+from ctmodels._integrate._loops import while_loop
 from ctmodels._integrate._plan import Plan, Times, end_of
 from ctmodels._integrate._saves import Saves, undo_saves
-from ctmodels._integrate._state import Trail
+from ctmodels._integrate._state import Record, thin
+from ctmodels._output import is_largest
 
 
 class Wanted(NamedTuple):
@@ -49,6 +50,52 @@ class Flow(NamedTuple):
     ts: Float[Array, "lane time"]  # of length zero if not wanted
     arrays: list[Array]
     left: Int[Array, " clock"]  # save times not yet undone
+
+
+class Steps(NamedTuple):
+    """The steps as they were taken, first one first: what is at hand on the way back, of all lanes or a few."""
+
+    y: Float[Array, "row all state"]
+    f: Float[Array, "row all state"]
+    sigma: Float[Array, "row clock"]
+    h: Float[Array, "iteration clock"]
+    count: Int[Array, " clock"]
+    strides: Int[Array, " clock"]
+    lane: Int[Array, " lane"] | None = None  # which of all
+
+    @property
+    def stride(self) -> Int[Array, ""]:
+        return jnp.max(self.strides)
+
+    def evened(self) -> "Steps":
+        """With one stride, where lanes of several solves meet; else as it is."""
+
+        def one(steps):
+            dense = steps.strides < steps.stride
+            fewer = lambda x: jnp.where(dense.reshape(1, -1, *[1] * (x.ndim - 2)), thin(x), x)
+            strides = jnp.where(dense, 2 * steps.strides, steps.strides)
+            return steps._replace(y=fewer(steps.y), f=fewer(steps.f), sigma=fewer(steps.sigma), strides=strides)
+
+        return while_loop(lambda steps: jnp.any(steps.strides < steps.stride), one, self)
+
+    def taking(self, lane) -> "Steps":
+        return self._replace(lane=lane)
+
+    def of_lanes(self, x: Array) -> Array:
+        """Of all lanes' rows, those of the few."""
+        return x if self.lane is None else x[:, self.lane]
+
+    def state(self, row) -> tuple[Array, Array, Array]:
+        """The kept one: sigma, y, f."""
+        return self._at(self.sigma, row), self._at(self.y, row), self._at(self.f, row)
+
+    def ahead(self, step) -> tuple[Array]:
+        """How long that step was."""
+        return (self._at(self.h, step),)
+
+    def _at(self, rows: Array, i) -> Array:
+        row = jax.lax.dynamic_index_in_dim(rows, i, 0, keepdims=False)
+        return row if self.lane is None else row[self.lane]
 
 
 class Undo:
@@ -113,7 +160,7 @@ class Undo:
         borrow = lambda x: select(live, x, x[a_live_one][None])
         return borrow(t) if t.shape == live.shape else t, H, borrow(y), borrow(f)
 
-    def undo(self, flow: Flow, sigma, h, y, f) -> Flow:
+    def undo(self, flow: Flow, sigma, y, f, h) -> Flow:
         """One step back."""
         method, live = self.plan.method, self.live(sigma, h)
         moved = self.lanewise(live, sigma, h, y, f)
@@ -150,39 +197,37 @@ class Undo:
 
     # -- all steps
 
-    def back(self, flow: Flow, trail: Trail) -> Flow:
-        """All the trail's steps: from each kept state forward to the next, and back."""
+    def back(self, flow: Flow, steps: Steps, start, stop) -> Flow:
+        """The steps from number `start` down to `stop`: from each kept state forward to the next, and back."""
         if self.plan.stride == 1:
-            row = lambda n: (trail.sigma[n], trail.h[n], trail.y[n], trail.f[n])
-            one = lambda s: (s[0] - 1, self.undo(s[1], *row(s[0] - 1)))
-            return jax.lax.while_loop(lambda s: s[0] > 0, one, (trail.count, flow))[1]
-        blocks = -(-trail.count // trail.stride)
-        rows = jax.tree.map(
-            lambda x: jnp.zeros((self.plan.stride, *x.shape[1:]), x.dtype), (trail.sigma, trail.y, trail.f)
-        )
-        one = lambda s: (s[0] - 1, *self.block(s[1], s[2], trail, s[0] - 1))
-        return jax.lax.while_loop(lambda s: s[0] > 0, one, (blocks, flow, rows))[1]
+            one = lambda s: (s[0] - 1, self.undo(s[1], *steps.state(s[0] - 1), *steps.ahead(s[0] - 1)))
+            return while_loop(lambda s: s[0] > stop, one, (start, flow))[1]
+        like = jax.tree.map(steps.of_lanes, (steps.sigma, steps.y, steps.f))
+        rows = jax.tree.map(lambda x: jnp.zeros((self.plan.stride, *x.shape[1:]), x.dtype), like)
+        one = lambda s: (s[0] - 1, *self.block(s[1], s[2], steps, s[0] - 1, start, stop))
+        return while_loop(lambda s: s[0] * steps.stride > stop, one, (-(-start // steps.stride), flow, rows))[1]
 
-    def block(self, flow: Flow, rows: tuple, trail: Trail, row) -> tuple[Flow, tuple]:
-        """The steps from one kept state to the next; `rows` has room for where each of them begins."""
-        first = row * trail.stride
-        steps = jnp.minimum(trail.stride, trail.count - first)
+    def block(self, flow: Flow, rows: tuple, steps: Steps, row, start, stop) -> tuple[Flow, tuple]:
+        """Those of them from one kept state to the next; `rows` has room for where each begins."""
+        first = row * steps.stride
+        low, high = jnp.maximum(stop - first, 0), jnp.minimum(steps.stride, start - first)
         put = lambda rows, i, x: jax.tree.map(lambda r, x: jax.lax.dynamic_update_index_in_dim(r, x, i, 0), rows, x)
-        rows = put(rows, 0, (trail.sigma[row], trail.y[row], trail.f[row]))
+        sigma, y, f = steps.state(row)
+        rows = put(rows, 0, (sigma, y, f))
 
         def forward(s):
             i, rows = s
             sigma, y, f = jax.tree.map(lambda x: x[i], rows)
-            return i + 1, put(rows, i + 1, self.advance(sigma, y, f, trail.h[first + i]))
+            return i + 1, put(rows, i + 1, self.advance(sigma, y, f, *steps.ahead(first + i)))
 
-        _, rows = jax.lax.while_loop(lambda s: s[0] < steps - 1, forward, (jnp.zeros_like(steps), rows))
+        _, rows = while_loop(lambda s: s[0] < high - 1, forward, (jnp.zeros_like(high), rows))
 
         def back(s):
             i, flow = s[0] - 1, s[1]
             sigma, y, f = jax.tree.map(lambda x: x[i], rows)
-            return i, self.undo(flow, sigma, trail.h[first + i], y, f)
+            return i, self.undo(flow, sigma, y, f, *steps.ahead(first + i))
 
-        return jax.lax.while_loop(lambda s: s[0] > 0, back, (steps, flow))[1], rows
+        return while_loop(lambda s: s[0] > low, back, (high, flow))[1], rows
 
     def advance(self, sigma, y, f, h):
         live = self.live(sigma, h)
@@ -192,9 +237,41 @@ class Undo:
 
 
 def undo(
-    plan: Plan, lanes: Lanes, field: Callable, arrays, wanted: Wanted, ts, y0, head_saved, trails, given: Given
+    plan: Plan, lanes: Lanes, field: Callable, arrays, wanted: Wanted, ts, y0, record: Record, given: Given
 ) -> tuple[Array, Array, list[Array]]:
     """Cotangents of ts (lane, time), y0 (lane, state), and the wanted arrays."""
+    saved = jnp.clip(record.saved, 0, ts.shape[1])
+    clock = record.clock.believed(plan)
+    y, f = jnp.swapaxes(record.y, 0, 1), jnp.swapaxes(record.f, 0, 1)
+
+    def way(clock, saved, given):
+        steps = Steps(y, f, clock.sigma.T, clock.h.T, clock.count, clock.stride)
+        return by_steps(plan, lanes, field, arrays, wanted, ts, y0, steps, saved, given)
+
+    if not plan.shared:
+        return way(clock, saved, given)
+    begun = (lambda at: saved[at][None]) if ts.shape[0] == 1 else (lambda at: saved)
+    once = lambda clock: jax.tree.map(lambda x: x[None], clock)
+    if clock.count.ndim == 0:
+        return way(once(clock), begun(0), given)
+
+    # A `cond` chose of several solves, lane by lane: each pass goes by the clock of one, for those who went by it.
+    def one(state):
+        left, total = state
+        leader = jnp.argmax(left)
+        mine = left & clock.same_as(leader)
+        found = way(once(clock.of(leader)), begun(leader), given._replace(reached=jnp.where(mine, given.reached, 0)))
+        return left & ~mine, jax.tree.map(jnp.add, total, found)
+
+    full = Undo(plan, lanes, field, arrays, wanted, Times.of(ts), given)
+    none = full.no_times()[2], jnp.zeros_like(y0), full.zeros()
+    return while_loop(lambda s: jnp.any(s[0]), one, (jnp.ones(lanes.number, bool), none), like=(y0, given))[1]
+
+
+def by_steps(
+    plan: Plan, lanes: Lanes, field: Callable, arrays, wanted: Wanted, ts, y0, steps: Steps, left, given: Given
+) -> tuple[Array, Array, list[Array]]:
+    """The same, of lanes whose steps are known."""
     times = Times.of(ts)
     at_start = jnp.broadcast_to(times.sigma <= 0, given.ys.shape[:2]) & (
         jnp.arange(ts.shape[1], dtype=jnp.int32)[None] < given.reached[:, None]
@@ -207,12 +284,8 @@ def undo(
         arrays = lanes.take(arrays, lender)
     full = Undo(plan, lanes, field, arrays, wanted, times, given)
     none = jnp.zeros_like(y0)
-    flow = Flow(none, none if plan.method.fsal else none[:, :0], full.no_times()[2], full.zeros(), head_saved)
-    for trail in reversed(trails):
-        if trail.lane.shape[0] == lanes.number:
-            flow = full.back(flow, trail)
-        else:
-            flow = narrow(full, flow, trail)
+    flow = Flow(none, none if plan.method.fsal else none[:, :0], full.no_times()[2], full.zeros(), left)
+    flow = all_back(full, flow, steps if plan.shared or plan.stride == 1 else steps.evened())
     y = flow.y + jnp.sum(jnp.where(at_start[:, :, None], given.ys, 0), axis=1)
     if not plan.method.fsal:
         return flow.ts, y, flow.arrays
@@ -225,11 +298,23 @@ def undo(
     return ct_ts, y + select(moved, ct_y, none), arrays
 
 
-def narrow(full: Undo, flow: Flow, trail: Trail) -> Flow:
+def all_back(full: Undo, flow: Flow, steps: Steps) -> Flow:
+    """All steps, last one first: those that few lanes took by these few alone."""
+    narrower, start = full.plan.widths(full.lanes)[1:], jnp.max(steps.count)
+    order = jnp.argsort(steps.count, descending=True) if narrower else None
+    for width in reversed(narrower):
+        stop = steps.count[order[width]]
+        flow = narrow(full, flow, steps.taking(order[:width]), start, stop)
+        start = stop
+    return full.back(flow, steps, start, jnp.zeros_like(start))
+
+
+def narrow(full: Undo, flow: Flow, steps: Steps, start, stop) -> Flow:
     """The way back of the few lanes that took longest."""
-    lane, part = trail.lane, full.taking(trail.lane)
+    lane, part = steps.lane, full.taking(steps.lane)
     own = lambda x: x[lane]
-    back = part.back(Flow(own(flow.y), own(flow.f), own(flow.ts), part.zeros(), own(flow.left)), trail)
+    begun = Flow(own(flow.y), own(flow.f), own(flow.ts), part.zeros(), own(flow.left))
+    back = part.back(begun, steps, start, stop)
     put = lambda x, new: x.at[lane].set(new)
     shared = full.plan.summed
     owned = full.wanted.split(full.lanes.owned)

@@ -31,6 +31,11 @@ def check_settings(integrate: Any) -> None:
         raise ValueError(f"max_steps={integrate.max_steps}: at least one step is needed; the default is 4096")
     if type(integrate.controller) is diffrax.PIDController:
         _check_controller(integrate.controller)
+    if isinstance(integrate.controller, diffrax.ConstantStepSize):
+        raise ValueError(
+            "controller=ConstantStepSize(): it has no step length here; give ctmodels.Substeps(n), n steps between "
+            "each two save times, or diffrax.StepTo(ts)"
+        )
 
 
 def _check_controller(controller: diffrax.PIDController) -> None:
@@ -75,7 +80,7 @@ def check_times(ts) -> None:
     if bad.size:
         raise ValueError(f"ts[{bad[0]}] is {known[bad[0]]}: times must be finite; drop or mask that row")
     gaps = np.diff(known)
-    wrong = np.flatnonzero(gaps * np.sign(known[-1] - known[0]) < 0)
+    wrong = np.flatnonzero(gaps * (np.sign(known[-1] - known[0]) or 1) < 0)
     if wrong.size:
         i = int(wrong[0])
         raise ValueError(
@@ -93,6 +98,56 @@ def check_times(ts) -> None:
         )
 
 
+def check_grid(controller: Any, ts) -> None:
+    """A grid of its own goes from the first of the times to the last."""
+    if not isinstance(controller, diffrax.StepTo):
+        return
+    grid, known = _known(controller.ts), _known(ts)
+    if grid is None or known is None or meets(grid.astype(known.dtype), known, np):
+        return
+    if not meets(grid[[0, -1]], known, np):
+        raise ValueError(
+            f"StepTo goes from {grid[0]:.9g} to {grid[-1]:.9g} and ts from {known[0]:.9g} to {known[-1]:.9g}: a fixed "
+            "grid begins at ts[0] and ends at ts[-1]; give these ends, or ctmodels.Substeps(n)"
+        )
+    raise ValueError("StepTo: its times go in one direction, from ts[0] to ts[-1], each of them once: sort them")
+
+
+def meets(grid, ts, xp=jnp):
+    """Whether a grid goes strictly from the first of the times to the last, but for rounding."""
+    eps = ULPS * jnp.finfo(ts.dtype).eps * xp.max(xp.abs(ts))
+    ends = (xp.abs(grid[0] - ts[0]) <= eps) & (xp.abs(grid[-1] - ts[-1]) <= eps)
+    gaps = xp.diff(grid)
+    return ends & (xp.all(gaps > 0) | xp.all(gaps < 0))
+
+
+def in_order(ts):
+    """Whether times are finite and go in one direction, repeats allowed."""
+    finite = jnp.all(jnp.isfinite(ts))
+    if ts.shape[0] == 2:
+        return finite
+    gaps = jnp.diff(ts)
+    return finite & (jnp.all(gaps >= 0) | jnp.all(gaps <= 0))
+
+
+def increasing(ts, name: str, rows=None):
+    """Times of rows: refused if they are known not to increase, repeats allowed. Where that shows only in compiled code
+    all of them become NaN, so that what is solved between them fails with a status. `rows`: which of a whole they are.
+    """
+    known = _known(ts)
+    if known is None:
+        return jnp.where(jnp.all(jnp.isfinite(ts)) & jnp.all(jnp.diff(ts) >= 0), ts, jnp.nan)
+    rows = np.arange(known.shape[0]) if rows is None else np.asarray(rows)
+    bad = np.flatnonzero(~np.isfinite(known))
+    if bad.size:
+        raise ValueError(f"{name}[{rows[bad[0]]}] is {known[bad[0]]}: times must be finite; drop or mask that row")
+    back = np.flatnonzero(np.diff(known) < 0)
+    if back.size:
+        i = int(back[0]) + 1
+        raise ValueError(f"{name}[{rows[i]}] is {known[i]:g} after {known[i - 1]:g}: times increase; sort them")
+    return ts
+
+
 def check_start(y0: PyTree) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(y0):
         name = "y0" + jax.tree_util.keystr(path)
@@ -104,9 +159,12 @@ def check_start(y0: PyTree) -> None:
             raise ValueError(f"{name}{list(at)} is {known[at]}: a solve starts from finite values; mask or drop it")
 
 
-def check_field(field: Callable, ts, y0: PyTree, args: PyTree) -> None:
-    """Refuse a field that returns another structure, shape or type than the state's: broadcasting would go unseen."""
-    out = jax.eval_shape(lambda t, y: field(t, y, args), ts[0], y0)
+def check_field(field: Callable, ts, y0: PyTree, args: PyTree) -> list:
+    """Refuse a field that returns another structure, shape or type than the state's: broadcasting would go unseen.
+
+    **Returns:** the arrays that it closes over.
+    """
+    jaxpr, out = jax.make_jaxpr(lambda t, y: field(t, y, args), return_shape=True)(ts[0], y0)
     want, got = (jax.tree.map(lambda x: x.shape, tree) for tree in (jax.eval_shape(lambda: y0), out))
     if want != got:
         raise ValueError(f"field returns shape {got} for a state of shape {want}: make them equal")
@@ -116,3 +174,4 @@ def check_field(field: Callable, ts, y0: PyTree, args: PyTree) -> None:
             raise ValueError(
                 f"field{place} returns {a.dtype} for a state of {jnp.result_type(b)}: return `.astype(y.dtype)`"
             )
+    return jaxpr.consts

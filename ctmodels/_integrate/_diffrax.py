@@ -1,16 +1,19 @@
 """All that our engine does not do, by diffrax: implicit methods, other controllers, other adjoints; through a solver
 that keeps the account of the work."""
 
+import dataclasses
 from typing import Any
 
 import diffrax
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import optimistix as optx
 from jaxtyping import Array
 
-from ctmodels._integrate._account import Step, gather, measured, name_of, rms
+from ctmodels._integrate._account import Step, measured, name_of, rms, total
 from ctmodels._integrate._control import tolerance
-from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats
+from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats, gather
 
 
 class Accounting(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
@@ -76,39 +79,87 @@ def solve_by_diffrax(integrate, measures, field, ts, y0, args, noise):
     adjoint = integrate.adjoint
     if not isinstance(adjoint, diffrax.AbstractAdjoint):
         adjoint = diffrax.RecursiveCheckpointAdjoint()
-    method = integrate.method
-    if measures:
-        method = Accounting(method, measures, integrate.controller, noise)
+    _refuse(integrate.method, measures, adjoint)
+    method = (
+        _implicit(integrate.method, y0.dtype) if isinstance(integrate.controller, diffrax.StepTo) else integrate.method
+    )
+    method = Accounting(method, measures, integrate.controller, noise) if measures else method
+    # Diffrax computes in the wider type of times and state: the field gets and returns the state's all the same.
+    with jax.numpy_dtype_promotion("standard"):
+        wider = jnp.promote_types(y0.dtype, ts.dtype)
+    times, controller = ts.astype(jnp.finfo(wider).dtype), integrate.controller
+    if isinstance(controller, diffrax.StepTo):
+        controller = diffrax.StepTo(controller.ts.astype(times.dtype))
+    begun = jnp.all(jnp.isfinite(y0))
+    sol = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, y, args: field(jnp.asarray(t, ts.dtype), y.astype(y0.dtype), args).astype(wider)),
+        method,
+        t0=times[0],
+        t1=times[-1],
+        dt0=None,
+        y0=jnp.where(begun, y0, 0).astype(wider),
+        args=args,
+        saveat=diffrax.SaveAt(ts=times, solver_state=bool(measures)),
+        stepsize_controller=controller,
+        adjoint=adjoint,
+        max_steps=_most_steps(integrate),
+        throw=False,
+    )
+    ys: Any = sol.ys.astype(y0.dtype)  # pyright: ignore
+    # Diffrax fills what it did not reach with infinity: NaN is never taken for a value.
+    reached = jnp.isfinite(ys) & begun
+    status = jnp.where(begun, _status(sol.result, ys), NON_FINITE)
+    blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
+    return jnp.where(reached, ys, blank[None]), _stats(integrate.method, bool(measures), sol, status, ts, reached)
+
+
+def substeps_by_diffrax(integrate, measures, field, ts, y0, args, noise):
+    """`n` equal steps of any method between each two neighbouring `ts`: a solve of its own for each gap, over a time
+    from 0 to 1."""
+    grid = jnp.linspace(0, 1, integrate.controller.n + 1, dtype=ts.dtype)
+    one = dataclasses.replace(integrate, controller=diffrax.StepTo(grid), failed="nan")
+
+    def gap(y, edges):
+        t, h = edges[0], edges[1] - edges[0]
+        along = lambda s, y, args: h.astype(y.dtype) * field(t + s * h, y, args)
+        ys, stats = solve_by_diffrax(one, measures, along, grid[jnp.array([0, -1])], y, args, noise)
+        return ys[1], (ys[1], dataclasses.replace(stats, t=t))
+
+    _, (ys, stats) = jax.lax.scan(gap, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))
+    stats = total(stats)
+    blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
+    ys = jnp.concatenate([y0[None], jnp.where(jnp.isfinite(ys), ys, blank)])
+    return ys, dataclasses.replace(stats, t=jnp.where(stats.status == SUCCESS, ts[-1], stats.t))
+
+
+def _implicit(method, dtype):
+    """Tolerances for an implicit method's equations, which a fixed grid has none to lend."""
+    if not isinstance(method, diffrax.AbstractImplicitSolver):
+        return method
+    finder, tol = method.root_finder, float(jnp.finfo(dtype).eps) ** (2 / 3)
+    own = {"rtol": tol, "atol": tol, "norm": optx.max_norm}
+    unset = [name for name in own if repr(getattr(finder, name, None)).startswith("<taken from")]
+    at = lambda m: [getattr(m.root_finder, name) for name in unset]
+    return eqx.tree_at(at, method, [own[name] for name in unset]) if unset else method
+
+
+def _most_steps(integrate) -> int | None:
+    grid = integrate.controller
+    return len(grid.ts) if isinstance(grid, diffrax.StepTo) else integrate.max_steps
+
+
+def _refuse(method, measures, adjoint) -> None:
+    """Measures that this method, or this adjoint, cannot make."""
     if measures and isinstance(adjoint, diffrax.BacksolveAdjoint):
         raise ValueError(
             f"account: `{name_of(measures[0])}` looks into each step, which BacksolveAdjoint does not see: take "
             "`ctmodels.local`, or the adjoint ctmodels.Replay() or diffrax.RecursiveCheckpointAdjoint()"
         )
-    if measures and not isinstance(integrate.method, diffrax.AbstractERK):
+    if measures and not isinstance(method, diffrax.AbstractERK):
         raise ValueError(
-            f"account: measures are of explicit Runge-Kutta steps, and {type(integrate.method).__name__} takes others; "
+            f"account: measures are of explicit Runge-Kutta steps, and {type(method).__name__} takes others; "
             "leave the account empty, or use diffrax.Tsit5()"
         )
-    sol = diffrax.diffeqsolve(
-        diffrax.ODETerm(field),
-        method,
-        t0=ts[0],
-        t1=ts[-1],
-        dt0=None,
-        y0=y0,
-        args=args,
-        saveat=diffrax.SaveAt(ts=ts, solver_state=bool(measures)),
-        stepsize_controller=integrate.controller,
-        adjoint=adjoint,
-        max_steps=integrate.max_steps,
-        throw=False,
-    )
-    ys: Any = sol.ys
-    # Diffrax fills what it did not reach with infinity: NaN is never taken for a value.
-    reached = jnp.isfinite(ys)
-    status = _status(sol.result, ys)
-    blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
-    return jnp.where(reached, ys, blank[None]), _stats(integrate.method, bool(measures), sol, status, ts, reached)
 
 
 def _status(result, ys):
@@ -126,6 +177,7 @@ def _stats(method, accounted: bool, sol, status, ts, reached) -> Stats:
     # takes 0.01 there, since it does not see that the term it has wrapped is an ODE's.)
     evaluations = (accepted + rejected) * (stages - fsal) + fsal
     sums = sol.solver_state[1] if accounted else {}
-    unknown = jnp.full((), jnp.nan, ts.dtype)
     last = jnp.sum(jnp.all(reached, axis=1)) - 1
-    return Stats(evaluations, accepted, rejected, status, sums, unknown, unknown, ts[last])
+    # The lengths of its steps it does not say. Not NaN, at which jax.debug_nans would stop.
+    unknown = jnp.zeros((), ts.dtype), jnp.full((), jnp.inf, ts.dtype)
+    return Stats(evaluations, accepted, rejected, status, sums, *unknown, ts[last])

@@ -59,21 +59,17 @@ class RK4(diffrax.AbstractERK):
 def rk_step(tableau: diffrax.ButcherTableau, field, t, h, y, args, f0=None, noise=None) -> Step:
     """One explicit Runge-Kutta step of length `h` from (t, y); `f0` is the slope there, if known, `noise` what
     measures may want."""
-    k = [h * (field(t, y, args) if f0 is None else f0)]
+    h_y = jnp.asarray(h, jnp.finfo(y.dtype).dtype)  # the state keeps its precision, whatever the times'
+    k = [h_y * (field(t, y, args) if f0 is None else f0)]
     for a_i, c_i in zip(tableau.a_lower, tableau.c, strict=True):
-        k.append(h * field(t + c_i.item() * h, y + combine(a_i, k), args))
+        k.append(h_y * field(t + c_i.item() * h, y + combine(a_i, k), args))
     y1 = y + combine(tableau.b_sol, k)
     error = combine(tableau.b_error, k) if np.any(tableau.b_error) else None
-    return Step(t, h, y, y1, jnp.stack(k), tableau, error, None, lambda t, y: field(t, y, args), noise, rms)
+    return Step(t, h_y, y, y1, jnp.stack(k), tableau, error, None, lambda t, y: field(t, y, args), noise, rms)
 
 
 def solve_fixed(integrate, measures, field, ts: Float[Array, " time"], y0: Float[Array, " state"], args: PyTree, noise):
     """Steps on a grid that is known: between the save times, or at times of its own."""
-    if not isinstance(integrate.method, diffrax.AbstractERK):
-        raise ValueError(
-            f"method {type(integrate.method).__name__}: a fixed grid is for explicit Runge-Kutta methods, such as "
-            "ctmodels.RK4() or diffrax.Tsit5(); with others, give a step size controller of diffrax"
-        )
     if isinstance(integrate.controller, Substeps):
         walk = _between_saves if integrate.controller.longest is None else _by_time
     else:

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ctmodels._integrate._account import gather, is_largest
 from ctmodels._integrate._control import Memory, adapt, first_step, scaled_error
 from ctmodels._integrate._lanes import Lanes, per_lane, select
+from ctmodels._integrate._loops import while_loop
 from ctmodels._integrate._plan import Plan, Times, end_of
 from ctmodels._integrate._state import Head, Trail, Visit
-from ctmodels._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS
+from ctmodels._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, gather, is_largest
 
 STRIKES = 12  # more tries that are not finite than steps since, after which a lane is given up
 
@@ -27,7 +27,7 @@ class Solve:
         self.plan, self.lanes, self.field, self.arrays, self.times = plan, lanes, field, arrays, times
         self.groups = 1 if plan.shared else lanes.number
         self.together = self.groups == 1 and times.t0.shape[0] == 1  # one clock: all lanes save at once
-        span = jnp.abs(times.span)
+        span = jax.lax.stop_gradient(jnp.abs(times.span))
         self.length = jnp.max(span, keepdims=True) if plan.shared else span
 
     def taking(self, lane) -> "Solve":
@@ -69,7 +69,8 @@ class Solve:
 
         norm = lambda x: self.norm(x, alive).astype(dtype)
         length = jnp.where(over, 1, self.length)
-        h = first_step(plan.controller, plan.method, evaluate, norm, y0, f, length)
+        # Step sizes carry no derivative, forwards or of second order either.
+        h = jax.lax.stop_gradient(first_step(plan.controller, plan.method, evaluate, norm, y0, f, length))
         none = jnp.zeros(self.groups, jnp.int32)
         begun = jnp.sum(times.sigma <= 0, axis=1, dtype=jnp.int32)
         saved = begun if self.together else jnp.broadcast_to(begun, (n,))
@@ -96,7 +97,7 @@ class Solve:
 
     # -- one step
 
-    def attempt(self, head: Head, ys, trail: Trail, lane):
+    def attempt(self, head: Head, ys, trail: Trail | None, lane):
         plan, method = self.plan, self.plan.method
         active, alive = self.active(head), head.status == SUCCESS
         b = end_of(head.sigma, head.h)
@@ -104,7 +105,7 @@ class Solve:
         H = self.times.span * jnp.where(active, h, 0)
         t = self.times.at(head.sigma)
         y1, fs, error, found = self.lanes.map(self.step, self.arrays, alive, t, H, head.y, head.f)
-        square = scaled_error(plan.controller, head.y, y1, error)
+        square = jax.lax.stop_gradient(scaled_error(plan.controller, head.y, y1, error))
         q = self.group_error(square, alive).astype(h.dtype)
         accept, h_next, memory = adapt(plan.controller, method.order, q, h, self.length, head.memory)
         accept, reject = accept & active, ~accept & active
@@ -121,7 +122,9 @@ class Solve:
             status, strikes, saved, jnp.where(alive, saved, head.reached), jnp.where(alive, sigma, head.until),
             *self.account(head, moves, h, found),
         )  # fmt: skip
-        return new, ys, trail.record(head, jnp.where(accept, h, 0), jnp.any(accept).astype(jnp.int32))
+        if trail is not None:
+            trail = trail.note(head, jnp.where(accept, h, 0), jnp.any(accept).astype(jnp.int32), lane)
+        return new, ys, trail
 
     def step(self, arrays, alive, t, h, y, f):
         return self.plan.step(self.field, self.lanes.axes, arrays, alive, t, h, y, f)
@@ -180,48 +183,47 @@ class Solve:
                 ys = ys.at[lane, where].set(y, mode="drop")
             return i + due.astype(i.dtype), ys
 
-        return jax.lax.while_loop(lambda state: jnp.any(pending(state[0])), one, (head.saved, ys))
+        return while_loop(lambda state: jnp.any(pending(state[0])), one, (head.saved, ys))
 
     # -- all steps
 
-    def march(self, head: Head, ys, lane, until: int):
+    def march(self, head: Head, ys, trail: Trail | None, lane, until: int):
         """Steps until no more than `until` lanes are on their way."""
         going = lambda head: jnp.sum(self.active(head)) > until
 
         def attempts(state):
             room = lambda s: going(s[0]) if self.plan.stride == 1 else going(s[0]) & ~s[2].full
-            return jax.lax.while_loop(room, lambda s: self.attempt(s[0], s[1], s[2], lane), state)
+            return while_loop(room, lambda s: self.attempt(s[0], s[1], s[2], lane), state)
 
-        state = head, ys, Trail.blank(self.plan, head, lane)
+        state = head, ys, trail
         if self.plan.stride == 1:
             return attempts(state)
 
         def leg(state):
             head, ys, trail = attempts(state)
             # A loop, and no `cond`: it leaves the buffers where they are.
-            return head, ys, jax.lax.while_loop(lambda trail: trail.full, Trail.thinned, trail)
+            return head, ys, while_loop(lambda trail: trail.full, Trail.thinned, trail)
 
-        return jax.lax.while_loop(lambda s: going(s[0]), leg, state)
+        return while_loop(lambda s: going(s[0]), leg, state)
 
 
-def narrow(full: Solve, head: Head, ys, width: int, until: int):
+def narrow(full: Solve, head: Head, ys, trail: Trail | None, width: int, until: int):
     """The march of `width` lanes: those still on their way, and as many others as it takes."""
     lane = jnp.argsort(~full.active(head), stable=True)[:width]
-    part, ys, trail = full.taking(lane).march(jax.tree.map(lambda x: x[lane], head), ys, lane, until)
-    return jax.tree.map(lambda x, new: x.at[lane].set(new), head, part), ys, trail
+    part, ys, trail = full.taking(lane).march(jax.tree.map(lambda x: x[lane], head), ys, trail, lane, until)
+    head = jax.tree.map(lambda x, new: x.at[lane].set(new), head, part)
+    return head, ys, None if trail is None else trail.resting(lane)
 
 
 def solve(plan: Plan, lanes: Lanes, field: Callable, arrays, ts: Float[Array, "clock time"], y0):
-    """States at the save times (lane, time, state), where each lane ended, and the trails back."""
+    """States at the save times (lane, time, state), where each lane ended, and the trail back, if there is a way."""
     full = Solve(plan, lanes, field, arrays, Times.of(ts))
     head, ys = full.start(y0), full.first_saves(y0)
-    widths = plan.widths(lanes)
-    trails = []
-    for width, until in zip(widths, [*widths[1:], 0], strict=True):
-        if width == lanes.number:
-            head, ys, trail = full.march(head, ys, jnp.arange(width), until)
-        else:
-            head, ys, trail = narrow(full, head, ys, width, until)
-        trails.append(trail)
+    widths, everyone = plan.widths(lanes), jnp.arange(lanes.number)
+    untils = [*widths[1:], 0]
+    head, ys, trail = full.march(head, ys, Trail.blank(plan, head), everyone, untils[0])
+    trail = None if trail is None else trail.resting(everyone)
+    for width, until in zip(widths[1:], untils[1:], strict=True):
+        head, ys, trail = narrow(full, head, ys, trail, width, until)
     unfinished = (head.status == SUCCESS) & (head.sigma < 1)
-    return ys, head._replace(status=jnp.where(unfinished, TOO_MANY_STEPS, head.status)), trails
+    return ys, head._replace(status=jnp.where(unfinished, TOO_MANY_STEPS, head.status)), trail

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ctmodels._integrate._account import total
+from ctmodels._integrate._check import check_times, in_order, increasing
 from ctmodels._integrate._integrate import Integrate
 from ctmodels._output import SUCCESS, Stats
 from ctmodels._paths import HeldPath
@@ -37,9 +38,10 @@ def solve_held(
     **Good values:** with adaptive steps `adjoint=Replay(buffer=4)`, as each stretch has a buffer of its own. For
     adaptive steps that should not begin anew, `diffrax.ClipStepSizeController(controller, jump_ts=path.jumps)`.
     """
-    saves = path.ts if ts is None else ts.astype(path.ts.dtype)
+    knots = increasing(path.ts, "path.ts")
+    saves = knots if ts is None else _in_order(ts.astype(path.ts.dtype))
     forward = jnp.where(saves[-1] < saves[0], -1, 1).astype(saves.dtype)
-    grid = saves if ts is None else _with_knots(saves, path.ts, forward)
+    grid = saves if ts is None else _with_knots(saves, knots, forward)
 
     def stretch(y, edges):
         # By its earlier edge: on [t_i, t_{i+1}) the value is the one at t_i, in whichever direction one goes.
@@ -52,7 +54,14 @@ def solve_held(
     reached = jnp.cumsum(stats.status != SUCCESS) == 0
     at = jnp.searchsorted(forward * grid, forward * saves, side="left")
     hold = integrate.failed == "hold"
+    at = jnp.where(jnp.isfinite(saves[0] + grid[0]), at, -1)  # of bad times, nothing is reached
     return jax.tree.map(lambda y0, ys: _states(y0, ys, reached, hold)[at], y0, ys), total(stats)
+
+
+def _in_order(saves: Float[Array, " out"]) -> Float[Array, " out"]:
+    """The save times; all of them NaN, so that each stretch fails, where they are not in order."""
+    check_times(saves)
+    return jnp.where(in_order(saves), saves, jnp.nan)
 
 
 def _with_knots(saves: Float[Array, " out"], knots: Float[Array, " time"], forward) -> Float[Array, " grid"]:

@@ -16,15 +16,15 @@ from ctmodels._integrate._plan import Times
 
 @eqx.filter_jit
 def _solved(integrate: Integrate, field, ts, y0s, args):
-    """Of a batch (lane, ...): where each lane ended, and the trails."""
+    """Of a batch (lane, ...): where each lane ended, and the trail."""
     flat = jax.vmap(lambda y: ravel_pytree(y)[0])(y0s)
     unravel = ravel_pytree(jax.tree.map(lambda x: x[0], y0s))[1]
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
     of, inexact, whole = closed_over(flat_field, ts[0], flat[0], args)
     arrays = [*inexact, *whole]
     lanes = Lanes((flat.shape[0],), ((False,),) * len(arrays))
-    _, head, trails = solve(plan_of(integrate), lanes, of, arrays, ts[None], flat)
-    return head, trails
+    _, head, trail = solve(plan_of(integrate), lanes, of, arrays, ts[None], flat)
+    return head, (trail,)
 
 
 def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray:
@@ -32,7 +32,7 @@ def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray
     looked at, or to be taken again by `diffrax.StepTo`. Explicit methods with a PID controller only; not under `jit`.
     """
     keeps_all = Replay(1 << max(integrate.max_steps - 1, 1).bit_length())
-    integrate = dataclasses.replace(integrate, adjoint=keeps_all, batching="per_sample")
+    integrate = dataclasses.replace(integrate, adjoint=keeps_all, batching="per_sample", account=())
     head, (trail,) = _solved(integrate, field, ts, jax.tree.map(lambda x: jnp.asarray(x)[None], y0), args)
     times = Times.of(ts[None])
     return np.append(np.asarray(times.at(trail.sigma[: int(trail.count), 0])), np.asarray(times.at(head.sigma))[0])
@@ -41,12 +41,13 @@ def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray
 def loop_widths(integrate: Integrate, field, ts, y0s, args=None) -> list[tuple[int, int, int]]:
     """For each width at which the loop ran, in turn: the width, iterations forward, and iterations that the backward
     pass takes again."""
-    head, trails = _solved(integrate, field, ts, y0s, args)
+    head, (trail,) = _solved(integrate, field, ts, y0s, args)
+    widths = plan_of(integrate).widths(Lanes(head.status.shape, ()))
     # An iteration at which no lane's step is accepted is not taken again, so that attempts are counted apart.
-    attempts = np.sort(np.asarray(head.accepted + head.rejected))
-    done, out = 0, []
-    for trail, after in zip(trails, [*trails[1:], None], strict=True):
-        last = attempts[-1] if after is None else attempts[-1 - min(after.y.shape[1], len(attempts) - 1)]
-        out.append((int(trail.y.shape[1]), int(max(last - done, 0)), int(trail.count)))
-        done = max(last, done)
+    counts = np.sort(np.stack([head.accepted + head.rejected, trail.rested]), axis=1)
+    done, out = np.zeros(2, int), []
+    for width, after in zip(widths, [*widths[1:], 0], strict=True):
+        last = np.maximum(counts[:, -1 - after], done)
+        out.append((width, *map(int, last - done)))
+        done = last
     return out

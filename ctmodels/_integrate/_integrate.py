@@ -12,21 +12,36 @@ import optimistix as optx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 
+from ctmodels._arguments import before
 from ctmodels._integrate._account import Measure, name_of, needs_noise
-from ctmodels._integrate._check import check_field, check_precision, check_settings, check_start, check_times
-from ctmodels._integrate._diffrax import solve_by_diffrax
+from ctmodels._integrate._asked import check_adjoint, check_call, check_controller, check_method, check_together
+from ctmodels._integrate._check import (
+    check_field,
+    check_grid,
+    check_precision,
+    check_settings,
+    check_start,
+    check_times,
+    in_order,
+    meets,
+)
+from ctmodels._integrate._diffrax import solve_by_diffrax, substeps_by_diffrax
 from ctmodels._integrate._fixed import Substeps, solve_fixed
 from ctmodels._integrate._local import Chance, local, one_step_from, solution_at
+from ctmodels._integrate._loops import varying_alike
 from ctmodels._integrate._method import Method
+from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._plan import Plan
 from ctmodels._integrate._replay import replayed
-from ctmodels._output import Stats
+from ctmodels._integrate._samples import sample_number, within_a_sample
+from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 
 
 class Replay(eqx.Module):
-    """The discrete adjoint by replay: each accepted step is taken again and pulled back. Exact for the steps as taken;
-    first derivatives only, and none in forward mode (for those: `adjoint=diffrax.DirectAdjoint()` or
-    `diffrax.ForwardMode()`).
+    """The discrete adjoint by replay: each accepted step is taken again and pulled back. Exact for the steps as taken.
+    It has first derivatives, and one product with the Hessian at a time (`jvp` of `grad`). For others (`jacfwd`,
+    `hessian`, `grad` of `grad`) `Integrate` takes `diffrax.ForwardMode()` or `diffrax.DirectAdjoint()` by itself; but
+    not inside what was under `jax.jit` or `jax.lax.scan` before it was differentiated, where these are to be given.
 
     `buffer`: states kept on the way, a power of two. Where a solve takes more steps, every second, every fourth, ... is
     kept and the others are computed anew: one evaluation more for each, and memory of `buffer + max_steps / buffer`
@@ -46,7 +61,7 @@ class Integrate(eqx.Module):
     **Arguments:**
 
     - `method`: an explicit Runge-Kutta method of diffrax, or [`ctmodels.RK4`][]; with a diffrax step size
-      controller any diffrax solver.
+      controller, or on a fixed grid, any diffrax solver.
     - `controller`: `diffrax.PIDController`, or another of diffrax's (adaptive steps); [`ctmodels.Substeps`][] or
       `diffrax.StepTo` (a fixed grid).
     - `adjoint`: [`ctmodels.Replay`][], or one of diffrax's. Explicit methods with a PID controller and `Replay` run
@@ -60,18 +75,22 @@ class Integrate(eqx.Module):
     - `cotangents`: `"per_sample"`, right under every composition of transformations; `"summed"` gives each sample the
       batch's sum for what the samples have in common, such as parameters: right, and faster, if and only if
       differentiation is outside the `vmap`. [`ctmodels.objective`][] sets it.
-    - `failed`: what a failed solve returns where it did not come to: `"nan"`, or `"hold"` (its initial state: finite,
-      to be masked by `Stats.status`).
+    - `failed`: what a failed solve returns where it did not come to: `"nan"`, or `"hold"` (its initial state, made
+      finite, to be masked by `Stats.status`; its gradient may be NaN all the same: [`ctmodels.objective`][] sees to
+      that).
 
-    The gradient is that of the accepted steps as taken: the step sizes carry none.
+    The gradient is that of the accepted steps as taken: the step sizes carry none. State and times each keep their
+    precision, whatever the other's: the field gets both as they are, and returns the state's.
 
     **Good values:** `Integrate(RK4(), Substeps(1))` for training on densely sampled series; the default
     (Tsit5, rtol 1e-4, atol 1e-6) elsewhere in float32; `batching="shared"` for training on batches of like samples.
     """
 
-    method: diffrax.AbstractSolver = diffrax.Tsit5()
-    controller: diffrax.AbstractStepSizeController | Substeps = diffrax.PIDController(rtol=1e-4, atol=1e-6)
-    adjoint: diffrax.AbstractAdjoint | Replay = Replay()
+    method: diffrax.AbstractSolver = eqx.field(default=diffrax.Tsit5(), converter=check_method)
+    controller: diffrax.AbstractStepSizeController | Substeps = eqx.field(
+        default=diffrax.PIDController(rtol=1e-4, atol=1e-6), converter=check_controller
+    )
+    adjoint: diffrax.AbstractAdjoint | Replay = eqx.field(default=Replay(), converter=check_adjoint)
     max_steps: int = eqx.field(static=True, default=4096)
     account: tuple[Measure | local, ...] = eqx.field(static=True, default=())
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
@@ -80,7 +99,9 @@ class Integrate(eqx.Module):
 
     def __check_init__(self):
         check_settings(self)
+        check_together(self.method, self.controller)
 
+    @before(check_call)
     def __call__(
         self,
         field: Callable,
@@ -93,17 +114,21 @@ class Integrate(eqx.Module):
         """Solve from `ts[0]` and save at `ts`.
 
         **Arguments:** `field(t, y, args)`, shaped as `y`; `ts`: monotone, repeats allowed (padding), at
-        least two; `y0`: the state at `ts[0]`; `args`: handed on to the field (a control, parameters); `key`: of the
+        least two (what is wrong with them under `jit` is a status, and NaN); `y0`: the state at `ts[0]`; `args`: handed on to the field (a control, parameters); `key`: of the
         measures that draw something (None: the same draw each time).
 
         **Returns:** states at `ts`, with a leading time axis, and [`ctmodels.Stats`][]. Where all of `ts` are one time,
         the states are `y0`, and no step is taken.
         """
         check_times(ts)
+        check_grid(self.controller, ts)
         check_start(y0)
-        check_field(field, ts, y0, args)
+        within = check_field(field, ts, y0, args)
+        integrate = self
+        if isinstance(self.adjoint, Replay):
+            integrate = dataclasses.replace(self, adjoint=adjoint_for(self.adjoint, field, ts, y0, args, within))
         # Compiled as one, unless it is part of something that is: tracing it twice takes longer.
-        return (_integrate if _inside_jit() else _compiled)(self, field, ts, y0, args, key)
+        return (_integrate if _inside_jit() else _compiled)(integrate, field, ts, y0, args, key)
 
 
 def _inside_jit() -> bool:
@@ -111,17 +136,50 @@ def _inside_jit() -> bool:
 
 
 def _integrate(integrate: Integrate, field, ts, y0, args, key):
+    if _ours(integrate):
+        field, ts, y0, args, key = varying_alike((field, ts, y0, args, key))
     flat0, unravel = ravel_pytree(y0)
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
     chance = Chance.drawn(integrate.account, key, flat0)
-    if isinstance(integrate.controller, Substeps | diffrax.StepTo):
+    sound, integrate, ts = _sound(integrate, ts)
+    ys, stats = _solved(integrate, flat_field, ts, flat0, args, chance)
+    ys, stats = _judged(integrate.failed == "hold", sound, ts, flat0, ys, stats)
+    return jax.vmap(unravel)(ys), stats
+
+
+def _sound(integrate: Integrate, ts) -> tuple[Array, Integrate, Array]:
+    """Whether the times can be solved; the solver and the times, for others that are harmless where they cannot."""
+    sound = in_order(ts)
+    if not isinstance(integrate.controller, diffrax.StepTo):
+        return sound, integrate, jnp.where(sound, ts, 0)
+    # Its ends are those of the times, to the last bit, and carry their gradient; what lies between carries none.
+    grid = jax.lax.stop_gradient(jnp.asarray(integrate.controller.ts).astype(ts.dtype))
+    sound = sound & meets(grid, ts)
+    grid = jnp.concatenate([ts[:1], grid[1:-1], ts[-1:]])
+    line = lambda x: jnp.linspace(0, 1, x.shape[0], dtype=x.dtype)
+    controller = diffrax.StepTo(jnp.where(sound, grid, line(grid)))
+    return sound, dataclasses.replace(integrate, controller=controller), jnp.where(sound, ts, line(ts))
+
+
+def _judged(hold: bool, sound, ts, y0, ys, stats: Stats) -> tuple[Array, Stats]:
+    """States and account, of unsound times too. What is held is finite, even where the start was not."""
+    ys = jnp.where(sound, ys, y0[None] if hold else jnp.nan)
+    if hold:
+        ys = jnp.where(jnp.isfinite(ys), ys, 0)
+    status = jnp.where(sound, stats.status, BAD_TIMES).astype(jnp.int32)
+    measures = {name: jnp.where(status == SUCCESS, value, jnp.nan) for name, value in stats.measures.items()}
+    return ys, dataclasses.replace(stats, status=status, measures=measures)
+
+
+def _solved(integrate: Integrate, flat_field, ts, flat0, args, chance: Chance) -> tuple[Array, Stats]:
+    visits, explicit = None, isinstance(integrate.method, diffrax.AbstractERK)
+    if explicit and isinstance(integrate.controller, Substeps | diffrax.StepTo):
         ys, stats = solve_fixed(integrate, of_steps(integrate), flat_field, ts, flat0, args, chance.noise)
-        visits = None
     elif _ours(integrate):
         ys, stats, visits = _by_replay(integrate, flat_field, ts, flat0, args, chance)
     else:
-        ys, stats = solve_by_diffrax(integrate, of_steps(integrate), flat_field, ts, flat0, args, chance.noise)
-        visits = None
+        by = substeps_by_diffrax if isinstance(integrate.controller, Substeps) else solve_by_diffrax
+        ys, stats = by(integrate, of_steps(integrate), flat_field, ts, flat0, args, chance.noise)
     local_ones = of_one_time(integrate)
     if local_ones:
         if visits is None:
@@ -129,7 +187,7 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key):
         at = lambda t, y: flat_field(t, y, args)
         found = {name_of(m): _visited(m, integrate, at, ts, visits[m.rule], chance) for m in local_ones}
         stats = eqx.tree_at(lambda s: s.measures, stats, {**stats.measures, **found})
-    return jax.vmap(unravel)(ys), stats
+    return ys, stats
 
 
 _compiled = eqx.filter_jit(_integrate)
@@ -219,7 +277,10 @@ def _by_replay(integrate: Integrate, field, ts, y0, args, chance: Chance) -> tup
     plan = plan_of(integrate)
     of, inexact, whole = closed_over(field, ts[0], y0, args)
     drawn = [chance.noise] * plan.noisy + [chance.draw] * bool(plan.visits)
-    ys, ends, measured = replayed((ts, y0, inexact), plan, of, [*whole, *drawn])
+    sample = sample_number() if plan.summed else None
+    # In a rule for derivatives, say, which runs later, it is not known what becomes of the cotangents.
+    plan = plan._replace(summed=plan.summed and (sample is None or within_a_sample()))
+    ys, ends, measured = replayed((ts, y0, inexact), plan, of, [*whole, *drawn], sample)
     attempts = ends.accepted + ends.rejected
     # Two more: for the first slope, and for the length of the first step.
     stats = Stats(

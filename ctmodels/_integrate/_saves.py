@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ctmodels._integrate._lanes import per_lane, select
+from ctmodels._integrate._loops import while_loop
 from ctmodels._integrate._method import Method
 
 
@@ -49,7 +50,7 @@ def undo_saves(way, saves: Saves, live, sigma, h, moved) -> Saves:
         new = s._replace(left=s.left - due.astype(s.left.dtype), y=s.y + part(w, 0), y1=s.y1 + part(w, 1), fs=fs)
         return new if values is None else of_times(method, new, i, u, theta, w, H, y, *values)
 
-    return jax.lax.while_loop(lambda s: jnp.any(pending(s)), one, saves)
+    return while_loop(lambda s: jnp.any(pending(s)), one, saves)
 
 
 def cotangent_of(way, i, due):

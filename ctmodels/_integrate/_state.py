@@ -60,7 +60,8 @@ class Visit(NamedTuple):
 
 
 class Trail(NamedTuple):
-    """What the backward pass follows back: every `stride`-th state of `count` iterations, and each one's step.
+    """What the backward pass follows back, while it is written: every `stride`-th state of `count` iterations, and each
+    one's step.
 
     Where the buffer is full, every second state is given up and the stride doubles, so that it never overflows. One
     row more takes what is not to be kept.
@@ -72,32 +73,31 @@ class Trail(NamedTuple):
     h: Float[Array, "iteration g"]  # zero where no step was accepted
     count: Int[Array, ""]
     stride: Int[Array, ""]
-    lane: Int[Array, " l"]  # which lanes these are
+    rested: Int[Array, " l"]  # the count from which on a lane moved no more
 
     @classmethod
-    def blank(cls, plan: Plan, head: Head, lane) -> "Trail":
+    def blank(cls, plan: Plan, head: Head) -> "Trail | None":
+        """None if there is no way back."""
         if not plan.backwards:
-            return cls.empty()
+            return None
         rows = lambda x: jnp.zeros((plan.buffer + 1, *x.shape), x.dtype)
         h = jnp.zeros((plan.stride * plan.buffer, *head.h.shape), head.h.dtype)
         count, stride = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
-        return cls(rows(head.y), rows(head.f), rows(head.sigma), h, count, stride, lane)
+        return cls(rows(head.y), rows(head.f), rows(head.sigma), h, count, stride, jnp.zeros_like(head.status))
 
-    @classmethod
-    def empty(cls) -> "Trail":
-        """Takes the place of one that is not needed: there is no way back, or the lanes are done in fewer trails."""
-        nothing, none = jnp.zeros(0), jnp.zeros(0, jnp.int32)
-        return cls(nothing, nothing, nothing, nothing, none, none, none)
-
-    def record(self, head: Head, h, moved) -> "Trail":
-        """Note the state before a step, and its length; a step that no group accepted is overwritten by the next."""
-        if self.y.ndim == 1:
-            return self
+    def note(self, head: Head, h, moved, lane) -> "Trail":
+        """The state of some lanes before a step, and its length; a step that no group accepted is overwritten by the
+        next."""
         row = jnp.where(self.count % self.stride == 0, self.count // self.stride, self.y.shape[0] - 1)
-        put = lambda rows, x: jax.lax.dynamic_update_index_in_dim(rows, x, row, 0)
-        h = jax.lax.dynamic_update_index_in_dim(self.h, h, self.count, 0)
-        y, f, sigma = put(self.y, head.y), put(self.f, head.f), put(self.sigma, head.sigma)
-        return Trail(y, f, sigma, h, self.count + moved, self.stride, self.lane)
+
+        def put(rows, x, at):
+            if x.shape[0] == rows.shape[1]:
+                return jax.lax.dynamic_update_index_in_dim(rows, x, at, 0)
+            return rows.at[at, lane].set(x, unique_indices=True)
+
+        y, f, sigma = put(self.y, head.y, row), put(self.f, head.f, row), put(self.sigma, head.sigma, row)
+        h = put(self.h, h, self.count)
+        return self._replace(y=y, f=f, sigma=sigma, h=h, count=self.count + moved)
 
     @property
     def full(self) -> Bool[Array, ""]:
@@ -105,9 +105,71 @@ class Trail(NamedTuple):
 
     def thinned(self) -> "Trail":
         """With every second state only."""
-
-        def thin(rows):
-            half = rows[0:-1:2]
-            return jax.lax.dynamic_update_slice_in_dim(rows, half, 0, 0)
-
         return self._replace(y=thin(self.y), f=thin(self.f), sigma=thin(self.sigma), stride=2 * self.stride)
+
+    def resting(self, lane) -> "Trail":
+        """Where these lanes, the only ones that moved of late, moved no more."""
+        return self._replace(rested=self.rested.at[lane].set(self.count))
+
+    def filed(self, saved: Int[Array, " clock"], shared: bool) -> "Record":
+        """Lane by lane; the clock, if lanes share their steps, once."""
+        y, f = jnp.swapaxes(self.y, 0, 1), jnp.swapaxes(self.f, 0, 1)
+        saved = jnp.broadcast_to(saved, self.rested.shape)
+        if shared:
+            return Record(y, f, saved, Clock(self.sigma[:, 0], self.h[:, 0], self.count, self.stride))
+        stride = jnp.broadcast_to(self.stride, self.rested.shape)
+        return Record(y, f, saved, Clock(self.sigma.T, self.h.T, self.rested, stride))
+
+
+def thin(rows: Float[Array, "row ..."]) -> Float[Array, "row ..."]:
+    """Every second row, in the first half."""
+    return jax.lax.dynamic_update_slice_in_dim(rows, rows[0:-1:2], 0, 0)
+
+
+class Clock(NamedTuple):
+    """When steps were taken: of each lane, or once for all."""
+
+    sigma: Float[Array, "*lane row"]
+    h: Float[Array, "*lane iteration"]
+    count: Int[Array, "*lane"]
+    stride: Int[Array, "*lane"]
+
+    def believed(self, plan: Plan) -> "Clock":
+        """With counts that no loop overruns."""
+        powers = (self.stride > 0) & (self.stride <= plan.stride) & (self.stride & (self.stride - 1) == 0)
+        count = jnp.clip(self.count, 0, self.h.shape[-1])
+        return self._replace(count=count, stride=jnp.where(powers, self.stride, 1))
+
+    def same_as(self, leader: Int[Array, ""]) -> Bool[Array, " lane"]:
+        """Which lanes went with the leader, in steps of the same lengths at the same times."""
+        same = lambda x: jnp.all(x == x[leader][None], axis=tuple(range(1, x.ndim)))
+        number = jnp.arange(self.count.shape[0])
+        return (same(self.h) & same(self.sigma) & same(self.count) & same(self.stride)) | (number == leader)
+
+    def of(self, leader: Int[Array, ""]) -> "Clock":
+        return jax.tree.map(lambda x: x[leader], self)
+
+
+class Record(NamedTuple):
+    """What is kept for the way back, for each lane in shapes that do not depend on how many lanes there are.
+
+    So it is an output like any other: JAX may stack it, cut it, or choose of two. Under `vmap`, a `cond` does choose,
+    lane by lane: a lane that took another branch holds whatever that branch kept in an array of this shape. A lane's
+    record is therefore believed of no other lane, and where it could do harm to others it is not believed at all.
+    """
+
+    y: Float[Array, "lane row state"]
+    f: Float[Array, "lane row state"]
+    saved: Int[Array, " lane"]  # save times that were passed
+    clock: Clock
+
+    @classmethod
+    def unknown(cls, plan: Plan, shape: tuple, y0, dtype) -> "Record":
+        """Of lanes in this shape, what it will look like."""
+        size, rows = y0.shape[-1], plan.buffer + 1
+        clocks = () if plan.shared else shape
+        blank = lambda dtype, *shape: jnp.full(shape, jnp.nan, dtype)
+        y, f = (blank(y0.dtype, *shape, rows, n) for n in (size, size * plan.method.fsal))
+        sigma, h = (blank(dtype, *clocks, n) for n in (rows, plan.stride * plan.buffer))
+        count = jnp.zeros(clocks, jnp.int32)
+        return cls(y, f, jnp.zeros(shape, jnp.int32), Clock(sigma, h, count, count))

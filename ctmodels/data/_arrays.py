@@ -9,10 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 
 from ctmodels._door import DataError
-from ctmodels.data._cells import missing, number
+from ctmodels._words import argument
+from ctmodels.data._cells import missing, number, plain
 from ctmodels.data._clock import Clock, clock_of, read_clock
 from ctmodels.data._found import Found
+from ctmodels.data._places import Places
 from ctmodels.data._table import Wanted, check_distinct, choose
+from ctmodels.data._ticks import Reading
 
 TEXT = "OSUT"  # kinds of arrays whose entries are read as cells
 
@@ -23,8 +26,9 @@ def gather(
     source: str,
     *,
     units: Mapping[str, str] | None = None,
-    utc: Collection[str] = (),
+    local: Mapping[str, np.ndarray] = {},
     notes: tuple[str, ...] = (),
+    ends: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Found:
     """What arrays have of what is wanted.
 
@@ -32,7 +36,8 @@ def gather(
 
     - `columns`: one-dimensional arrays.
     - `units`: of those columns that have one.
-    - `utc`: the columns of datetime64 that are known to be UTC.
+    - `local`: the local time of those columns of datetime64 that are known to be UTC.
+    - `ends`: of each column, the values at the ends of the type that it had in its file. Default: of its own.
     """
     header = list(columns)
     choice = choose(header, wanted, source)
@@ -40,16 +45,22 @@ def gather(
     keys = [wanted.time, *([] if wanted.id is None else [wanted.id])]
     _check_lengths({name: columns[name] for name in (*keys, *names)}, wanted.time, source)
 
-    def row(i: int) -> str:
-        return f"{source}, index {i}"
-
+    row = Places(source, np.arange(len(columns[wanted.time])), "index")
     times = columns[wanted.time]
     at = lambda i: f"{row(i)}, column {wanted.time!r}"
-    clock = _clock(times, at, wanted.time in utc, f"{source}, column {wanted.time!r}")
+    clock = _clock(times, at, local.get(wanted.time), f"{source}, column {wanted.time!r}", wanted.clock)
     values = np.stack([_numbers(columns[name], name, source, row) for name in names], axis=1)
     ids = None if wanted.id is None else _ids(columns[wanted.id], wanted.id, row)
     kept = tuple((units or {}).get(name, "") for name in names)
-    return Found(source, clock, values, names, kept, ids, row, lambda i: str(times[i]), notes)
+    limits = tuple(_ends(columns[name]) if ends is None else ends.get(name, ()) for name in names)
+    return Found(source, clock, values, names, kept, ids, row, lambda i: str(times[i]), notes, limits)
+
+
+def _ends(array: np.ndarray) -> tuple[float, ...]:
+    if array.dtype.kind not in "iu":
+        return ()
+    info = np.iinfo(array.dtype)
+    return (float(info.max), *((float(info.min), float(info.min + 1)) if info.min else ()))
 
 
 def spread(name: str, array: np.ndarray, labels: Sequence[Sequence[str]] | None = None) -> dict[str, np.ndarray]:
@@ -67,15 +78,16 @@ def spread(name: str, array: np.ndarray, labels: Sequence[Sequence[str]] | None 
     return dict(zip(heads, array.reshape(len(array), len(heads)).T, strict=True))
 
 
-def spread_out(wanted: Wanted, columns: Mapping[str, np.ndarray]) -> Wanted:
+def spread_out(wanted: Wanted, columns: Collection[str]) -> Wanted:
     """What is wanted, with the columns that `spread` made of an array for the array's name."""
     if isinstance(wanted.columns, str) or not wanted.columns:
         return wanted
-    return wanted._replace(columns=[c for name in wanted.columns for c in _parts(name, columns)])
-
-
-def _parts(name: str, columns: Mapping[str, np.ndarray]) -> list[str]:
-    return [name] if name in columns else [c for c in columns if c.startswith(f"{name}[")] or [name]
+    there, parts = set(columns), {}
+    for column in columns:
+        parts.setdefault(column.partition("[")[0], []).append(column)
+    return wanted._replace(
+        columns=[c for name in wanted.columns for c in ([name] if name in there else parts.get(name, [name]))]
+    )
 
 
 def _check_lengths(columns: Mapping[str, np.ndarray], time: str, source: str) -> None:
@@ -83,20 +95,20 @@ def _check_lengths(columns: Mapping[str, np.ndarray], time: str, source: str) ->
         if array.ndim != 1 or len(array) != len(columns[time]):
             raise DataError(
                 f"{source}, column {name!r}: shape {array.shape}, and {time!r} has shape {columns[time].shape}: "
-                "each time needs one value; choose columns that fit (--column; columns= in Python)"
+                f"each time needs one value; choose columns that fit ({argument('columns', ...)})"
             )
 
 
-def _clock(times: np.ndarray, at: Callable[[int], str], utc: bool, place: str) -> Clock:
+def _clock(times: np.ndarray, at: Callable[[int], str], local: np.ndarray | None, place: str, how: Reading) -> Clock:
     if times.dtype.kind in TEXT:
         cells = [_cell(x) for x in times]
         for i, cell in enumerate(cells):
             if missing(cell):
                 raise DataError(f"{at(i)}: missing time ({cell!r}): each row needs one; drop the row")
-        return read_clock(cells, at) if cells else Clock(np.zeros(0))
+        return read_clock(cells, at, how) if cells else Clock(np.zeros(0))
     if times.dtype.kind in "mM":
-        return clock_of(times, at, utc)
-    return clock_of(_real(times, place), at)
+        return clock_of(times, at, local)
+    return clock_of(_real(times, place), at, how=how)
 
 
 def _numbers(array: np.ndarray, name: str, source: str, row: Callable[[int], str]) -> np.ndarray:
@@ -109,7 +121,7 @@ def _real(array: np.ndarray, place: str) -> np.ndarray:
     if array.dtype.kind not in "iuf":
         raise DataError(
             f"{place}: dtype {array.dtype}: real numbers are needed; "
-            "convert it, or choose other columns (--column; columns= in Python)"
+            f"convert it, or choose other columns ({argument('columns', ...)})"
         )
     return array
 
@@ -134,4 +146,4 @@ def _cell(x) -> str:
     """An entry as the text that a file would have; what stands for nothing is nothing."""
     if isinstance(x, bytes):
         return x.decode("utf-8", "replace").strip()
-    return "" if str(x) in ("<NA>", "NaT") else str(x).strip()
+    return "" if str(x) in ("<NA>", "NaT") else plain(str(x).strip())

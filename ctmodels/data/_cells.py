@@ -2,10 +2,27 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "\u2212", "\u2013", "\u2014"})
+# What programs that typeset write for signs and digits, and marks that do not show.
+_TYPESET = {
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-"),
+    **dict.fromkeys(map(ord, "\ufe62\uff0b"), "+"),
+    **dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"), ""),
+    **{ord("\uff10") + i: str(i) for i in range(10)},
+    0xFF0E: ".",
+    0xFF0C: ",",
+}
+# Blanks that part thousands: those at which no line breaks, and thin ones.
+_BLANK = "[\u00a0\u2007\u2009\u202f]"
+_GROUPED = re.compile(rf"[+-]?{_BLANK}?\d{{1,3}}(?:{_BLANK}\d{{3}})+(?:[.,]\d*)?", re.ASCII)
+_SPACED = re.compile(rf"[+-]{_BLANK}[\d.,]+", re.ASCII)
 # float() alone would take 1_000 and the digits of other scripts
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)", re.ASCII | re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -16,6 +33,16 @@ _DATE_LIKE = re.compile(r"\d{4}-\d\d", re.ASCII)
 def missing(cell: str) -> bool:
     """Whether a cell says that there is no value."""
     return cell.lower() in MISSING
+
+
+def plain(cell: str) -> str:
+    """The number in ASCII where the cell is one that was typeset, with other signs and blanks; else the cell."""
+    if cell.isascii():
+        return cell
+    turned = cell.translate(_TYPESET).strip()
+    if _GROUPED.fullmatch(turned) or _SPACED.fullmatch(turned):
+        turned = re.sub(_BLANK, "", turned)
+    return turned if _NUMBER.fullmatch(turned) or _DECIMAL_COMMA.fullmatch(turned) else cell
 
 
 def number(cell: str) -> float:
@@ -30,6 +57,7 @@ def number(cell: str) -> float:
     A float, infinite only where the cell says so. Raises `ValueError`, without a place, if it is
     no number.
     """
+    cell = plain(cell)
     if not _NUMBER.fullmatch(cell):
         raise ValueError(f"cell {short(cell)}: {_complaint(cell)}")
     value = float(cell)
@@ -43,7 +71,7 @@ def _complaint(cell: str) -> str:
         return "decimal commas are read only where another sign parts the cells; write 1.5 for 1,5"
     return (
         "text in a column of numbers; write a number, leave the cell empty if it is missing, "
-        "or choose other columns (--column; columns= in Python)"
+        f"or choose other columns ({argument('columns', ...)})"
     )
 
 
@@ -57,6 +85,7 @@ class Commas:
 
     def __call__(self, cell: str, here: str, column: str) -> str:
         """The cell with a decimal point."""
+        cell = plain(cell)
         if self.read and "," in cell and _DECIMAL_COMMA.fullmatch(cell):
             self.comma = self.comma if self.comma[0] else (f"{here}, column {column!r}", cell)
             self.sure |= not _THOUSANDS.fullmatch(cell)
@@ -82,6 +111,7 @@ class Commas:
 
 def is_text(cell: str) -> bool:
     """Whether a cell is not even a badly written number."""
+    cell = plain(cell)
     return not (_NUMBER.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell))
 
 
@@ -101,3 +131,12 @@ def listed(names: Iterable[str], most: int = 20) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(short(name) for name in names[:most]) + more
+
+
+def words(x: Any) -> str:
+    """An attribute, such as a unit, as text, whatever type it has in its file."""
+    if isinstance(x, bytes):
+        return x.decode("utf-8", "replace")
+    if isinstance(x, np.ndarray):
+        return ", ".join(map(words, x.ravel().tolist()))
+    return "" if x is None or (isinstance(x, float) and x != x) else str(x)

@@ -17,8 +17,11 @@ from ctmodels._door import DataError
 from ctmodels.data._cells import Commas, is_data, listed, missing, number
 from ctmodels.data._clock import read_clock
 from ctmodels.data._found import Found, table
+from ctmodels.data._layout import find_layout, take_row_names, take_units
+from ctmodels.data._places import Places
 from ctmodels.data._table import Choice, Table, Wanted, check_distinct, choose
-from ctmodels.data._text import Dialect, find_dialect, read_rows, read_text
+from ctmodels.data._text import SAMPLE, Dialect, find_dialect, quoted, read_rows, read_text
+from ctmodels.data._ticks import Reading
 
 
 def read_csv(
@@ -29,14 +32,20 @@ def read_csv(
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,
+    date_format: str | None = None,
+    clock: str | None = None,
+    wraps: float | int | None = None,
+    skip: int = 0,
+    units_row: bool | None = None,
 ) -> Table:
     """Read times and numbers from a CSV file with a header.
 
     The dialect is found from the header: comma, semicolon, tab, bar, or else blanks, a colon, or what
     `csv.Sniffer` finds; quotes of both kinds; gzip. Empty cells, NA, N/A, NaN, null, none and "-" are
-    missing values. Times are plain numbers, which are kept; or ISO dates, or whole seconds,
-    milliseconds, microseconds or nanoseconds since 1970 (known by their size), which become days
-    since the first row where the median spacing is half a day or more, and otherwise seconds.
+    missing values. Times are plain numbers, which are kept; or dates, as text or as integers, or whole
+    seconds, milliseconds, microseconds or nanoseconds since 1970 (known by their size, and noted),
+    which become days since the first row where the median spacing is half a day or more, and otherwise
+    seconds.
 
     **Arguments:**
 
@@ -47,30 +56,48 @@ def read_csv(
     - `sentinels`: values that mean missing, such as -999.
     - `constant_ok`: names of columns that may be constant, as inputs (controls) may.
     - `sort`: whether rows may stand in any order.
+    - `date_format`, `clock`, `wraps`: how the times are written and what they count; see
+        [`ctmodels.data.read`][].
+    - `skip`: how many rows stand above the header. Default: what is recognised.
+    - `units_row`: whether the row under the header has units. Default: if it is text throughout.
 
     **Returns:**
 
     A `Table`. Raises `DataError`, and returns nothing, if anything in the file is wrong.
     """
-    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort)
+    how = Reading(date_format, clock, wraps)
+    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort, skip, units_row, how)
     return table(find_csv(os.fspath(path), wanted), wanted)
 
 
 def find_csv(source: str, wanted: Wanted) -> Found:
     """What a CSV file has of what is wanted."""
     text = read_text(source)
-    dialect = find_dialect(text, wanted.time)
-    rows = read_rows(text, dialect, source)
+    layout = find_layout(text, wanted, source)
+    dialect = (
+        quoted(layout.text[:SAMPLE], layout.delimiter) if layout.delimiter else find_dialect(layout.text, wanted.time)
+    )
+    rows = read_rows(layout.text, dialect, source, above=layout.above, mark=layout.mark)
     here, header = _header(rows, text, source)
-    choice = choose(header, wanted, here)
+    header, rows, layout = take_row_names(header, rows, layout, source, dialect.delimiter)
+    check_distinct(header, here)
+    units, rows, notes = take_units(header, rows, layout, wanted, source)
+    choice = choose(header, _wanted(header, wanted, layout.left), here)
     body = _body(rows, header, choice, dialect, source)
 
-    def row(i: int) -> str:
-        return f"{source}, row {body.lines[i]}"
+    row = Places(source, np.asarray(body.lines))
+    clock = read_clock(body.times, lambda i: f"{row(i)}, column {wanted.time!r}", wanted.clock)
+    names, of_names = tuple(header[i] for i in choice.values), tuple(units[i] for i in choice.values)
+    time = body.times.__getitem__
+    return Found(source, clock, body.values, names, of_names, body.ids, row, time, (*layout.notes, *notes))
 
-    clock = read_clock(body.times, lambda i: f"{row(i)}, column {wanted.time!r}")
-    names = tuple(header[i] for i in choice.values)
-    return Found(source, clock, body.values, names, ("",) * len(names), body.ids, row, body.times.__getitem__)
+
+def _wanted(header: Sequence[str], wanted: Wanted, left: frozenset[str]) -> Wanted:
+    """What is wanted, without the columns that are no data unless they are asked for."""
+    keys = {wanted.time, wanted.id}
+    if wanted.columns is not None or not left or all(name in left | keys for name in header):
+        return wanted
+    return wanted._replace(columns=[name for name in header if name not in left | keys])
 
 
 def _header(rows: Iterator[tuple[int, list[str]]], text: str, source: str) -> tuple[str, list[str]]:
@@ -86,7 +113,6 @@ def _header(rows: Iterator[tuple[int, list[str]]], text: str, source: str) -> tu
             f"{here}: no header, the first row is all numbers ({listed(header)}): "
             "the first row must name the columns; add a row of names"
         )
-    check_distinct(header, here)
     return here, header
 
 

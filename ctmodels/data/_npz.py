@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._arrays import gather, spread, spread_out
 from ctmodels.data._cells import listed, short
 from ctmodels.data._files import readable
@@ -37,7 +38,7 @@ def find_npz(source: str, wanted: Wanted) -> Found:
         names = [name for name in heads if _needed(name, wanted)]
         count = sum(math.prod(heads[name].shape) for name in names)
         found = f"{listed(names)} hold {count} numbers"
-        check_memory(source, found, NUMBER * count, "choose columns (--column; columns= in Python), or cut it")
+        check_memory(source, found, NUMBER * count, f"choose columns ({argument('columns', ...)}), or cut it")
         arrays = {name: _array(archive, members[name]) for name in names}
     columns = {}
     for name, array in arrays.items():

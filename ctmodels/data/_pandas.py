@@ -1,72 +1,118 @@
 """pandas objects, and Parquet files, which are read by way of them."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
 
 from ctmodels._door import DataError
-from ctmodels.data._arrays import gather
-from ctmodels.data._cells import short
+from ctmodels._words import argument
+from ctmodels.data._arrays import gather, spread_out
+from ctmodels.data._cells import short, words
 from ctmodels.data._files import needed, readable
 from ctmodels.data._found import Found, taken
 from ctmodels.data._memory import NUMBER, check_memory
 from ctmodels.data._table import Table, Wanted, check_distinct, choose
+from ctmodels.data._ticks import Reading
 from ctmodels.data._trials import Trials
 
 
 @overload
 def from_pandas(
-    frame: Any, time: str | None = None, columns: Sequence[str] | None = None, *, id: None = None,
-    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False, name: str = "frame",
+    frame: Any, time: Hashable = None, columns: Sequence[Hashable] | None = None, *, id: None = None,
+    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False,
+    date_format: str | None = None, clock: str | None = None, wraps: float | int | None = None, name: str = "frame",
 ) -> Table: ...  # fmt: skip
 @overload
 def from_pandas(
-    frame: Any, time: str | None = None, columns: Sequence[str] | None = None, *, id: str,
-    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False, name: str = "frame",
+    frame: Any, time: Hashable = None, columns: Sequence[Hashable] | None = None, *, id: Hashable,
+    sentinels: Sequence[float | int] = (), constant_ok: Collection[str] = (), sort: bool = False,
+    date_format: str | None = None, clock: str | None = None, wraps: float | int | None = None, name: str = "frame",
 ) -> Trials: ...  # fmt: skip
 def from_pandas(
     frame: Any,
-    time: str | None = None,
-    columns: Sequence[str] | None = None,
+    time: Hashable = None,
+    columns: Sequence[Hashable] | None = None,
     *,
-    id: str | None = None,
+    id: Hashable = None,
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,
+    date_format: str | None = None,
+    clock: str | None = None,
+    wraps: float | int | None = None,
     name: str = "frame",
 ) -> Table | Trials:
-    """Take in a pandas `DataFrame`, or a named `Series`.
+    """Take in a pandas `DataFrame`, or a `Series`.
 
     Nullable, Arrow and categorical columns are read as numbers where they hold numbers; dates with a
-    time zone become UTC. Units are those of `frame.attrs["units"]`, by column.
+    time zone become UTC. Units are those of `frame.attrs["units"]`, by column, or the text there is of
+    a single column. A label that is no text is written as text, `0` as `"0"`; one of several levels
+    as `Close[AAA]`, and `Close` stands for all of these.
 
     **Arguments:**
 
     - `frame`: the data, one row for each time (and id).
     - `time`: the column, or the named level of the index, that holds the times. Default: the index.
-    - `columns`, `id`, `sentinels`, `constant_ok`, `sort`: as in [`ctmodels.data.read`][].
+    - `columns`: as in [`ctmodels.data.read`][]; labels may be given as they are in the frame.
+    - `id`, `sentinels`, `constant_ok`, `sort`, `date_format`, `clock`, `wraps`: as in [`ctmodels.data.read`][].
     - `name`: what messages call it.
 
     **Returns:**
 
     A [`ctmodels.data.Table`][], or [`ctmodels.data.Trials`][] if there is an `id`. Raises `DataError`.
     """
-    units = {str(k): str(v) for k, v in frame.attrs.get("units", {}).items()}
+    said = frame.attrs.get("units")
     if frame.ndim == 1:
         frame = frame.to_frame()
-    frame, time = _indexed(frame, time, id, name)
-    wanted = Wanted(time, columns, id, sentinels, constant_ok, sort)
-    return taken(_found(frame, wanted, name, units), wanted)
+    frame, key = _indexed(frame, None if time is None else _text(time), None if id is None else _text(id), name)
+    if columns is not None and not isinstance(columns, str):
+        columns = [_text(c) for c in columns]
+    who, how = None if id is None else _text(id), Reading(date_format, clock, wraps)
+    wanted = Wanted(key, columns, who, sentinels, constant_ok, sort, clock=how)
+    found = _found(frame, wanted, name, _by_column(said, [c for c in frame.columns if c not in (key, wanted.id)]))
+    return taken(found._replace(notes=(*found.notes, *_unused(said, found, name))), wanted)
+
+
+def _text(label: Any) -> str:
+    """A column's label as text: one of several levels as `Close[AAA]`, without the levels that are empty."""
+    if not isinstance(label, tuple):
+        return label if isinstance(label, str) else str(label)
+    first, *rest = [str(part) for part in label if str(part) != ""] or [""]
+    return f"{first}[{','.join(rest)}]" if rest else first
+
+
+def _by_column(units: Any, columns: Sequence[str]) -> dict[str, str]:
+    """Units by column, from a mapping or, of one column, from a text."""
+    if isinstance(units, Mapping):
+        return {_text(k): words(v) for k, v in units.items()}
+    return {columns[0]: words(units)} if len(columns) == 1 else {}
+
+
+def _unused(units: Any, found: Found, source: str) -> tuple[str, ...]:
+    if units is None or isinstance(units, Mapping) or any(found.units):
+        return ()
+    known = "{" + ", ".join(f"{name!r}: 'm'" for name in found.names[:1]) + "}"
+    return (
+        f"{source}: attrs['units'] is {short(words(units))}, of no one column: left out; give them by column, {known}",
+    )
 
 
 def _indexed(frame: Any, time: str | None, id: str | None, source: str) -> tuple[Any, str]:
-    """The frame with time and id as columns, and the name of the time."""
+    """The frame with time and id as columns, all named by text, and the name of the time."""
+    frame = frame.set_axis([_text(label) for label in frame.columns], axis=1)
+    frame.index = frame.index.set_names([None if name is None else _text(name) for name in frame.index.names])
+    check_distinct(list(frame.columns), source)
     if time is None and frame.index.nlevels > 1:
         raise DataError(f"{source}: the index has levels {list(frame.index.names)}: times have one; name it by `time`")
     if time is None:
-        time = str(frame.index.name or "index")
+        time = "index" if frame.index.name is None else str(frame.index.name)
+        if time in frame.columns:
+            raise DataError(
+                f"{source}: {time!r} is the index and a column: the times are one of them; "
+                f"pass {source}.rename_axis('time') for the index, or time={time!r} for the column"
+            )
         frame = frame.rename_axis(index=time)
     keys = [key for key in (time, id) if key is not None]
     levels = [key for key in keys if key in frame.index.names and key not in frame.columns]
@@ -84,32 +130,40 @@ def find_parquet(source: str, wanted: Wanted) -> Found:
             choice = choose(header, wanted, source)
             names = [header[i] for i in (choice.time, choice.id, *choice.values) if i is not None]
             rows = file.metadata.num_rows
-            remedy = "choose columns (--column; columns= in Python), or cut it into shorter files"
+            remedy = f"choose columns ({argument('columns', ...)}), or cut it into shorter files"
             check_memory(source, f"{rows} rows of {len(names)} columns", NUMBER * rows * len(names), remedy)
-            units = _units(file.schema_arrow)
+            said, fields = _units(file.schema_arrow)
             frame = file.read(columns=names).to_pandas(ignore_metadata=True)
         except arrow.ArrowException as e:
             raise DataError(
                 f"{source}: not a whole Parquet file ({short(str(e), 80)}): copy or write it again"
             ) from None
-    return _found(frame, wanted._replace(columns=names[len(names) - len(choice.values) :]), source, units)
+    values = names[len(names) - len(choice.values) :]
+    found = _found(frame, wanted._replace(columns=values), source, {**_by_column(said, values), **fields})
+    return found._replace(notes=(*found.notes, *_unused(said, found, source)))
 
 
-def _units(schema: Any) -> dict[str, str]:
-    """As Arrow's fields have them, or as pandas writes `frame.attrs`."""
-    attrs = json.loads((schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
-    fields = {f.name: f.metadata[b"units"].decode() for f in schema if b"units" in (f.metadata or {})}
-    return {**attrs.get("units", {}), **fields}
+def _units(schema: Any) -> tuple[Any, dict[str, str]]:
+    """As pandas writes `frame.attrs["units"]`, and as Arrow's fields have them, by column."""
+    try:
+        attrs = json.loads((schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+    except ValueError:  # not JSON: written by another program
+        attrs = None
+    said = attrs.get("units") if isinstance(attrs, dict) else None
+    fields = {f.name: words(f.metadata[b"units"]) for f in schema if b"units" in (f.metadata or {})}
+    return said, fields
 
 
 def _found(frame: Any, wanted: Wanted, source: str, units: dict[str, str]) -> Found:
     header = [str(name) for name in frame.columns]
     check_distinct(header, source)
+    wanted = spread_out(wanted, header)
     used = {wanted.time, wanted.id, *(header if wanted.columns is None else wanted.columns)}
     columns = {name: frame.iloc[:, i] for i, name in enumerate(header)}
     arrays = {name: _array(column) if name in used else np.zeros(0) for name, column in columns.items()}
-    zoned = {name for name, column in columns.items() if _zoned(column)}
-    return gather(arrays, wanted, source, units=units, utc=zoned)
+    zoned = {name: column for name, column in columns.items() if _zoned(column)}
+    local = {name: column.dt.tz_localize(None).to_numpy() for name, column in zoned.items() if name == wanted.time}
+    return gather(arrays, wanted, source, units=units, local=local)
 
 
 def _zoned(column: Any) -> bool:

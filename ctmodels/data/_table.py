@@ -3,13 +3,17 @@
 import dataclasses
 import difflib
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._cells import listed
+from ctmodels.data._form import Form
+from ctmodels.data._places import Places
+from ctmodels.data._ticks import Reading
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,6 +30,9 @@ class Table:
     - `source`: the file.
     - `units`: of each column; "" where the source has none.
     - `notes`: what the reader did or suspects, in sentences for the user.
+    - `places`: where the rows stand in the file; None where that is not known.
+    - `form`: how the times were written, so that a forecast can go on alike; None where it is not known.
+    - `reading`: arguments of [`ctmodels.data.read`][] with which another file is read alike.
     """
 
     time: np.ndarray
@@ -37,10 +44,24 @@ class Table:
     source: str
     units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    places: Places | None = None
+    form: Form | None = None
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if not self.units:
             object.__setattr__(self, "units", ("",) * len(self.names))
+
+    def __repr__(self) -> str:
+        """What it holds, in a line: a table of any length can be printed."""
+        unit = f" {self.time_unit} since {self.origin}" if self.origin else ""
+        ends = f", {self.time_name} {self.time[0]:.10g} to {self.time[-1]:.10g}{unit}" if len(self.time) else ""
+        return f"Table({self.source}: {len(self.time)} rows{ends}; {listed(self.names, 8)})"
+
+    def place(self, i: int) -> str:
+        """Where row `i` is, in words, as "lynx.csv, row 17"."""
+        known = self.places is not None and len(self.places) == len(self.time)  # not of a table cut by hand
+        return self.places(i) if known else f"{self.source}, index {i}"  # pyright: ignore
 
     def select(self, names: Sequence[str]) -> "Table":
         """Some of the columns.
@@ -68,6 +89,10 @@ class Wanted(NamedTuple):
     sentinels: Sequence[float | int] = ()
     constant_ok: Collection[str] = ()
     sort: bool = False
+    skip: int = 0
+    units_row: bool | None = None
+    clock: Reading = Reading()
+    least: int = 2
 
 
 class Choice(NamedTuple):
@@ -97,7 +122,7 @@ def _others(header: Sequence[str], keys: list[int], here: str) -> list[str]:
     if "" in names:
         raise DataError(
             f"{here}: column {header.index('') + 1} has no name: each column needs one; "
-            "name it, drop a trailing delimiter, or choose columns (--column; columns= in Python)"
+            f"name it, drop a trailing delimiter, or choose columns ({argument('columns', ...)})"
         )
     if not names:
         only = " and ".join(repr(header[k]) for k in keys)
@@ -109,24 +134,33 @@ def _others(header: Sequence[str], keys: list[int], here: str) -> list[str]:
 def pick(names: Sequence[str], there: Sequence[str], here: str) -> list[int]:
     """Where the named columns are among those there."""
     if isinstance(names, str) or not names:
-        raise DataError(f"{here}: columns={names!r}: a sequence of at least one name is needed; pass ['x', 'y']")
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
+        raise DataError(
+            f"{here}: {argument('columns', names)}: a sequence of at least one name is needed; pass ['x', 'y']"
+        )
+    twice = repeated(names)
     if twice:
         raise DataError(f"{here}: column {twice[0]!r} is asked for twice: once is enough; drop one")
-    there = list(there)
+    at = {name: i for i, name in reversed(list(enumerate(there)))}  # the first, if a name is there twice
     for name in names:
-        if name not in there:
+        if name not in at:
             near = max(there, key=lambda other, name=name: _likeness(name, other), default="")
             raise DataError(f"{here}: no column {name!r}: there are {listed(there)}; the closest is {near!r}")
-    return [there.index(name) for name in names]
+    return [at[name] for name in names]
 
 
 def check_distinct(header: Sequence[str], here: str) -> None:
     """Refuse a header that names two columns alike."""
-    twice = [name for name, count in Counter(header).items() if name and count > 1]
+    twice = [name for name in repeated(header) if name]
     if twice:
         raise DataError(f"{here}: duplicate column name {twice[0]!r}: each name must be there once; rename one of them")
 
 
+def repeated(names: Iterable[str]) -> list[str]:
+    """Those that are there twice or more, in time that grows with their number."""
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
 def _likeness(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
+    """Of two names, or of the one and what the other is called in its group."""
+    names = {other.lower(), other.lower().rpartition("/")[2]}
+    return max(difflib.SequenceMatcher(None, one.lower(), name).ratio() for name in names)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._cells import is_data
 from ctmodels.data._files import readable
 from ctmodels.data._memory import TEXT, available, check_memory, size
@@ -17,7 +18,6 @@ from ctmodels.data._memory import TEXT, available, check_memory, size
 DELIMITERS = ",;\t|"
 GZIP = b"\x1f\x8b"
 SAMPLE = 65536
-CUT = "cut it into shorter files, or convert it to Parquet and choose columns (--column; columns= in Python)"
 
 
 class Dialect(NamedTuple):
@@ -50,9 +50,13 @@ def read_text(source: str) -> str:
 def _read_bytes(path: Path, source: str) -> bytes:
     with readable(source):
         length = path.stat().st_size
-        check_memory(source, f"{size(length)} of text", TEXT * length, CUT)
+        check_memory(source, f"{size(length)} of text", TEXT * length, _cut())
         raw = path.read_bytes()
     return _unpacked(raw, source) if raw.startswith(GZIP) else raw
+
+
+def _cut() -> str:
+    return f"cut it into shorter files, or convert it to Parquet and choose columns ({argument('columns', ...)})"
 
 
 def _unpacked(raw: bytes, source: str) -> bytes:
@@ -63,7 +67,7 @@ def _unpacked(raw: bytes, source: str) -> bytes:
             while chunk := file.read(1 << 20):
                 text += chunk
                 if len(text) > most:
-                    check_memory(source, f"unpacks to more than {size(len(text))} of text", TEXT * len(text), CUT)
+                    check_memory(source, f"unpacks to more than {size(len(text))} of text", TEXT * len(text), _cut())
     except (EOFError, gzip.BadGzipFile, zlib.error) as e:
         raise DataError(f"{source}: damaged gzip ({e}): a whole file is needed; copy or compress it again") from None
     return bytes(text)
@@ -82,10 +86,10 @@ def find_dialect(text: str, time: str) -> Dialect:
         header = _header(sample, dialect)
         return time in header, is_data(header), len(header)
 
-    best = max((_quoted(sample, delimiter) for delimiter in DELIMITERS), key=score)
+    best = max((quoted(sample, delimiter) for delimiter in DELIMITERS), key=score)
     if len(_header(sample, best)) > 1:
         return best
-    return max([best, *(_quoted(sample, delimiter) for delimiter in (" ", ":", *_sniffed(sample)))], key=score)
+    return max([best, *(quoted(sample, delimiter) for delimiter in (" ", ":", *_sniffed(sample)))], key=score)
 
 
 def _header(sample: str, dialect: Dialect) -> list[str]:
@@ -100,7 +104,7 @@ def _sniffed(sample: str) -> list[str]:
     return [] if found.isalnum() or found in "._\"'" else [found]
 
 
-def _quoted(sample: str, delimiter: str) -> Dialect:
+def quoted(sample: str, delimiter: str) -> Dialect:
     """Which quote opens cells, and whether a backslash escapes it within."""
     part = re.escape(delimiter)
     found = re.findall(rf"(?:^|{part}) *(?:'(?:[^'\n]|'')*' *(?={part}|$)|(\"))", sample, re.MULTILINE)
@@ -109,8 +113,16 @@ def _quoted(sample: str, delimiter: str) -> Dialect:
     return Dialect(delimiter, quote, "\\" if escaped else None)
 
 
-def read_rows(text: str, dialect: Dialect, source: str, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with its line in the file."""
+def read_rows(
+    text: str, dialect: Dialect, source: str, strict: bool = True, above: int = 0, mark: str = ""
+) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank, with its line in the file.
+
+    **Arguments:**
+
+    - `above`: how many lines the file has before the text.
+    - `mark`: what comments begin with, if there are some: they are passed over.
+    """
     reader = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=dialect.delimiter,
@@ -119,15 +131,15 @@ def read_rows(text: str, dialect: Dialect, source: str, strict: bool = True) -> 
         skipinitialspace=True,
         strict=strict,
     )
-    line = 1
+    line = above + 1
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
             if dialect.delimiter == " " and cells and not cells[-1]:
                 del cells[-1]  # blanks at the end of a line
-            if cells not in ([], [""]):
+            if cells not in ([], [""]) and not (mark and cells[0].startswith(mark)):
                 yield line, cells
-            line = reader.line_num + 1  # a quoted line break makes one row of several lines
+            line = above + reader.line_num + 1  # a quoted line break makes one row of several lines
     except csv.Error as e:
         raise DataError(
             f"{source}, row {line}: broken quotes ({e}): a quoted cell must end in a quote; "

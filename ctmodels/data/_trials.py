@@ -1,15 +1,17 @@
 """Trials: several series of the same channels, each with a name and times of its own."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ctmodels._arguments import check_seed
 from ctmodels._door import DataError
 from ctmodels._scaling import Scaling
 from ctmodels._series import Series
 from ctmodels.data._cells import listed
-from ctmodels.data._table import Table
+from ctmodels.data._table import Table, repeated
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,20 +28,29 @@ class Trials:
     tables: tuple[Table, ...]
 
     def __post_init__(self):
-        twice = [name for i, name in enumerate(self.ids) if name in self.ids[:i]]
+        twice = repeated(self.ids)
         if twice or len(self.ids) != len(self.tables) or not self.ids:
             found = f"id {twice[0]!r} is there twice" if twice else f"{len(self.ids)} ids, {len(self.tables)} tables"
             raise DataError(f"trials: {found}: at least one is needed, and each has one id and one table; correct them")
         for name, table in zip(self.ids, self.tables, strict=True):
             _check_alike(name, table, self.ids[0], self.tables[0])
 
+    def __repr__(self) -> str:
+        rows = [len(table.time) for table in self.tables]
+        lengths = f"{min(rows)} to {max(rows)}" if min(rows) < max(rows) else f"{rows[0]}"
+        return f"Trials({len(self)} of {lengths} rows; {listed(self.names, 8)}; ids {listed(self.ids, 4)})"
+
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, id: str) -> Table:
-        if id not in self.ids:
+        if id not in self._at:
             raise DataError(f"trials: no id {id!r}: there are {listed(self.ids)}; choose one of these")
-        return self.tables[self.ids.index(id)]
+        return self._at[id]
+
+    @functools.cached_property
+    def _at(self) -> dict[str, Table]:
+        return dict(zip(self.ids, self.tables, strict=True))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,6 +88,7 @@ class Trials:
 
         **Returns:** two `Trials`, in the order that they had; no id is in both.
         """
+        check_seed(seed)
         count = _count(held_out, len(self), "trials", least=1)
         drawn = set(np.random.default_rng(seed).permutation(len(self))[:count].tolist())
         return self._some(lambda i: i not in drawn), self._some(lambda i: i in drawn)
@@ -133,7 +145,8 @@ def _stretch(table: Table, start: int, stop: int | None) -> Table:
                 f"{table.source}, column {name!r}: nothing is observed at its {part} ({len(values)} samples): "
                 "each part needs some; hold out more or less, or leave the trial or the column out"
             )
-    return dataclasses.replace(table, time=table.time[start:stop], values=values)
+    places = table.places and table.places[start:stop]
+    return dataclasses.replace(table, time=table.time[start:stop], values=values, places=places)
 
 
 def _series(table: Table, scaling: Scaling) -> Series:

@@ -6,12 +6,17 @@ from typing import Any
 import numpy as np
 
 from ctmodels._door import DataError
+from ctmodels._words import argument
 from ctmodels.data._arrays import gather, spread, spread_out
-from ctmodels.data._cells import short
+from ctmodels.data._cells import short, words
 from ctmodels.data._files import head, needed, readable
 from ctmodels.data._found import Found, table
+from ctmodels.data._groups import joined
 from ctmodels.data._memory import NUMBER, check_memory
+from ctmodels.data._numbers import ABSOLUTE
+from ctmodels.data._packed import PACKING, unpack
 from ctmodels.data._table import Table, Wanted, pick
+from ctmodels.data._ticks import Reading
 
 HDF5, CLASSIC = b"\x89HDF\r\n\x1a\n", b"CDF"
 CALENDARS = ("standard", "gregorian", "proleptic_gregorian")  # those that have the dates of clocks
@@ -25,12 +30,17 @@ def from_xarray(
     sentinels: Sequence[float | int] = (),
     constant_ok: Collection[str] = (),
     sort: bool = False,
+    date_format: str | None = None,
+    clock: str | None = None,
+    wraps: float | int | None = None,
     name: str = "dataset",
 ) -> Table:
-    """Take in an xarray `Dataset` or `DataArray`.
+    """Take in an xarray `Dataset`, `DataTree` or `DataArray`.
 
     Variables along the dimension of `time` become columns; those with more dimensions become several,
-    `temp[oslo]`, `temp[bergen]`, by the labels of their coordinates. Units are the attributes `units`.
+    `temp[oslo]`, `temp[bergen]`, by the labels of their coordinates. Units are the attributes `units`;
+    those of packing, of fill values and of the valid range are heeded. The variable `x` of the group
+    `sensor` of a tree is `sensor/x`.
     Trials are stacked first: `from_pandas(data.to_dataframe().reset_index(), "time", id="trial")`.
 
     **Arguments:**
@@ -38,14 +48,14 @@ def from_xarray(
     - `data`: the data.
     - `time`: the variable or coordinate, of one dimension, that holds the times.
     - `columns`: variables, or columns made of them. Default: all data variables along that dimension.
-    - `sentinels`, `constant_ok`, `sort`: as in [`ctmodels.data.read`][].
+    - `sentinels`, `constant_ok`, `sort`, `date_format`, `clock`, `wraps`: as in [`ctmodels.data.read`][].
     - `name`: what messages call it.
 
     **Returns:**
 
     A [`ctmodels.data.Table`][]. Raises `DataError`.
     """
-    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort)
+    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort, clock=Reading(date_format, clock, wraps))
     return table(_found(data, wanted, name), wanted)
 
 
@@ -56,8 +66,9 @@ def find_netcdf(source: str, wanted: Wanted) -> Found:
         data = _opened(xarray, source)
         with data:
             _variable(data, wanted.time, source)
-            units = data[wanted.time].attrs.get("units", "")
-            calendar = data[wanted.time].attrs.get("calendar", "standard").lower()
+            data = _with_times(data, wanted.time, source)
+            units = words(data[wanted.time].attrs.get("units"))
+            calendar = words(data[wanted.time].attrs.get("calendar", "standard")).lower()
             decoded = _decoded(xarray, data, wanted.time, calendar)
             notes = (_kept(source, wanted.time, units, calendar),) if " since " in units and decoded is data else ()
             return _found(decoded, wanted, source, notes)
@@ -75,14 +86,25 @@ def _opened(xarray: Any, source: str) -> Any:
     else:
         raise DataError(f"{source}: neither netCDF nor HDF5, it begins with {begins!r}; name it as what it is")
     try:
-        return xarray.open_dataset(source, decode_times=False, **how)
+        if begins == HDF5:
+            return joined(xarray, xarray.open_groups(source, decode_times=False, mask_and_scale=False, **how))
+        return xarray.open_dataset(source, decode_times=False, mask_and_scale=False, **how)
     except Exception as e:  # whatever three libraries may raise at damaged bytes
         raise DataError(f"{source}: not a whole netCDF file ({short(str(e), 80)}): copy or write it again") from None
 
 
+def _with_times(data: Any, time: str, source: str) -> Any:
+    """The data with the times unpacked, their attributes of packing gone."""
+    times = data[time]
+    if times.ndim != 1 or times.dtype.kind not in "iuf":
+        return data
+    left = {k: v for k, v in times.attrs.items() if k not in (*PACKING, "valid_min", "valid_max", "valid_range")}
+    return data.assign({time: (times.dims, unpack(times, f"{source}, column {time!r}").values, left)})
+
+
 def _decoded(xarray: Any, data: Any, time: str, calendar: str) -> Any:
     """The data with CF times as dates, or as they are where dates are not those of clocks."""
-    if calendar not in CALENDARS or " since " not in data[time].attrs.get("units", ""):
+    if calendar not in CALENDARS or " since " not in words(data[time].attrs.get("units")):
         return data
     try:
         times = xarray.decode_cf(data[[time]], decode_timedelta=False)[time]
@@ -105,7 +127,10 @@ def _variable(data: Any, name: str, source: str) -> Any:
 
 
 def _found(data: Any, wanted: Wanted, source: str, notes: tuple[str, ...] = ()) -> Found:
-    if isinstance(data, needed("xarray", source).DataArray):
+    xarray = needed("xarray", source)
+    if isinstance(data, xarray.DataTree):
+        data = joined(xarray, {node.path: node.to_dataset(inherit=False) for node in data.subtree})
+    if isinstance(data, xarray.DataArray):
         data = data.to_dataset(name=data.name or "values")
     times = _variable(data, wanted.time, source)
     if times.ndim != 1:
@@ -116,16 +141,34 @@ def _found(data: Any, wanted: Wanted, source: str, notes: tuple[str, ...] = ()) 
             f"{source}, column {wanted.time!r}: dates of the calendar {first.calendar!r} are not those of clocks; "
             "call .convert_calendar('standard'), or open the file with decode_times=False"
         )
+    wanted = _absolute(times, wanted, source)
     (along,) = times.dims
     names = _names(data, wanted, along, source)
     count = sum(data[name].size for name in names)
-    check_memory(source, f"{count} values", NUMBER * count, "choose columns (--column; columns= in Python), or select")
-    columns, units = {wanted.time: times.values}, {}
+    check_memory(source, f"{count} values", NUMBER * count, f"choose columns ({argument('columns', ...)}), or select")
+    columns, units, ends = {wanted.time: times.values}, {}, {}
     for name in names:
-        parts = _columns(data[name], name, along)
+        found = unpack(data[name], f"{source}, column {name!r}")
+        parts = _columns(data[name].copy(data=found.values), name, along)
         columns |= parts
-        units |= dict.fromkeys(parts, str(data[name].attrs.get("units", "")))
-    return gather(columns, spread_out(wanted, columns), source, units=units, notes=notes)
+        units |= dict.fromkeys(parts, words(data[name].attrs.get("units")))
+        ends |= dict.fromkeys(parts, found.ends)
+        notes = (*notes, *found.notes)
+    return gather(columns, spread_out(wanted, columns), source, units=units, notes=notes, ends=ends)
+
+
+def _absolute(times: Any, wanted: Wanted, source: str) -> Wanted:
+    """Where the times are CDO's absolute ones, such as `day as %Y%m%d.%f`, wanted by that clock."""
+    units, calendar = str(times.attrs.get("units", "")), str(times.attrs.get("calendar", "standard")).lower()
+    if wanted.clock.clock or not ABSOLUTE.fullmatch(units):
+        return wanted
+    if calendar not in CALENDARS:
+        raise DataError(
+            f"{source}, column {wanted.time!r}: '{units}' in the calendar {calendar!r} is not that of clocks, and the "
+            "numbers jump from month to month; write times that count (cdo -r copy), or take them as they are: "
+            f"{argument('clock', 'number')}"
+        )
+    return wanted._replace(clock=wanted.clock._replace(clock=units))
 
 
 def _names(data: Any, wanted: Wanted, along: str, source: str) -> list[str]:

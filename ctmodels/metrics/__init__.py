@@ -1,20 +1,30 @@
 """What is reported: pure functions of arrays, for one series each; a batch is made by vmap."""
 
 from ._attractor import (
-    d_hellinger as d_hellinger,
     d_stsp as d_stsp,
     d_stsp_gmm as d_stsp_gmm,
-    power_spectrum as power_spectrum,
 )
 from ._forecast import (
     mase as mase,
     nrmse as nrmse,
     rmse as rmse,
     smape as smape,
-    valid_prediction_time as valid_prediction_time,
+)
+from ._gaps import (
+    AsSampled as AsSampled,
+    as_sampled as as_sampled,
 )
 from ._lyapunov import (
     kaplan_yorke as kaplan_yorke,
     lyapunov_spectrum as lyapunov_spectrum,
     lyapunov_spectrum_of_field as lyapunov_spectrum_of_field,
+)
+from ._spectrum import (
+    d_hellinger as d_hellinger,
+    power_spectrum as power_spectrum,
+)
+from ._valid_time import (
+    ValidTime as ValidTime,
+    valid_prediction_time as valid_prediction_time,
+    valid_time as valid_time,
 )

@@ -1,24 +1,32 @@
-r"""How far a forecast is from what came: sMAPE, MASE, RMSE, NRMSE, and how long it stays near.
+r"""How far a forecast is from what came: sMAPE, MASE, RMSE, NRMSE.
 
 In all of them `mask` is `True` where the truth was observed. An entry that was not observed is
 never counted and may hold anything, NaN included. An observed NaN is not forgiven: it makes the
 value NaN (or the forecast invalid).
 
+Arrays of other shapes than one another are refused, but for one channel: `(time, 1)` and `(time,)`
+are the same. Integers, booleans and half precisions are computed in floating numbers of 32 bits or
+more. Empty arrays are refused; where nothing was observed, or too little for the metric to be
+defined (each says how much), the value is NaN.
+
 ??? cite
 
     Hyndman and Koehler, "Another look at measures of forecast accuracy", Int. J. Forecasting 22
-    (2006): sMAPE, MASE. Pathak et al., Phys. Rev. Lett. 120, 024102 (2018): the valid prediction
-    time.
+    (2006): sMAPE, MASE.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Float, Shaped
+
+from ctmodels.metrics._arrays import Numbers, alike, common_type, numbers, observed, root_mean_square
+
+Mask = Shaped[ArrayLike, "..."] | None
 
 
 def smape(
-    true: Float[ArrayLike, "*shape"],
-    predicted: Float[ArrayLike, "*shape"],
-    mask: Bool[ArrayLike, "*shape"] | None = None,
+    true: Numbers,
+    predicted: Numbers,
+    mask: Mask = None,
 ) -> Float[Array, ""]:
     r"""Symmetric mean absolute percentage error, from 0 to 200; lower is better.
 
@@ -27,7 +35,7 @@ def smape(
     **Arguments:**
 
     - `true`, `predicted`: what came and what was said, in one shape.
-    - `mask`: which entries of `true` were observed; all of them if `None`.
+    - `mask`: which entries of `true` were observed, in its shape; all of them if `None`.
 
     **Returns:** the mean over all observed entries; NaN if there are none.
 
@@ -36,19 +44,19 @@ def smape(
     perfect forecast and counts as 0, where some codes give NaN. An infinite forecast counts as 200,
     its limit.
     """
-    true, predicted, mask = _observed(true, predicted, mask)
+    true, predicted, mask = as_observed(true, predicted, mask)
     total = jnp.abs(true) + jnp.abs(predicted)
     ratio = jnp.abs(true - predicted) / jnp.where(total == 0, 1, total)
     return 200 * _mean(jnp.where(jnp.isinf(total), 1, ratio), mask)
 
 
 def mase(
-    true: Float[ArrayLike, "time *channel"],
-    predicted: Float[ArrayLike, "time *channel"],
-    history: Float[ArrayLike, "past *channel"],
+    true: Numbers,
+    predicted: Numbers,
+    history: Numbers,
     season: int = 1,
-    mask: Bool[ArrayLike, "time *channel"] | None = None,
-    history_mask: Bool[ArrayLike, "past *channel"] | None = None,
+    mask: Mask = None,
+    history_mask: Mask = None,
 ) -> Float[Array, ""]:
     r"""Mean absolute scaled error; lower is better, and 1 is the naive forecast on the history.
 
@@ -57,18 +65,27 @@ def mase(
 
     **Arguments:**
 
-    - `true`, `predicted`: what came and what was said.
-    - `history`: what the forecaster had seen (the training part), longer than `season`.
+    - `true`, `predicted`: what came and what was said, `(time, channel)` or `(time,)`.
+    - `history`: what the forecaster had seen (the training part), of the same channels, longer than
+        `season`.
     - `season`: the period of the naive forecast, in samples.
     - `mask`, `history_mask`: what was observed of `true` and of `history`. A pair of the history
         counts if both of its ends were observed.
 
     **Returns:** each channel is scaled by its own history, and the mean is over the channels that
     were observed. A channel without a scale (a constant history) gives inf, or 0 if it was forecast
-    without error; a history without one observed pair gives NaN.
+    without error. It needs one observed pair in the history of each channel that is judged, and is
+    NaN otherwise.
     """
-    true, predicted, mask = _observed(true, predicted, mask)
-    history, _, history_mask = _observed(history, history, history_mask)
+    true, predicted, mask = in_channels(*as_observed(true, predicted, mask))
+    history, history_mask = _history(history, history_mask)
+    if history.shape[1:] != true.shape[1:]:
+        raise ValueError(
+            f"history has shape {history.shape} and true {true.shape}, (time, channel): the error of a channel is held "
+            "against its own history; give both the same channels"
+        )
+    dtype = common_type(history, true)
+    history, true, predicted = (x.astype(dtype) for x in (history, true, predicted))
     if not 0 < season < len(history):
         raise ValueError(f"season={season} does not fit a history of {len(history)} samples")
     naive = jnp.abs(history[season:] - history[:-season])
@@ -78,9 +95,9 @@ def mase(
 
 
 def rmse(
-    true: Float[ArrayLike, "*shape"],
-    predicted: Float[ArrayLike, "*shape"],
-    mask: Bool[ArrayLike, "*shape"] | None = None,
+    true: Numbers,
+    predicted: Numbers,
+    mask: Mask = None,
 ) -> Float[Array, ""]:
     r"""Root mean square error, in the units of the data; lower is better.
 
@@ -94,14 +111,14 @@ def rmse(
     **Returns:** one mean over all observed entries, so a channel of large units rules it (see
     [`nrmse`][]); NaN if there are none.
     """
-    true, predicted, mask = _observed(true, predicted, mask)
-    return jnp.sqrt(_mean(jnp.square(true - predicted), mask))
+    true, predicted, mask = as_observed(true, predicted, mask)
+    return root_mean_square(true - predicted, mask)
 
 
 def nrmse(
-    true: Float[ArrayLike, "time *channel"],
-    predicted: Float[ArrayLike, "time *channel"],
-    mask: Bool[ArrayLike, "time *channel"] | None = None,
+    true: Numbers,
+    predicted: Numbers,
+    mask: Mask = None,
 ) -> Float[Array, ""]:
     r"""Root mean square error in standard deviations of the truth; lower is better, 1 is its mean.
 
@@ -110,70 +127,37 @@ def nrmse(
 
     **Arguments:**
 
-    - `true`, `predicted`: what came and what was said.
+    - `true`, `predicted`: what came and what was said, `(time, channel)` or `(time,)`.
     - `mask`: which entries of `true` were observed; all of them if `None`.
 
-    **Returns:** the mean over the channels that were observed of each channel's own ratio. Others
-    divide by the range or by the mean of the truth, or pool the channels before the root: the
-    numbers are then not comparable. A channel whose truth is constant gives inf, or 0 if it was
-    forecast without error.
+    **Returns:** the mean over the channels that were observed, twice at least, of each channel's own
+    ratio; NaN if there are none: a single value has no spread. Others divide by the range or by the
+    mean of the truth, or pool the channels before the root: the numbers are then not comparable. A
+    channel whose truth is constant gives inf, or 0 if it was forecast without error.
     """
-    true, predicted, mask = _observed(true, predicted, mask)
-    error = jnp.sqrt(_mean(jnp.square(true - predicted), mask, axis=0))
-    return _mean_of_ratios(error, jnp.sqrt(_variance(true, mask)), mask.any(axis=0))
+    true, predicted, mask = in_channels(*as_observed(true, predicted, mask))
+    error = root_mean_square(true - predicted, mask, axis=0)
+    return _mean_of_ratios(error, standard_deviation(true, mask), mask.sum(axis=0) > 1)
 
 
-def valid_prediction_time(
-    ts: Float[ArrayLike, " time"],
-    true: Float[ArrayLike, "time channel"],
-    predicted: Float[ArrayLike, "time channel"],
-    *,
-    threshold: float | int = 0.4,
-    scale: float | int | Float[ArrayLike, ""] | None = None,
-    mask: Bool[ArrayLike, "time channel"] | None = None,
-) -> Float[Array, ""]:
-    r"""How long a forecast stays near the truth, in the units of `ts`; higher is better.
-
-    $$\mathrm{VPT} = \min \Big\{ t - t_0 :
-      \frac{\|\hat x(t) - x(t)\|}{\langle \|x - \langle x\rangle\|^2\rangle^{1/2}} > \theta \Big\}$$
-
-    **Arguments:**
-
-    - `ts`: the times; the forecast starts at `ts[0]`.
-    - `true`, `predicted`: what came and what was said.
-    - `threshold`: $\theta$. Published values go from 0.3 to 0.5, so quote it.
-    - `scale`: the denominator $\langle \|x - \langle x\rangle\|^2\rangle^{1/2}$, best computed once
-        from a long reference orbit. If `None`, it is computed from `true`, and then depends on
-        which stretch of orbit was forecast.
-    - `mask`: which entries of `true` were observed; all of them if `None`. Where some channels are
-        missing their squared error is taken to be the mean of those observed; a time with none
-        observed is passed over.
-
-    **Returns:** the time of the first error above the threshold; `ts[-1] - ts[0]` if there is none,
-    which is a lower bound. A forecast that is NaN or infinite is above any threshold. Multiply by
-    the largest Lyapunov exponent to have it in Lyapunov times. (The other definition in use, a
-    cumulative sMAPE above 30, is not this one.)
-    """
-    ts = jnp.asarray(ts)
-    true, predicted, mask = _observed(true, predicted, mask)
-    # Mean squares per channel, above and below: the number of channels cancels, and missing
-    # channels are filled in.
-    error = _mean(jnp.square(true - predicted), mask, axis=1)
-    if scale is None:
-        spread = _mean(_variance(true, mask), mask.any(axis=0))
-    else:
-        spread = jnp.square(jnp.asarray(scale, true.dtype)) / true.shape[1]
-    # `not <=` rather than `>`, so that NaN counts; no division, so that a truth at rest is no
-    # special case.
-    exceeded = ~(error <= threshold**2 * spread) & mask.any(axis=1)
-    return jnp.where(exceeded.any(), ts[jnp.argmax(exceeded)], ts[-1]) - ts[0]
-
-
-def _observed(true, predicted, mask):
+def as_observed(true, predicted, mask) -> tuple[Array, Array, Array]:
     """Arrays, with zeros where nothing was observed, so that no NaN there meets any arithmetic."""
-    true, predicted = jnp.asarray(true), jnp.asarray(predicted)
-    mask = jnp.ones(true.shape, bool) if mask is None else jnp.asarray(mask)
+    true, predicted = alike(true=true, predicted=predicted)
+    mask = observed(mask, "mask", true, "true")
     return jnp.where(mask, true, 0), jnp.where(mask, predicted, 0), mask
+
+
+def in_channels(*arrays: Array) -> list[Array]:
+    """With an axis of channels, of one where there is none."""
+    if arrays[0].ndim == 0:
+        raise ValueError("true has shape (): a forecast is (time, channel) or (time,)")
+    return [x[:, None] if x.ndim == 1 else x for x in arrays]
+
+
+def _history(history, mask) -> list[Array]:
+    history = numbers(history, "history")
+    mask = observed(mask, "history_mask", history, "history")
+    return in_channels(jnp.where(mask, history, 0), mask)
 
 
 def _mean(x, mask, axis=None, keepdims=False):
@@ -181,8 +165,9 @@ def _mean(x, mask, axis=None, keepdims=False):
     return total / jnp.sum(mask, axis=axis, keepdims=keepdims).astype(x.dtype)
 
 
-def _variance(x, mask):
-    return _mean(jnp.square(x - _mean(x, mask, axis=0, keepdims=True)), mask, axis=0)
+def standard_deviation(x: Array, mask: Array) -> Array:
+    """The standard deviation of each channel."""
+    return root_mean_square(x - _mean(x, mask, axis=0, keepdims=True), mask, axis=0)
 
 
 def _mean_of_ratios(error, scale, seen):

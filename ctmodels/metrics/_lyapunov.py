@@ -20,11 +20,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from ctmodels._integrate import RK4, rk_step
+from ctmodels.metrics._arrays import Numbers, not_empty, numbers
 
 
 def lyapunov_spectrum(
     step: Callable[[Array], Array],
-    y0: Float[ArrayLike, " state"],
+    y0: Numbers,
     *,
     steps: int,
     dt: float | int | Float[ArrayLike, ""] = 1.0,
@@ -38,8 +39,8 @@ def lyapunov_spectrum(
 
     - `step`: `y -> y`, a discrete map, or the flow of a field over the time `dt`. Differentiated
         forwards.
-    - `y0`: where the orbit starts.
-    - `steps`: how many applications of `step` are averaged over; a multiple of `every`.
+    - `y0`: where the orbit starts, `(state,)`.
+    - `steps`: how many applications of `step` are averaged over; a multiple of `every`, at least one.
     - `dt`: the time that one application takes. It only sets the unit: one over time; per
         application if 1.
     - `transient`: applications before the averaging (rounded up to a multiple of `every`), in which
@@ -53,9 +54,11 @@ def lyapunov_spectrum(
     nothing; NaN if the orbit diverges. The error of a chaotic orbit falls as one over the root of
     the time, so quote `steps * dt`.
     """
-    if steps % every:
-        raise ValueError(f"steps={steps} is not a multiple of every={every}")
-    y0 = jnp.asarray(y0)
+    if every < 1 or steps < 1 or steps % every:
+        raise ValueError(f"steps={steps} is not a multiple of every={every}, once at least; give whole blocks")
+    y0 = _vector(y0, "y0", "state")
+    if not 1 <= (y0.size if count is None else count) <= y0.size:
+        raise ValueError(f"count={count}: a state of {y0.size} has 1 to {y0.size} exponents")
     tangents = jnp.eye(y0.size, count, dtype=y0.dtype)
     block = _block(step, every)
     start, _ = jax.lax.scan(block, (y0, tangents), length=-(-transient // every))
@@ -65,7 +68,7 @@ def lyapunov_spectrum(
 
 def lyapunov_spectrum_of_field(
     field: Callable[[Array, Array, PyTree], Array],
-    y0: Float[ArrayLike, " state"],
+    y0: Numbers,
     *,
     dt: float | int | Float[ArrayLike, ""],
     steps: int,
@@ -103,7 +106,7 @@ def lyapunov_spectrum_of_field(
     )
 
 
-def kaplan_yorke(spectrum: Float[ArrayLike, " exponent"]) -> Float[Array, ""]:
+def kaplan_yorke(spectrum: Numbers) -> Float[Array, ""]:
     r"""The Kaplan-Yorke (Lyapunov) dimension of an attractor.
 
     $$D_{KY} = j + \frac{\lambda_1 + \dots + \lambda_j}{|\lambda_{j+1}|}, \qquad
@@ -111,14 +114,14 @@ def kaplan_yorke(spectrum: Float[ArrayLike, " exponent"]) -> Float[Array, ""]:
 
     **Arguments:**
 
-    - `spectrum`: all Lyapunov exponents, in any order.
+    - `spectrum`: all Lyapunov exponents, `(exponent,)`, in any order.
 
     **Returns:** 0 if the first exponent is negative (a fixed point), the number of exponents if no
     partial sum is negative, NaN if an exponent is NaN. The dimension jumps where an exponent is
     zero: a limit cycle has 1, but 0 if its first exponent came out as -1e-6, so look at the
     spectrum too.
     """
-    spectrum = -jnp.sort(-jnp.asarray(spectrum))
+    spectrum = -jnp.sort(-_vector(spectrum, "spectrum", "exponent"))
     sums = jnp.cumsum(spectrum)
     j = jnp.sum(sums >= 0)
     # j = 0 and j = n become ordinary cases by a sum of nothing before the first and an exponent of
@@ -127,6 +130,14 @@ def kaplan_yorke(spectrum: Float[ArrayLike, " exponent"]) -> Float[Array, ""]:
     following = jnp.concatenate([spectrum, jnp.full_like(spectrum[:1], -jnp.inf)])
     dimension = j.astype(spectrum.dtype) + sums[j] / jnp.abs(following[j])
     return jnp.where(jnp.isnan(spectrum).any(), jnp.nan, dimension)
+
+
+def _vector(x, name: str, axis: str) -> Array:
+    x = numbers(x, name)
+    if x.ndim != 1:
+        raise ValueError(f"{name} has shape {x.shape}: it is ({axis},); jax.vmap takes a batch of them")
+    not_empty(name, x)
+    return x
 
 
 def _block(step, every):

@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._fields import MLPField
-from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._reading import Reading, carried_on, move_and_jump
+from ctmodels._integrate import RK4, Integrate, Substeps, increasing
+from ctmodels._output import SUCCESS
+from ctmodels._reading import Reading, carried_on, move_and_jump, rows_seen
 from ctmodels._series import Record, Series
 
 
@@ -29,6 +31,7 @@ class BackwardGRU(eqx.Module):
     channels: int = eqx.field(static=True)
     static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(self, channels: int, hidden: int, *, static: int = 0, key: PRNGKeyArray):
         self.channels, self.static = channels, static
         self.cell = eqx.nn.GRUCell(2 * channels + 1, hidden, key=key)
@@ -64,6 +67,7 @@ class BackwardODERNN(eqx.Module):
     channels: int = eqx.field(static=True)
     static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,
@@ -85,14 +89,17 @@ class BackwardODERNN(eqx.Module):
         read = backwards(x, self.channels, self.static)
         jump = lambda h, y, mask: (self.cell(jnp.concatenate([y, mask.astype(y.dtype)]), h), None)
         begun = jnp.zeros(self.cell.hidden_size, read.ys.dtype)
-        hs, _, _ = move_and_jump(carried_on(self.integrate, self.field), jump, begun, read)
-        return coded(hs[-1], read, t0)
+        hs, _, stats = move_and_jump(carried_on(self.integrate, self.field), jump, begun, read)
+        # In no account, so that it has to show in what is begun from: what a failed solve holds is finite.
+        return coded(jnp.where(stats.status == SUCCESS, hs[-1], jnp.nan), read, t0)
 
 
 def backwards(x: Series | Record, channels: int, static: int) -> Reading:
     """The rows that were seen, from the last to the first; times become s = -t, which increases."""
     record = x if isinstance(x, Record) else Record(x)
     series = record.series
+    at = rows_seen(series)[0]
+    increasing(series.ts[at], "x.ts", at)  # what is wrong is said of the times as they were given
     turned = Series(-series.ts[::-1], series.ys[::-1], series.mask[::-1])
     return Reading.of(Record(turned, record.static, record.known), channels, static)
 

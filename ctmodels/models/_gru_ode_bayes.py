@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
+from ctmodels._promises import check_reads
 from ctmodels._reading import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
 from ctmodels._series import Record, Series
 
@@ -24,6 +26,7 @@ class GRUField(eqx.Module):
     gates: eqx.nn.Linear
     candidate: eqx.nn.Linear
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(self, hidden: int, *, key: PRNGKeyArray):
         a, b = jax.random.split(key)
         self.gates = eqx.nn.Linear(hidden, 2 * hidden, key=a)
@@ -75,6 +78,7 @@ class GRUODEBayes(AbstractModel):
     channels: int = eqx.field(static=True)
     static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,
@@ -98,6 +102,7 @@ class GRUODEBayes(AbstractModel):
         self.initial = eqx.nn.Linear(2 * static, hidden, key=e) if static else None
         self.integrate, self.noise = integrate, noise
 
+    @before(check_reads)
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:

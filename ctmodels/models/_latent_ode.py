@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._integrate import Integrate
+from ctmodels._arguments import before
+from ctmodels._integrate import Integrate, increasing
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
+from ctmodels._promises import check_reads
 from ctmodels._reading import times_of
 from ctmodels._series import Record, Series
 
@@ -72,6 +74,7 @@ class LatentODE(AbstractModel):
     integrate: Integrate = Integrate()
     t0: float | None = eqx.field(static=True, default=None)
 
+    @before(check_reads)
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
@@ -92,5 +95,7 @@ class LatentODE(AbstractModel):
         self, q: Posterior, z0: Float[Array, " latent"], t0: Float[Array, ""], ts: Float[Array, " out"], *, key=None
     ) -> Output:
         """The outputs that follow from one start."""
+        ts = increasing(ts, "ts")  # those before t0 included, at which z0 is held
+        t0 = t0.astype(ts.dtype)
         zs, stats = self.integrate(self.field, jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), z0, key=key)
         return Output(jax.vmap(self.decoder)(zs[1:]), stats, q.kl(), zs[1:])

@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._fields import MatrixField
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
+from ctmodels._promises import check_reads
 from ctmodels._reading import Known, Reading, account, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 from ctmodels._signatures import lie_field, logsignature_windows
@@ -47,6 +49,7 @@ class LogNCDE(AbstractModel):
     channels: int = eqx.field(static=True)
     static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,
@@ -75,6 +78,7 @@ class LogNCDE(AbstractModel):
         self.readout = eqx.nn.Linear(hidden, outputs, key=c)
         self.ahead, self.window, self.depth, self.intensity = ahead, window, depth, intensity
 
+    @before(check_reads)
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:

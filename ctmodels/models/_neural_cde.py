@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before, check_key
 from ctmodels._fields import MatrixField
 from ctmodels._integrate import RK4, Integrate, Substeps, total
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output, Stats
 from ctmodels._paths import CubicPath
+from ctmodels._promises import check_reads
 from ctmodels._reading import Known, Reading, account, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 
@@ -76,6 +78,7 @@ class NeuralCDE(AbstractModel):
     channels: int = eqx.field(static=True)
     static: int = eqx.field(static=True)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def __init__(
         self,
         channels: int,
@@ -97,6 +100,7 @@ class NeuralCDE(AbstractModel):
         self.readout = eqx.nn.Linear(hidden, outputs, key=c)
         self.scheme, self.ahead, self.intensity = scheme, ahead, intensity
 
+    @before(check_reads)
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:

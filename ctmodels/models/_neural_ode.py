@@ -10,10 +10,12 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ctmodels._arguments import before
 from ctmodels._integrate import Integrate, solve_held
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output
 from ctmodels._paths import HeldPath
+from ctmodels._promises import check_starts
 from ctmodels._series import Driven
 
 
@@ -43,6 +45,7 @@ class NeuralODE(AbstractModel):
     augment: int = eqx.field(static=True, default=0)
     integrate: Integrate = Integrate()
 
+    @before(check_starts)
     def __call__(
         self,
         x: Float[Array, " state"] | Driven,

@@ -9,31 +9,46 @@ import jax.numpy as jnp
 
 from ctmodels._door import DataError
 from ctmodels._smoothing import Noise
+from ctmodels._words import argument
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
 from ctmodels.reconstruction._fitting import Trained
+from ctmodels.reconstruction._widths import Widths
 from ctmodels.train import load, manifest, save
 
+WRITTEN = ("metrics.json", "history.jsonl", "report.html", "model-*.safetensors")
 
-def check_folder(out: str | os.PathLike) -> Path:
-    """A folder that can be written to, made if need be; asked before the work and not after it."""
+
+def check_folder(out: str | os.PathLike, overwrite: bool = False) -> Path:
+    """A folder that can be written to, made if need be; asked before the work and not after it. Another reconstruction
+    in it is refused, unless it is to be replaced: two runs in one folder would mix in a forecast."""
     path = Path(out)
     if path.exists() and not path.is_dir():
-        raise DataError(f"--out {path}: this is a file; name a folder")
+        raise DataError(f"{argument('out', path)}: this is a file; name a folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe.{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise DataError(f"--out {path}: cannot write there ({error.strerror}); name another folder") from error
+        raise DataError(
+            f"{argument('out', path)}: cannot write there ({error.strerror}); name another folder"
+        ) from error
+    there = sorted(file for pattern in WRITTEN for file in path.glob(pattern))
+    if there and not overwrite:
+        raise DataError(
+            f"{argument('out', path)}: holds a reconstruction already ({', '.join(file.name for file in there)}); name "
+            f"another folder, or replace that one: {argument('overwrite', True)}"
+        )
     return path
 
 
 def save_model(path: str | os.PathLike, candidate: Candidate, problem: Problem, trained: Trained, about: dict) -> None:
-    """The ensemble, its end state and noise; beside them the candidate's name, the problem (scaling included) and
-    `about`."""
+    """The ensemble, its end state and noise; beside them the candidate's name, the problem (scaling included), the
+    widths of its bands and `about`."""
     kept = (trained.model, trained.end, trained.noise)
-    save(path, kept, about={"candidate": candidate.name, "problem": problem.to_dict(), "data": about})
+    widths = trained.widths and trained.widths.to_dict()
+    about = {"candidate": candidate.name, "problem": problem.to_dict(), "data": about, "widths": widths}
+    save(path, kept, about=about)
 
 
 def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> tuple[Trained, Problem, dict]:
@@ -48,7 +63,8 @@ def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> t
     problem = Problem.from_dict(about["problem"])
     members = next(iter(said["arrays"].values()))["shape"][0]
     model, end, noise = load(path, _like(candidate, problem, members))
-    return Trained(model, end, noise, [], "loaded"), problem, about["data"]
+    widths = about.get("widths") and Widths.from_dict(about["widths"])  # files of older versions have none
+    return Trained(model, end, noise, [], "loaded", widths=widths), problem, about["data"]
 
 
 def _like(candidate: Candidate, problem: Problem, members: int):

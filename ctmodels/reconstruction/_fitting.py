@@ -1,6 +1,7 @@
 """Fitting one candidate: an ensemble over seeds, by shooting from smoothed states or from free starts."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,13 +13,16 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from ctmodels import losses
+from ctmodels._arguments import check_whole
 from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Example, Series
 from ctmodels._shooting import Shooting, Windows, grow
 from ctmodels._smoothing import Noise, Smoothed, coast, smooth, tune_noise
 from ctmodels.models import NeuralODE
 from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.reconstruction._widths import Widths
 from ctmodels.train import FitResult, fit, make_step, objective, pooled
+from ctmodels.train._step import TrainStep
 
 SHORT = 200  # samples; under this, starts are parameters: there is too little to estimate a filter's noise from
 PAUSE = 4.0  # a window that lasts this many times as long as the median one has a pause in it
@@ -50,6 +54,10 @@ class Recipe:
     free: bool = False
     continuity: float = 10.0
 
+    def __post_init__(self):
+        for name, least in (("members", 1), ("steps", 1), ("window", 2), ("batch_size", 1), ("refreshes", 0)):
+            check_whole(name, getattr(self, name), least)
+
     @classmethod
     def default(cls, samples: int) -> "Recipe":
         """For a series of so many training samples."""
@@ -57,16 +65,28 @@ class Recipe:
             return cls(steps=2000, window=min(8, samples), batch_size=64, learning_rate=1e-2, free=True)
         return cls()
 
+    @classmethod
+    def quick(cls, samples: int) -> "Recipe":
+        """For a first look, in an eighth of the steps and half of the members."""
+        full = cls.default(samples)
+        return dataclasses.replace(full, members=full.members // 2, steps=full.steps // 8)
+
 
 class Trained(NamedTuple):
     """An ensemble, every array with a leading axis of members. `end`: the state at the last training time, mean and
-    covariance; `noise`: to filter with from there on."""
+    covariance; `noise`: to filter with from there on; `learnt`: samples that were trained on, the first so many;
+    `widths`: of the bands of forecasts from there on."""
 
     model: NeuralODE
     end: tuple[Float[Array, "member state"], Float[Array, "member state state"]]
     noise: Noise
     history: list[dict]
     stopped: str
+    learnt: int = 0
+    widths: Widths | None = None
+
+    def __repr__(self) -> str:
+        return f"Trained({type(self.model).__name__}, {self.end[0].shape[0]} members; {self.stopped})"
 
 
 class OwnStarts(eqx.Module):
@@ -135,9 +155,24 @@ def flow_of(model: NeuralODE, control: Series | None):
     return lambda t0, t1, z: model(Driven(z, path), jnp.stack([t0, t1])).latents[-1]
 
 
-def _optimiser(recipe: Recipe) -> optax.GradientTransformation:
+@functools.lru_cache(maxsize=8)
+def _step(recipe: Recipe, window: int, structure) -> TrainStep:
+    """One step for all runs of one recipe, model structure and window: what one series compiled, the next one of its
+    length uses. *Performance.*"""
     schedule = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps, alpha=0.01)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+    if recipe.free:
+        loss, horizon = losses.shooting(recipe.continuity), (2.0, float(window), recipe.steps // 2)
+    else:
+        loss, horizon = losses.squared, (recipe.window / 4, recipe.window, recipe.steps // 4)
+    transform = grow(optax.linear_schedule(*horizon))
+    return make_step(objective(loss, transform=transform), optimiser, ensemble=True)
+
+
+def _structure(tree) -> tuple:
+    """What two trees must share to run in one program."""
+    leaves, treedef = jax.tree.flatten(eqx.filter(tree, eqx.is_array))
+    return treedef, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
 
 
 def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained:
@@ -150,17 +185,16 @@ def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained
     cut = samples - max(samples // 20, 2 * recipe.window)
     windows = _without_pauses(Windows(series, recipe.window, stop=cut, starts=starts, control=control))
     data = OwnStarts(windows, jnp.broadcast_to(starts, (recipe.members, *starts.shape)))
-    horizon = optax.linear_schedule(recipe.window / 4, recipe.window, recipe.steps // 4)
-    step = make_step(objective(losses.squared, transform=grow(horizon)), _optimiser(recipe), ensemble=True)
+    step = _step(recipe, recipe.window, _structure((model, series, control)))
     noise = Noise(jnp.full(size, recipe.process, starts.dtype), start.noise.observation)
-    resmooth = eqx.filter_jit(over_members(lambda model: smooth_with(model, series, control, noise).mean))
 
     def refresh(model, data):
-        own = resmooth(model)
+        own = _smoothed_means(model, series, control, noise)
         # A member that went astray goes on from where the others would start.
         others = jnp.nanmedian(own, axis=0, keepdims=True)
         return OwnStarts(data.windows, jnp.where(jnp.isfinite(own), own, others))
 
+    before = step.traces
     result = fit(
         step,
         step.init(model, key=jax.random.key(seed)),
@@ -177,10 +211,10 @@ def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained
         name=candidate.name,
         **run,
     )
-    _assert_one_trace(step)
-    smoothed, noise = eqx.filter_jit(over_members(_likeliest(series, control, noise)))(result.model)
+    _assert_one_trace(step, before)
+    smoothed, noise = _likeliest(result.model, series, control, noise)
     end = smoothed.filtered[:, -1], smoothed.filtered_cov[:, -1]
-    return Trained(result.model, end, noise, result.history, result.stopped)
+    return Trained(result.model, end, noise, result.history, result.stopped, cut)
 
 
 def _without_pauses(windows: Windows) -> Windows:
@@ -194,39 +228,46 @@ def _coasted(series: Series) -> Smoothed:
     channels = series.ys.shape[1]
     dtype = series.ys.dtype
     first = Noise(jnp.repeat(jnp.asarray([1e-4, 1.0], dtype), channels), jnp.full(channels, 1e-2, dtype))
-
-    @jax.jit
-    def run(series):
-        return smooth(coast, series, tune_noise(coast, series[:TUNED_ON], first))
-
-    return run(series)
+    return _smoothed_coast(series, first)
 
 
-def _likeliest(series: Series, control: Series | None, first: Noise):
+@eqx.filter_jit
+def _smoothed_coast(series: Series, first: Noise) -> Smoothed:
+    return smooth(coast, series, tune_noise(coast, series[:TUNED_ON], first))
+
+
+@eqx.filter_jit
+def _smoothed_means(model, series: Series, control: Series | None, noise: Noise):
+    return over_members(lambda model: smooth_with(model, series, control, noise).mean)(model)
+
+
+@eqx.filter_jit
+def _likeliest(model, series: Series, control: Series | None, first: Noise) -> tuple[Smoothed, Noise]:
     """The smoother with the noise under which the data are likeliest: what a forecast's start needs."""
 
     def run(model):
         noise = tune_noise(flow_of(model, control), series[:TUNED_ON], first)
         return smooth_with(model, series, control, noise), noise
 
-    return run
+    return over_members(run)(model)
 
 
 def _validation(series: Series, control: Series | None, length: int, cut: int):
     """Squared error over longer windows that begin after `cut`, where training ended, from the current starts."""
     last = series.ts.shape[0] - length
     index = jnp.asarray(np.unique(np.linspace(cut, last, 200).astype(int)))
+    return lambda model, data: _error_of_windows(model, data.starts, series, control, length, index)
+
+
+@eqx.filter_jit
+def _error_of_windows(model, starts, series: Series, control: Series | None, length: int, index):
     loss = pooled(losses.squared)
 
-    @eqx.filter_jit
-    def validate(model, data):
-        def one(model, starts):
-            batch = Windows(series, length, starts=starts, control=control)[index]
-            return loss(model, batch, jax.random.key(0))[0]
+    def one(model, starts):
+        batch = Windows(series, length, starts=starts, control=control)[index]
+        return loss(model, batch, jax.random.key(0))[0]
 
-        return eqx.filter_vmap(one)(model, data.starts)
-
-    return validate
+    return eqx.filter_vmap(one)(model, starts)
 
 
 def _free(candidate, model, series, control, recipe, seed, **run) -> Trained:
@@ -240,10 +281,8 @@ def _free(candidate, model, series, control, recipe, seed, **run) -> Trained:
     starts = jnp.broadcast_to(
         _first_states(series, model)[data.at], (recipe.members, count, model.channels + model.augment)
     )
-    horizon = optax.linear_schedule(2.0, float(window), recipe.steps // 2)
-    step = make_step(
-        objective(losses.shooting(recipe.continuity), transform=grow(horizon)), _optimiser(recipe), ensemble=True
-    )
+    step = _step(recipe, window, _structure((model, series, control)))
+    before = step.traces
     result = fit(
         step,
         step.init(Shooting(model, starts), key=jax.random.key(seed)),
@@ -255,8 +294,8 @@ def _free(candidate, model, series, control, recipe, seed, **run) -> Trained:
         name=candidate.name,
         **run,
     )
-    _assert_one_trace(step)
-    return _after_free(result, data)
+    _assert_one_trace(step, before)
+    return _after_free(result, data, samples)
 
 
 def _first_states(series: Series, model) -> Float[Array, "time state"]:
@@ -264,9 +303,17 @@ def _first_states(series: Series, model) -> Float[Array, "time state"]:
     return jnp.concatenate([series.fill_forward(), hidden], axis=1)
 
 
-def _after_free(result: FitResult, data: Windows) -> Trained:
+def _after_free(result: FitResult, data: Windows, samples: int) -> Trained:
     """Where the last window ends; what the windows miss is the noise of the observations."""
-    batch = data[jnp.arange(len(data))]
+    end, observation = _ends(result.model, data[jnp.arange(len(data))])
+    cov = jnp.broadcast_to(1e-4 * jnp.eye(end.shape[1], dtype=end.dtype), (*end.shape, end.shape[1]))
+    noise = Noise(jnp.full_like(end, 1e-2), jnp.maximum(observation, 1e-4))
+    return Trained(result.model.model, (end, cov), noise, result.history, result.stopped, samples)
+
+
+@eqx.filter_jit
+def _ends(shooting, batch: Example):
+    """Of each member: the state at the last window's end, and the mean square of what all windows miss."""
 
     def follow(shooting):
         out = jax.vmap(lambda example: shooting(example.x, example.target.ts))(batch)
@@ -274,12 +321,9 @@ def _after_free(result: FitResult, data: Windows) -> Trained:
         square = jnp.where(mask, (out.ys - batch.target.ys) ** 2, 0)
         return out.latents[-1, -1], jnp.sum(square, (0, 1)) / jnp.maximum(jnp.sum(mask, (0, 1), dtype=square.dtype), 1)
 
-    end, observation = eqx.filter_jit(over_members(follow))(result.model)
-    cov = jnp.broadcast_to(1e-4 * jnp.eye(end.shape[1], dtype=end.dtype), (*end.shape, end.shape[1]))
-    noise = Noise(jnp.full_like(end, 1e-2), jnp.maximum(observation, 1e-4))
-    return Trained(result.model.model, (end, cov), noise, result.history, result.stopped)
+    return over_members(follow)(shooting)
 
 
-def _assert_one_trace(step) -> None:
-    if step.traces > 1:
-        raise AssertionError(f"the training step was compiled {step.traces} times in one run; it must be once")
+def _assert_one_trace(step: TrainStep, before: int) -> None:
+    if step.traces - before > 1:
+        raise AssertionError(f"the training step was compiled {step.traces - before} times in one run; once is right")

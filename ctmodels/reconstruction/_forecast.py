@@ -3,87 +3,125 @@
 import csv
 import io
 import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
+from ctmodels._arguments import check_whole
 from ctmodels._door import DataError
 from ctmodels._export import export
 from ctmodels._series import Series
-from ctmodels.data import read
+from ctmodels._words import argument
+from ctmodels.data._read import read_alike
+from ctmodels.data._timeline import Timeline
+from ctmodels.reconstruction._arguments import chosen
 from ctmodels.reconstruction._candidates import Problem
 from ctmodels.reconstruction._evaluation import Split, forecast_tail
 from ctmodels.reconstruction._files import load_model
+from ctmodels.reconstruction._fitting import Trained
 
 
-def forecast_csv(folder: str | Path, steps: int, *, model: str | None = None, inputs: str | Path | None = None) -> str:
+def forecast_csv(
+    folder: str | Path,
+    steps: int,
+    *,
+    model: str | None = None,
+    inputs: str | Path | None = None,
+    note: Callable[[str], None] = lambda said: None,
+) -> str:
     """`steps` samples ahead of the last datum, as CSV: time, then median, lower and upper (90 %) of each channel.
 
+    Times go on from the last datum by the typical spacing, written as those of the data are; months and years by the
+    calendar.
+
     **Arguments:** `model`: a candidate's name; default: the one that the report believes, else the best. `inputs`:
-    a file with the future of the inputs, at the times to forecast.
+    a file with the future of the inputs, at the times to forecast, which is read as the training data were; at the
+    last datum the inputs have their last known values. `note`: is told what the reader of that file noted.
+
+    **Returns:** the text. Raises `DataError` if the forecast is not finite, or if the files are of several runs.
     """
-    if steps < 1:
-        raise DataError(f"steps {steps}: at least one sample ahead is needed")
+    check_whole("steps", steps, 1)
     folder = Path(folder)
-    trained, problem, about = load_model(folder / f"model-{model or _best(folder)}.safetensors")
+    name, trained, problem, about = _loaded(folder, model)
     if problem.inputs and inputs is None:
-        raise DataError(f"{folder}: the model is driven by {', '.join(about['inputs'])}; give their future by --inputs")
-    times, control = _ahead(problem, about, steps, inputs)
-    spread = forecast_tail(trained, _split(problem, times, control))
-    return _csv(about, times[1:], spread.band(problem.scaling))
+        raise DataError(f"{_driven(folder, about)}; give their future: {argument('inputs', ...)}")
+    if inputs is not None and not problem.inputs:
+        raise DataError(f"{argument('inputs', inputs)}: the model has no inputs, and would not see them; leave it out")
+    times, written, control = _ahead(problem, about, steps, inputs, note)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is refused below, with its place
+        band = forecast_tail(trained, _split(problem, times, control)).band(problem.scaling)
+    _check_finite(band, written, name, about)
+    return _csv(about, written, band)
 
 
 def export_model(folder: str | Path, out: str | Path, *, model: str | None = None, times: int | None = None) -> None:
     """The ensemble of a folder that `reconstruct` wrote, as one file of StableHLO: see [`ctmodels.export`][]."""
+    if times is not None:
+        check_whole("times", times, 2)
     folder = Path(folder)
-    trained, problem, about = load_model(folder / f"model-{model or _best(folder)}.safetensors")
+    _, trained, problem, about = _loaded(folder, model)
     if problem.inputs and times is None:
-        raise DataError(f"{folder}: the model is driven by {', '.join(about['inputs'])}; give the number of --times")
+        raise DataError(f"{_driven(folder, about)}; give the number of times: {argument('times', ...)}")
     export(out, trained.model, problem.scaling, inputs=problem.input_scaling, ensemble=True, times=times)
 
 
-def _best(folder: Path) -> str:
+def _driven(folder: Path, about: dict) -> str:
+    return f"{folder}: the model is driven by {', '.join(about['inputs'])}"
+
+
+def _loaded(folder: Path, model: str | None) -> tuple[str, Trained, Problem, dict]:
+    """A model of a folder, its name, and what its file says: of the run that the folder's metrics are of."""
+    metrics = _metrics(folder) if model is None or (folder / "metrics.json").exists() else None
+    name = model or _best(metrics or {})
+    path = chosen(folder, name)
+    trained, problem, about = load_model(path)
+    if "clock" not in about:
+        raise DataError(f"{path}: of an older version, which kept too little to go on from; run `reconstruct` again")
+    if metrics is not None and metrics.get("run") != about.get("run"):
+        raise DataError(
+            f"{path}: is of another run than {folder / 'metrics.json'}, and runs are not mixed; name a model of that "
+            f"run ({', '.join(metrics['candidates'])}), or run `reconstruct` again"
+        )
+    return name, trained, problem, about
+
+
+def _metrics(folder: Path) -> dict:
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{folder}: no readable metrics.json ({error}); name a folder that `reconstruct` wrote"
         ) from error
+
+
+def _best(metrics: dict) -> str:
     scores = {name: s[metrics["measure"]] for name, s in metrics["candidates"].items()}
-    return metrics["believe"] or min(scores, key=scores.get)  # pyright: ignore
+    return metrics["believe"] or min(scores, key=lambda name: (scores[name] is None, scores[name]))
 
 
-def _ahead(problem: Problem, about: dict, steps: int, inputs):
-    """Times from the last datum on, and the scaled inputs there."""
+def _ahead(problem: Problem, about: dict, steps: int, inputs, note) -> tuple[np.ndarray, list[str], Series | None]:
+    """Times from the last datum on, how those after it are written, and the scaled inputs there."""
+    clock = Timeline.from_dict(about["clock"])
     if inputs is None:
-        return about["last"] + about["spacing"] * np.arange(steps + 1), None
-    table = read(inputs, about["time_name"], about["inputs"], constant_ok=about["inputs"])
+        return *clock.ahead(steps), None
+    table = read_alike(inputs, about["time_name"], about["inputs"], about["reading"])
+    for said in table.notes:
+        note(said)
     if len(table.time) < steps:
         raise DataError(f"{inputs}: {len(table.time)} rows of inputs for {steps} steps; give more rows or fewer steps")
-    times = np.concatenate([[about["last"]], _in_units_of(about, table)[:steps]])
-    if times[1] <= times[0]:
-        raise DataError(f"{inputs}: begins at {times[1]:g}, not after the data's end at {times[0]:g}; cut it")
-    # The inputs at the last datum are not in the file: the first ones ahead stand for them.
-    values = np.concatenate([table.values[:1], table.values[:steps]])
+    times, written = clock.meet(table)
+    if times[0] <= clock.time:
+        last = clock.written_last()
+        raise DataError(f"{inputs}: begins at {written[0]}, not after the data's end at {last}; cut it")
+    values = np.concatenate([[about["known"]], table.values[:steps]])
     scaled = problem.input_scaling.scale(values)  # pyright: ignore
+    times = np.concatenate([[clock.time], times[:steps]])
     control = Series.from_nan(problem.scaling.times(times), scaled, names=about["inputs"], constant=True)
-    return times, control
-
-
-def _in_units_of(about: dict, table) -> np.ndarray:
-    """The table's times on the clock of the training data."""
-    if bool(about["origin"]) != bool(table.origin):
-        raise DataError(
-            f"{table.source}: its times are {table.origin and 'dates' or 'plain numbers'} and those of the training "
-            f"data are {about['origin'] and 'dates' or 'plain numbers'}; write them alike"
-        )
-    if not about["origin"]:
-        return table.time
-    unit = {"days": 86_400.0, "seconds": 1.0}
-    shift = np.datetime64(table.origin.rstrip("Z"), "us") - np.datetime64(about["origin"].rstrip("Z"), "us")
-    seconds = table.time * unit[table.time_unit] + shift / np.timedelta64(1, "s")
-    return seconds / unit[about["time_unit"]]
+    return times, written[:steps], control
 
 
 def _split(problem: Problem, times: np.ndarray, control: Series | None) -> Split:
@@ -94,21 +132,25 @@ def _split(problem: Problem, times: np.ndarray, control: Series | None) -> Split
     return Split(series, control, 1, len(times) - 1, np.array([0]))
 
 
-def _csv(about: dict, times: np.ndarray, band) -> str:
+def _check_finite(band, written: list[str], name: str, about: dict) -> None:
+    """Refuse a forecast that is no number anywhere, before anything is written over."""
+    bad = ~np.isfinite(np.stack(band)).all(axis=0)
+    if not bad.any():
+        return
+    i, c = (int(k) for k in np.argwhere(bad)[0])
+    remedy = f"ask for no more than {i} steps" if i else "its law may be too fast for the spacing of the data"
+    raise DataError(
+        f"model {name}: the forecast of {about['names'][c]!r} is not finite at {about['time_name']} {written[i]} (step "
+        f"{i + 1} of {len(written)}): its solution blows up there; {remedy}, or use another model: "
+        f"{argument('model', ...)}"
+    )
+
+
+def _csv(about: dict, written: list[str], band) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     parts = ("", "_lower", "_upper")
     writer.writerow([about["time_name"], *(name + part for name in about["names"] for part in parts)])
-    for i, when in enumerate(_dates(about, times)):
+    for i, when in enumerate(written):
         writer.writerow([when, *(f"{band[k][i, c]:.7g}" for c in range(len(about["names"])) for k in range(3))])
     return text.getvalue()
-
-
-def _dates(about: dict, times: np.ndarray) -> list[str]:
-    if not about["origin"]:
-        return [f"{t:.10g}" for t in times]
-    seconds = times * {"days": 86_400.0, "seconds": 1.0}[about["time_unit"]]
-    origin = np.datetime64(about["origin"].rstrip("Z"), "us")
-    stamps = origin + (1e6 * seconds).round().astype("timedelta64[us]")
-    whole_days = len(about["origin"]) == 10 and np.all(seconds % 86_400 == 0)
-    return [str(s.astype("datetime64[D]" if whole_days else "datetime64[s]")) for s in stamps]

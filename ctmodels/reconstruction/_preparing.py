@@ -5,6 +5,7 @@ import numpy as np
 from ctmodels._door import DataError
 from ctmodels._scaling import Scaling
 from ctmodels._series import Series
+from ctmodels._words import argument
 from ctmodels.data import Table
 from ctmodels.reconstruction._candidates import STEP, Problem
 from ctmodels.reconstruction._evaluation import Split
@@ -12,10 +13,10 @@ from ctmodels.reconstruction._fitting import Recipe
 
 
 def training_samples(n: int, held_out: float | int) -> int:
-    test = held_out if isinstance(held_out, int) and held_out >= 1 else round(held_out * n)
+    test = held_out if isinstance(held_out, int | np.integer) and held_out >= 1 else round(held_out * n)
     if not 1 <= test <= n - 2:
         raise DataError(
-            f"held_out={held_out}: leaves {n - test} of {n} samples to train on and {test} to judge by; "
+            f"{argument('held_out', held_out)}: leaves {n - test} of {n} samples to train on and {test} to judge by; "
             "both need some: choose another fraction or number"
         )
     return n - int(test)
@@ -33,26 +34,69 @@ def check_length(table: Table, n_train: int, recipe: Recipe) -> None:
 def prepare(table: Table, inputs, n_train, horizon, season, log) -> tuple[Problem, Split, int]:
     names = [n for n in table.names if n not in inputs]
     if not names:
-        raise DataError(f"inputs {list(inputs)}: no column is left to be modelled; name fewer inputs")
+        raise DataError(f"{argument('inputs', list(inputs))}: no column is left to be modelled; name fewer inputs")
     state, driven = table.select(names), table.select(inputs) if inputs else None
     train_ts, train_ys = table.time[:n_train], state.values[:n_train]
-    scaling = Scaling.fit(train_ts, train_ys, log=log, names=names)
-    series = scaling.series(table.time, state.values, names=names)
+    _check_motion(table, names, train_ys)
+    scaling = Scaling.fit(train_ts, train_ys, log=log, names=names, at=table.place, name=table.source)
+    series = scaling.series(table.time, state.values, names=names, at=table.place)
     control, units = None, None
     if driven is not None:
-        units = Scaling.fit(train_ts, driven.values[:n_train], names=inputs)
+        units = Scaling.fit(train_ts, driven.values[:n_train], names=inputs, at=table.place, name=table.source)
         scaled = units.scale(driven.values)
-        control = Series.from_nan(scaling.times(table.time), scaled, names=inputs, constant=True)
+        control = Series.from_nan(scaling.times(table.time), scaled, names=inputs, constant=True, at=table.place)
     n_test = len(table.time) - n_train
     horizon = min(n_test, horizon or max(10, n_test // 8))
     period = dominant_period(train_ts, np.asarray(series.fill_forward(), np.float64)[:n_train])
     spacing = float(np.median(np.diff(train_ts)))
+    period = season * spacing if season else period
     season = season or max(1, round(period / spacing))
     level = scaling.unscale(np.zeros(len(names)))
     # Of the usual gap, up to rounding; longer ones take more steps by themselves.
     substeps = max(1, int(np.ceil(np.median(np.diff(np.asarray(series.ts))) / STEP - 0.01)))
-    problem = Problem(len(names), scaling, units, substeps, season * spacing, tuple(level.tolist()))
+    problem = Problem(len(names), scaling, units, substeps, period, tuple(level.tolist()))
     return problem, Split.make(series, control, n_train, horizon), season
+
+
+def _check_motion(table: Table, names, train_ys: np.ndarray) -> None:
+    """What never changes teaches nothing, and has no scale to be judged in."""
+    for name, column in zip(names, train_ys.T, strict=True):
+        seen, n = column[np.isfinite(column)], len(column)
+        if len(seen) and np.ptp(seen) > 0:
+            continue
+        found = f"rests at {seen[0]:g} in all of" if len(seen) else "was never observed in"
+        raise DataError(
+            f"{table.source}: column `{name}` {found} the {n} rows to train on (the first {n} of {len(table.time)}): "
+            "there is nothing to learn of it. Hold out fewer rows, choose other columns, or give it as an input"
+        )
+
+
+def default_models(split: Split) -> tuple[str, ...]:
+    """What is tried where nothing was asked for. One equation of first order, autonomous, only rises or only falls."""
+    series, _ = split.train()
+    one = np.asarray(series.fill_forward(), np.float64)
+    if one.shape[1] == 1 and turns_back(np.asarray(series.ts, np.float64), one[:, 0]):
+        return ("neural", "second-order", "augmented")
+    return ("neural",)
+
+
+def turns_back(ts: np.ndarray, y: np.ndarray) -> bool:
+    """Whether one channel moves as no equation of first order can: it crosses its mean again and again, and remembers
+    where it was going.
+
+    Without such memory (Markov) the autocorrelation has r(2k) = r(k)^2, with measurement noise r(2k) > r(k)^2; an
+    oscillation has r(2k) = -1 at a quarter of its period, where r(k) = 0.
+    """
+    grid = np.linspace(ts[0], ts[-1], len(ts))
+    y = np.interp(grid, ts, y)
+    y = (y - y.mean()) / y.std()
+    n, most = len(y), len(y) // 4
+    padded = np.abs(np.fft.rfft(y, 2 * n)) ** 2
+    r = np.fft.irfft(padded)[: 2 * most + 1] / n
+    memory = r[2 : 2 * most + 1 : 2] - r[1 : most + 1] ** 2
+    error = np.sqrt((1 + 2 * np.cumsum(r[1 : most + 1] ** 2)) / n)  # of an autocorrelation (Bartlett 1946)
+    sides = np.sign(y[np.abs(y) > 0.3])
+    return bool(np.any(memory < -0.1 - 1.5 * error) and np.sum(sides[1:] != sides[:-1]) >= 3)
 
 
 def dominant_period(ts: np.ndarray, ys: np.ndarray) -> float:
@@ -64,4 +108,6 @@ def dominant_period(ts: np.ndarray, ys: np.ndarray) -> float:
     power = np.sum(np.abs(np.fft.rfft((regular - trend) * np.hanning(len(ts))[:, None], padded, axis=0)) ** 2, axis=1)
     frequency = np.fft.rfftfreq(padded, grid[1] - grid[0])
     power[frequency < 1.5 / (grid[-1] - grid[0])] = 0  # under one and a half periods there is none to speak of
+    if not np.any(power > 0):  # two or three samples, or a straight line
+        return float(grid[-1] - grid[0])
     return float(1 / frequency[np.argmax(power)])

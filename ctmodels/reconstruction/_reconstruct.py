@@ -4,23 +4,33 @@ import contextlib
 import dataclasses
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ctmodels._arguments import before
 from ctmodels._disk import Lock, write_whole
 from ctmodels._door import DataError
-from ctmodels._series import Series
-from ctmodels.data import Table, Trials
+from ctmodels._words import argument
+from ctmodels.data import Table
 from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
+from ctmodels.reconstruction._about import about, run_of
+from ctmodels.reconstruction._announcing import announced
+from ctmodels.reconstruction._arguments import check_arguments, recipe_of, taken
+from ctmodels.reconstruction._baselines import baselines, calendar, one_step
+from ctmodels.reconstruction._calibration import calibrated
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
-from ctmodels.reconstruction._evaluation import Scores, Split
 from ctmodels.reconstruction._files import check_folder, save_model
 from ctmodels.reconstruction._fitting import Recipe, Trained, train
-from ctmodels.reconstruction._preparing import check_length, prepare, training_samples
+from ctmodels.reconstruction._preparing import check_length, default_models, prepare, training_samples
+from ctmodels.reconstruction._scores import Scores, merged, none, score, scores_of
+from ctmodels.reconstruction._split import Split, Spread
+from ctmodels.reconstruction._verdict import Evidence, Judged, evidence, judge
 
 LYAPUNOV_STEPS = 10_000
 
@@ -32,7 +42,8 @@ class Fitted:
     `trained`: the ensemble, its end state that after the last datum; `scores`: on the held-out tail; `median`, `lower`,
     `upper` `(time, channel)`: forecast from the end of training over the whole tail, with 90 % limits; `generated`
     `(time, channel)`: a free run of the first member, or None;
-    `exponents` `(member, state)`: Lyapunov exponents per unit of time, or None; `history`: of the training.
+    `exponents` `(member, state)`: Lyapunov exponents per unit of time, or None; `history`: of the training;
+    `predicted` `(origin, horizon, channel)`: the scored forecasts' medians, scaled.
     """
 
     candidate: Candidate
@@ -45,6 +56,11 @@ class Fitted:
     exponents: np.ndarray | None
     history: list[dict]
     seconds: float
+    predicted: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0)))
+
+    def __repr__(self) -> str:
+        measured = ", ".join(f"{name} {value:.3g}" for name, value in self.scores.items() if isinstance(value, float))
+        return f"Fitted({self.candidate.name}: {measured})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +68,8 @@ class Reconstruction:
     """The data, the candidates fitted to them, the baselines, and which to believe.
 
     `table`: what was read; `n_train`: samples trained on; `horizon`: samples each scored forecast reaches;
-    `measure`: the score that ranks; `believe`: the best candidate's name, or None where a baseline does as well.
+    `measure`: the score that ranks; `believe`: the best candidate's name, or None where the evidence is weak or there
+    is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, believed or not.
     """
 
     table: Table
@@ -66,6 +83,12 @@ class Reconstruction:
     baselines: dict[str, Scores]
     believe: str | None
     verdict: str
+    evidence: dict[str, Evidence] = dataclasses.field(default_factory=dict)
+    best: str = ""
+
+    def __repr__(self) -> str:
+        """The verdict, not all that it was reached by."""
+        return f"Reconstruction({self.table.source}: {', '.join(self.fitted)}; {self.verdict})"
 
     def metrics(self) -> dict:
         """All numbers, JSON-able."""
@@ -80,72 +103,103 @@ class Reconstruction:
             "season": self.season,
             "measure": self.measure,
             "believe": self.believe,
+            "best": self.best,
             "verdict": self.verdict,
             "notes": list(self.table.notes),
-            "candidates": {name: {**f.scores, "seconds": f.seconds} for name, f in self.fitted.items()},
+            "candidates": {name: self._of(name, f) for name, f in self.fitted.items()},
             "baselines": self.baselines,
         }
 
+    def _of(self, name: str, fitted: Fitted) -> dict:
+        found = {"evidence": self.evidence[name]._asdict()} if name in self.evidence else {}
+        return {**fitted.scores, **found, "seconds": fitted.seconds}
 
+
+@before(check_arguments)
 def reconstruct(
-    data: Table | Trials | Series,
+    data: Any,
     *,
+    time: str | None = None,
+    columns: Sequence[str] | None = None,
     inputs: Sequence[str] = (),
-    models: Sequence[str | Candidate] = ("neural",),
+    models: Sequence[str | Candidate] | None = None,
     held_out: float | int = 0.2,
     horizon: int | None = None,
     season: int | None = None,
     log: bool = False,
-    recipe: Callable[[int], Recipe] = Recipe.default,
+    recipe: Recipe | Callable[[int], Recipe] = Recipe.default,
+    steps: int | None = None,
+    members: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> Reconstruction:
     """Fit candidates to the first part of a series and judge them on the rest.
 
     **Arguments:**
 
-    - `data`: a [`ctmodels.data.Table`][] (from `ctmodels.data.read`), or a [`ctmodels.Series`][] in physical units.
+    - `data`: a [`ctmodels.data.Table`][] (from `ctmodels.data.read`), or a [`ctmodels.Series`][] in physical units; or
+      the path of a file, or an object of pandas or xarray, which are read with nothing but `time` and `columns` said.
+    - `time`, `columns`: of a file or an object: the column of times, and those to be read (default: all others). A
+      DataFrame's times may be its index.
     - `inputs`: names of the columns that drive the system; the others are its state.
-    - `models`: names from [`ctmodels.reconstruction.CANDIDATES`][], or candidates of your own.
+    - `models`: names from [`ctmodels.reconstruction.CANDIDATES`][], or candidates of your own. Default: "neural"; and
+      where there is but one channel and it turns back, "second-order" and "augmented" too, since one equation of first
+      order only rises or only falls.
     - `held_out`: the tail, as a fraction of the samples or as their number.
     - `horizon`: samples that a scored forecast reaches; default: an eighth of the tail, at least ten.
     - `season`: of the seasonal baseline, in samples; default: the spectrum's peak.
     - `log`: work on logarithms (positive data of many magnitudes, such as populations).
-    - `recipe`: how to train, from the number of training samples.
+    - `recipe`: how to train, from the number of training samples; `steps`, `members`: of it, where only these are to
+      be others.
     - `out`: a folder for the models, `metrics.json`, `history.jsonl` and `report.html`; and for `training/`, the
-      checkpoints, until all is done. Ctrl-C then ends the job, and `resume` goes on where it was.
+      checkpoints, until all is done. Ctrl-C then ends the job, and `resume` goes on where it was. A folder that holds
+      another reconstruction is refused; with `overwrite` that one is removed.
 
     **Returns:** [`ctmodels.reconstruction.Reconstruction`][]. Raises `DataError` naming place and remedy.
     """
-    if isinstance(data, Trials):
-        raise DataError(f"data: {len(data)} trials: a reconstruction is of one series; give one of them, as trials[id]")
-    table = data if isinstance(data, Table) else _as_table(data)
-    candidates = [_candidate(m) for m in models]
+    table = taken(data, time, columns, inputs)
+    chosen = [_candidate(m) for m in models or ()]
     n_train = training_samples(len(table.time), held_out)
-    how = recipe(n_train)
+    how = recipe_of(recipe, n_train, steps, members)
     check_length(table, n_train, how)
     problem, split, season = prepare(table, tuple(inputs), n_train, horizon, season, log)
-    folder = None if out is None else check_folder(out)
+    candidates = chosen or [CANDIDATES[name] for name in default_models(split)]
+    folder = None if out is None else check_folder(out, overwrite)
+    if progress:
+        names, judged_by = [c.name for c in candidates], len(table.time) - n_train
+        print(announced(names, how, n_train, judged_by, problem.substeps), file=sys.stderr)
     fitted = {}
     with _training(folder) as place:
         for c in candidates:
             run = {"folder": place and place / c.name, "resume": resume, "progress": progress}
             fitted[c.name] = _fit(c, problem, split, season, how, seed, **run)
-    tables = evaluation.baselines(split, season)
-    bases = {name: evaluation.score(b, split, problem.scaling, season) for name, b in tables.items()}
-    measure = "rmse_log" if log else "nrmse"
-    believe, verdict = judge(
-        {n: f.scores[measure] for n, f in fitted.items()}, {n: s[measure] for n, s in bases.items()}, measure
-    )
-    result = Reconstruction(
-        table, tuple(inputs), problem, n_train, split.horizon, season, measure, fitted, bases, believe, verdict
-    )
+    result = _judged(table, tuple(inputs), problem, split, season, fitted)
     if folder is not None:
         write(result, folder)
         shutil.rmtree(folder / "training")
     return result
+
+
+def _judged(table: Table, inputs, problem: Problem, split: Split, season: int, fitted: dict[str, Fitted]):
+    scaling = problem.scaling
+    seasons = {"seasonal": problem.period, **calendar(table)}
+    tables = baselines(split, {name: period / scaling.time_scale for name, period in seasons.items()})
+    bases = {name: score(b, split, scaling, season) for name, b in tables.items()}
+    measure, weights = ("rmse_log", np.asarray(scaling.std)) if scaling.log else ("nrmse", np.ones(problem.channels))
+    most = one_step(split)
+    models = {n: Judged(f.predicted, f.scores, np.minimum(_noise(f.trained), most)) for n, f in fitted.items()}
+    found = evidence(models, tables, split, weights)
+    scores = {name: f.scores for name, f in fitted.items()}
+    believe, verdict, best = judge(found, scores, bases, measure, table.time_unit)
+    facts = table, inputs, problem, split.n_train, split.horizon, season, measure
+    return Reconstruction(*facts, fitted, bases, believe, verdict, found, best)
+
+
+def _noise(trained: Trained) -> np.ndarray:
+    return np.mean(np.asarray(trained.noise.observation, np.float64), axis=0)
 
 
 @contextlib.contextmanager
@@ -160,35 +214,21 @@ def _training(folder: Path | None):
         yield place
 
 
-def judge(models: dict[str, float], bases: dict[str, float], measure: str) -> tuple[str | None, str]:
-    """Which model to believe, and the sentence that says so."""
-    best, base = (min(s, key=lambda n: (np.isnan(s[n]), s[n])) for s in (models, bases))
-    said = f"{measure} {models[best]:.3g} against {bases[base]:.3g} of the best baseline ({base})"
-    if not models[best] < bases[base]:
-        return None, f"Believe none of the models: the best, {best}, reaches {said}."
-    others = [f"{n} ({s:.3g})" for n, s in models.items() if n != best and s < bases[base]]
-    worse = [f"{n} ({s:.3g})" for n, s in models.items() if not s < bases[base]]
-    sentences = [f"Believe {best}: {said}."]
-    if others:
-        sentences.append(f"Also better than every baseline: {', '.join(others)}.")
-    if worse:
-        sentences.append(f"Do not believe {', '.join(worse)}: a baseline does as well.")
-    return best, " ".join(sentences)
-
-
 def write(result: Reconstruction, folder: Path) -> None:
-    """Models, `metrics.json`, `history.jsonl` and `report.html`."""
+    """Models, `metrics.json`, `history.jsonl` and `report.html`, in place of what another run wrote there."""
     from ctmodels.report import render
 
-    about = {"time_name": result.table.time_name, "time_unit": result.table.time_unit, "origin": result.table.origin,
-             "names": [n for n in result.table.names if n not in result.inputs], "inputs": list(result.inputs),
-             "last": float(result.table.time[-1]),
-             "spacing": float(np.median(np.diff(result.table.time)))}  # fmt: skip
+    metrics: dict = _finite(result.metrics())  # pyright: ignore
+    run = run_of(metrics)
+    said = about(result.table, result.inputs, run)
+    models = {name: folder / f"model-{name}.safetensors" for name in result.fitted}
+    for stale in set(folder.glob("model-*.safetensors")) - set(models.values()):
+        stale.unlink()
     for name, fitted in result.fitted.items():
-        save_model(folder / f"model-{name}.safetensors", fitted.candidate, result.problem, fitted.trained, about)
+        save_model(models[name], fitted.candidate, result.problem, fitted.trained, said)
     lines = [json.dumps({"model": name, **line}) for name, f in result.fitted.items() for line in f.history]
     write_whole(folder / "history.jsonl", ("\n".join(lines) + "\n").encode())
-    write_whole(folder / "metrics.json", json.dumps(_finite(result.metrics()), indent=1).encode())
+    write_whole(folder / "metrics.json", json.dumps({"run": run, **metrics}, indent=1).encode())
     write_whole(folder / "report.html", render(result).encode())
 
 
@@ -201,17 +241,11 @@ def _finite(x):
     return None if isinstance(x, float) and not np.isfinite(x) else x
 
 
-def _as_table(series: Series) -> Table:
-    ys = np.asarray(series.to_nan(), np.float64)
-    names = tuple(f"y{i}" for i in range(ys.shape[1]))
-    return Table(np.asarray(series.ts, np.float64), ys, names, "t", "", "", "series")
-
-
 def _candidate(model: str | Candidate) -> Candidate:
     if isinstance(model, Candidate):
         return model
     if model not in CANDIDATES:
-        raise DataError(f"model {model!r}: not known; there are {', '.join(CANDIDATES)}")
+        raise DataError(f"{argument('models', [model])}: not known; there are {', '.join(CANDIDATES)}")
     return CANDIDATES[model]
 
 
@@ -220,29 +254,51 @@ def _fit(candidate, problem: Problem, split: Split, season: int, recipe: Recipe,
     trained = train(candidate, problem, *split.train(), recipe, seed, **run)
     states, covs = evaluation.follow(trained, split)
     scaling, forecasts = problem.scaling, evaluation.forecast(trained, split, states)
-    scores = evaluation.score(forecasts.median, split, scaling, season)
-    valid = evaluation.valid_times(forecasts.median, split, scaling.time_scale)
-    scores["valid_prediction_time"] = float(np.median(valid))
-    tail = evaluation.forecast_tail(trained, split)
+    widened = calibrated(trained, split, forecasts)
+    forecasts = Spread(forecasts.median, forecasts.std * widened.origins)
+    scores = scores_of(forecasts, split, scaling, season)
+    tail = evaluation.forecast_tail(trained._replace(widths=widened.tail), split)
     generated, exponents = None, None
     if not problem.inputs:
-        generated, exponents = _autonomous(trained, problem, split, scores)
-    latest = trained._replace(end=(states[:, -1], covs[:, -1]))
+        generated, exponents, own = _autonomous(trained, problem, split)
+        scores = merged(scores, own, _in_lyapunov_times(scores, own))
+    latest = trained._replace(end=(states[:, -1], covs[:, -1]), widths=widened.beyond)
     seconds = time.monotonic() - begun
-    return Fitted(candidate, latest, scores, *tail.band(scaling), generated, exponents, trained.history, seconds)
+    band = tail.band(scaling)
+    return Fitted(candidate, latest, scores, *band, generated, exponents, trained.history, seconds, forecasts.median)
 
 
-def _autonomous(trained: Trained, problem: Problem, split: Split, scores: Scores):
-    """What only a field without inputs has: an attractor and Lyapunov exponents. Adds their scores."""
+def _autonomous(trained: Trained, problem: Problem, split: Split):
+    """What only a field without inputs has: an attractor and Lyapunov exponents; and their scores."""
     ts = np.asarray(split.series.ts)
     dt, scaling = float(np.median(np.diff(ts))), problem.scaling
     exponents = evaluation.lyapunov(trained, dt, LYAPUNOV_STEPS) / scaling.time_scale
-    middle = np.median(exponents, axis=0)
-    scores["lyapunov_max"] = float(middle[0])
-    scores["kaplan_yorke"] = float(kaplan_yorke(middle))
-    if middle[0] > 0:
-        scores["valid_prediction_time_lyapunov"] = scores["valid_prediction_time"] * scores["lyapunov_max"]
-    generated = evaluation.generate(trained, dt, min(20_000, max(500, len(ts))))
-    if len(ts) >= evaluation.ATTRACTOR:
-        scores.update(evaluation.attractor_scores(split.series.to_nan(), generated))
-    return scaling.unscale(np.asarray(generated[0], np.float64)), exponents
+    # As long as the record, gaps included: where its rows are is where the free run is looked at.
+    generated = evaluation.generate(trained, dt, min(20_000, max(500, round((ts[-1] - ts[0]) / dt) + 1)))
+    free_run = scaling.unscale(np.asarray(generated[0], np.float64))
+    return free_run, exponents, merged(_of_exponents(exponents), _of_attractor(split, generated))
+
+
+def _of_exponents(exponents: np.ndarray) -> Scores:
+    names, middle = ("lyapunov_max", "kaplan_yorke"), np.median(exponents, axis=0)
+    if not np.isfinite(middle).all():
+        return none("the free run diverged", names)
+    values = float(middle[0]), float(kaplan_yorke(middle))
+    return {**dict(zip(names, values, strict=True)), "counts": dict.fromkeys(names, LYAPUNOV_STEPS)}
+
+
+def _in_lyapunov_times(scores: Scores, own: Scores) -> Scores:
+    valid, exponent = scores["valid_prediction_time"], own["lyapunov_max"]
+    if valid is None or exponent is None or exponent <= 0:
+        return {}
+    first, name = "valid_prediction_time", "valid_prediction_time_lyapunov"
+    bound = [name] if first in scores["at_least"] else []
+    return {name: valid * exponent, "counts": {name: scores["counts"][first]}, "at_least": bound}
+
+
+def _of_attractor(split: Split, generated: np.ndarray) -> Scores:
+    found = evaluation.attractor(split.series.to_nan(), generated, np.asarray(split.series.ts))
+    values = {name: found[name] for name in found["counts"]}
+    lost = [name for name, value in values.items() if value is not None and not np.isfinite(value)]
+    reasons = {**found["reasons"], **dict.fromkeys(lost, "the free run diverged")}
+    return {**values, "counts": found["counts"], "reasons": reasons}

@@ -23,21 +23,22 @@ from jaxtyping import PyTree
 
 from ctmodels._disk import write_whole
 from ctmodels._door import DataError
-from ctmodels.train._structure import describe, is_array, is_kept, is_key, on_host, sha256, version
+from ctmodels._words import argument, knows
+from ctmodels.train._structure import GENERATORS, describe, is_array, is_kept, is_key, loss, on_host, sha256, version
 
 FORMAT = 1
 LARGEST_HEADER = 1 << 26  # bytes; a manifest of a hundred thousand leaves is a tenth of this
 NATIVE = "bool float16 float32 float64 complex64 int8 int16 int32 int64 uint8 uint16 uint32 uint64".split()
-GENERATORS = {"key<fry>": "threefry2x32", "key<rbg>": "rbg", "key<urbg>": "unsafe_rbg"}
 PACKAGES = ("ctmodels", "jax", "jaxlib", "equinox", "optax", "numpy")
 
 
 def save(path: str | os.PathLike, tree: PyTree, *, about: Mapping[str, Any] | None = None) -> None:
     """Save any PyTree: a model, a [`ctmodels.State`][], data.
 
-    Arrays (JAX's and NumPy's), random keys (typed and raw) and Python's numbers are written; functions, strings and
-    static fields are described, so that `load` can tell another model. Written beside `path` and moved there whole:
-    whatever happens, `path` holds what it held before, or all of this.
+    Arrays (JAX's and NumPy's, in this machine's order of bytes), random keys (typed and raw) and Python's numbers are
+    written; functions, strings and static fields are described, so that `load` can tell another model. What would not
+    come back (text and records in arrays, masks, values of other types) is a `DataError` with its path. Written
+    beside `path` and moved there whole: whatever happens, `path` holds what it held before, or all of this.
 
     **Arguments:**
 
@@ -68,8 +69,8 @@ def manifest(path: str | os.PathLike) -> dict:
 
 
 def encode(tree: PyTree, about: Mapping[str, Any]) -> bytes:
-    """The file's bytes."""
-    arrays = {name: on_host(leaf) for name, leaf in _leaves(tree) if is_kept(leaf)}
+    """The file's bytes. Raises `DataError` at what would not come back."""
+    arrays = _arrays(tree)
     said = {
         "format": FORMAT,
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
@@ -77,7 +78,12 @@ def encode(tree: PyTree, about: Mapping[str, Any]) -> bytes:
         "tree": describe(tree),
         "arrays": {k: {"dtype": a.dtype.name, "shape": list(a.shape), "sha256": sha256(a)} for k, a in arrays.items()},
     }
-    text = json.dumps(said)
+    try:
+        text = json.dumps(said)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"about: not JSON ({error}); pass text, numbers, lists and dicts, such as `array.tolist()`"
+        ) from None
     metadata = {"ctmodels": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
     return safetensors.numpy.save({name: _plain(a) for name, a in arrays.items()}, metadata)
 
@@ -106,18 +112,34 @@ def restore(path, said: dict, arrays: dict[str, np.ndarray], like: PyTree, *, ac
     wanted = describe(like)
     differences = [d for d in _differences(said["tree"], wanted) if not _accepted(d[1], d[2], accept)]
     if differences:
-        shown = "".join(f"\n  `{at or 'the tree'}`: {was} in the file, {now} here" for at, was, now in differences[:8])
-        more = f"\n  and {len(differences) - 8} more" if len(differences) > 8 else ""
-        raise DataError(f"{path}: holds another structure than `like`:{shown}{more}\n{_advice(differences)}")
+        most = 8 if knows("like") else 1
+        shown = "".join(
+            f"\n  `{at or 'the tree'}`: {was} in the file, {now} here" for at, was, now in differences[:most]
+        )
+        more = f"\n  and {len(differences) - most} more" if len(differences) > most else ""
+        other = "another structure than `like`" if knows("like") else "another model"
+        raise DataError(f"{path}: holds {other}:{shown}{more}\n{_advice(differences)}")
     leaves = [_as(leaf, arrays.get(name), said["tree"].get(name, "")) for name, leaf in _leaves(like)]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-_REMEDY = "use an older checkpoint, or a file that `ctmodels.save` wrote"
+_REMEDY = "use an older one, or a file that was written whole"
 
 
 def _leaves(tree: PyTree) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(at), leaf) for at, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def _arrays(tree: PyTree) -> dict[str, np.ndarray]:
+    """The arrays of a tree by path, if all in it can be told again."""
+    arrays = {}
+    for name, leaf in _leaves(tree):
+        lost = "a path that is there twice: give its keys other names" if name in arrays else loss(leaf)
+        if lost:
+            raise DataError(f"`{name or 'the tree'}`: {lost}")
+        if is_kept(leaf):
+            arrays[name] = on_host(leaf)
+    return arrays
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
@@ -186,7 +208,10 @@ def _array_words(said: str) -> tuple[str, str | None]:
 
 def _advice(differences) -> str:
     if all(_accepted(was, now, ["precision"]) for _, was, now in differences):
-        return "Another precision: set JAX_ENABLE_X64 as it was, or pass accept=['precision'] to cast."
+        cast = f", or pass {argument('accept', ['precision'])} to cast" if knows("accept") else ""
+        return f"Another precision: set JAX_ENABLE_X64 as it was{cast}."
+    if not knows("like"):
+        return "Written by another version, or for another model: make it anew."
     if all(_accepted(was, now, ["model"]) for _, was, now in differences):
         return "The arrays agree: make the model as it was made, or pass accept=['model'] to take them anyway."
     return "Make `like` with the arguments that the saved one was made with (ctmodels.manifest(path)['about'])."
@@ -200,6 +225,8 @@ def _as(leaf: Any, array: np.ndarray | None, said: str) -> Any:
         return type(leaf)(array.item())
     if is_key(leaf):
         return jax.random.wrap_key_data(jnp.asarray(array), impl=GENERATORS[said.partition("[")[0]])
-    if isinstance(leaf, np.ndarray | np.generic):
+    if isinstance(leaf, np.generic):
+        return array.astype(leaf.dtype)[()]
+    if isinstance(leaf, np.ndarray):
         return array.astype(leaf.dtype)
     return jnp.asarray(array, leaf.dtype)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from ctmodels._arguments import before, check_kept, check_seed, check_whole
+from ctmodels._words import kind_of
+from ctmodels.train._batches import Source, check_data
 from ctmodels.train._faults import gave_up, told, unreached
 from ctmodels.train._progress import Progress
 from ctmodels.train._resume import Best, Kept, resumed, run_identity
@@ -22,6 +23,8 @@ from ctmodels.train._run import Nowhere, Run
 from ctmodels.train._step import State, TrainStep
 
 STUCK = 5  # lines with one and the same loss, after which it is said
+LEAST = {"steps": 0, "batch_size": 1, "every": 1, "patience": 0, "refresh_every": 0, "save_every": 1,
+         "keep_checkpoints": 1}  # fmt: skip
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -37,19 +40,35 @@ class FitResult(NamedTuple):
     history: list[dict]
     stopped: str
 
-
-class Rows(eqx.Module):
-    """A PyTree of arrays with a leading axis of examples, as data: `rows[indices]` is a batch."""
-
-    tree: PyTree
-
-    def __len__(self) -> int:
-        return jax.tree.leaves(self.tree)[0].shape[0]
-
-    def __getitem__(self, index) -> PyTree:
-        return jax.tree.map(lambda a: a[index], self.tree)
+    def __repr__(self) -> str:
+        """How it ended, in a line, and not every parameter."""
+        last = self.history[-1] if self.history else {}
+        shown = ", ".join(f"{name} {_short(last[name])}" for name in ("step", "loss", "validation") if name in last)
+        return f"FitResult({type(self.model).__name__}; {self.stopped}{shown and '; '}{shown})"
 
 
+def _short(value) -> str:
+    """A number, or those of an ensemble from the least to the largest."""
+    low, high = np.min(value), np.max(value)
+    return f"{low:.4g}" if np.ndim(value) == 0 else f"{low:.4g} to {high:.4g}"
+
+
+def _check_fit(step, state, data, **given) -> None:
+    if not isinstance(step, TrainStep):
+        raise TypeError(f"step: {kind_of(step)}, where what ct.make_step(objective, optimiser) returns is wanted")
+    if not isinstance(state, State):
+        raise TypeError(f"state: {kind_of(state)}, where a State is wanted: step.init(model, key=jax.random.key(0))")
+    check_data(data, kept_changing=given["refresh"] is not None and given["folder"] is not None)
+    if len(data) < 1:
+        raise ValueError("data is empty: there is nothing to fit")
+    for name, least in LEAST.items():
+        if given[name] is not None:
+            check_whole(name, given[name], least)
+    check_seed(given["seed"])
+    check_kept("keep", given["keep"], ("best", "last"))
+
+
+@before(_check_fit)
 def fit(
     step: TrainStep,
     state: State,
@@ -81,7 +100,10 @@ def fit(
     - `step`, `state`: from [`ctmodels.make_step`][] and its `init`. The state is consumed.
     - `data`: anything with `len` and `data[indices] -> batch` (a PyTree), such as [`ctmodels.Windows`][] or
       [`ctmodels.Rows`][]. Shuffled by `seed`, epoch after epoch; an incomplete batch waits for the next epoch.
-      For an ensemble, the indices are `(member, batch)`, in an order of each member's own.
+      For an ensemble, the indices are `(member, batch)`, in an order of each member's own. A PyTree of JAX's arrays is
+      indexed on the device, compiled. Anything else (NumPy's arrays, a memmap, a list of examples, a data set of your
+      own that reads files) is indexed on the host, each time anew, and only the batch goes to the device: the indices
+      are a NumPy array, or, for what does not take that, a list, or one number at a time.
     - `validate`: (model, data) -> scalar, lower is better (one per member of an ensemble); every `every` steps
       and at the end. NaN never counts as best. `patience`: stop after so many validations without a better one.
     - `keep`: the model with the best validation, or the last one whose validation is a number: for validations that
@@ -102,16 +124,16 @@ def fit(
     row that are not finite stop the run, with a warning that names the first bad array; the model returned is one from
     before them. Arrays that no gradient reaches are named in a warning.
     """
-    if len(data) < 1:
-        raise ValueError("data is empty: there is nothing to fit")
     size = min(batch_size, len(data))
     run = Nowhere() if folder is None else Run(folder, keep_checkpoints)
-    identity = {} if folder is None else run_identity(data, size, seed, about)
+    take = Source(data)
+    identity = {} if folder is None else run_identity(take.fingerprinted(), size, seed, about)
     state = step.local(state)  # what is read, saved and validated is on one device; the step takes it to its own
     kept = Kept(state, Best.start(state), None if refresh is None else data)
     with run, _interruptible() as interrupted, Progress(steps, name, progress) as bar:
         kept, history = resumed(run, identity, kept, steps, resume, accept)
-        state, best, data = kept.state, kept.best, data if kept.data is None else kept.data
+        state, best = kept.state, kept.best
+        take = take if kept.data is None else Source(kept.data)
         first = int(np.max(jax.device_get(state.step)))
         order = functools.partial(_batches, len(data), size, seed, state.step.shape)
         batches = order(first)
@@ -119,13 +141,13 @@ def fit(
         stopped = watch.early(best)
         for n in range(first + 1, steps + 1) if stopped == "finished" else ():
             if refresh is not None and refresh_every and (n - 1) % refresh_every == 0 and n > 1:
-                data = refresh(step.local(state).model, data)
+                take = Source(refresh(step.local(state).model, take.data))
             with _memory_named(batch_size):
-                state, metrics = step(state, _take(data, jnp.asarray(next(batches))))
+                state, metrics = step(state, take(next(batches)))
             if n % every == 0 or n == steps:
                 seen = step.local(state)
                 if validate is not None:
-                    metrics = {**metrics, "validation": validate(seen.model, data)}
+                    metrics = {**metrics, "validation": validate(seen.model, take.data)}
                     best = best.update(seen.model, metrics["validation"], keep)
                 history.append({"step": n, **jax.tree.map(_plain, jax.device_get(metrics))})
                 for say in (run.write, bar.update, *(functools.partial(call, seen) for call in callbacks)):
@@ -133,18 +155,13 @@ def fit(
                 stopped = watch.look(seen, best, history)
             stopped = "interrupted" if interrupted() else stopped
             if n % save_every == 0 or n == steps or stopped != "finished":
-                run.save(n, Kept(step.local(state), best, data if refresh else None), {"step": n, "run": identity})
+                run.save(n, Kept(step.local(state), best, take.data if refresh else None), {"step": n, "run": identity})
             if stopped != "finished":
                 break
     if interrupted() == signal.SIGTERM:
         raise SystemExit(TERMINATED)
     state = step.local(state)
     return FitResult(best.or_last(state.model), state, history, stopped)
-
-
-@eqx.filter_jit
-def _take(data, index) -> PyTree:
-    return data[index]
 
 
 class _Watch:

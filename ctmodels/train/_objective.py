@@ -10,8 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from ctmodels._arguments import before
 from ctmodels._integrate import Integrate
+from ctmodels._integrate._samples import over_samples
 from ctmodels._output import Output
+from ctmodels._promises import check_returned, check_signature
+from ctmodels._words import kind_of
+from ctmodels.train._dropped import dropping, stand_ins, taken
 from ctmodels.train._parallel import gathered, keys_of, summed as over_shards
 
 Loss = Callable[..., tuple]
@@ -21,6 +26,7 @@ Regulariser = Callable[[PyTree, Output], Float[Array, ""]]
 RETURNED = {"raise": "nan", "drop": "hold", "penalise": "hold"}
 
 
+@before(lambda loss, **_: check_signature("loss", loss, "model, example, key", "(sum, weight, Output)"))
 def pooled(loss: Loss, transform: Callable | None = None) -> Callable:
     """A loss of one example as a loss of a batch: (model, batch, key, step) -> (mean, Output of the batch).
 
@@ -34,6 +40,21 @@ def pooled(loss: Loss, transform: Callable | None = None) -> Callable:
     return batch_loss
 
 
+def _check_objective(loss, regularisers, transform, **_) -> None:
+    check_signature("loss", loss, "model, example, key", "(sum, weight, Output)")
+    if transform is not None:
+        check_signature("transform", transform, "example, key, step", "an example")
+    if regularisers is not None and not isinstance(regularisers, Mapping):
+        raise TypeError(
+            f"regularisers: {kind_of(regularisers)}, where a dict is wanted: {{name: (weight, regulariser)}}"
+        )
+    for name, pair in (regularisers or {}).items():
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"regularisers: `{name}` is {kind_of(pair)}, where a pair (weight, regulariser) is wanted")
+        check_signature(f"regulariser `{name}`", pair[1], "model, output", "a scalar")
+
+
+@before(_check_objective)
 def objective(
     loss: Loss,
     regularisers: Mapping[str, tuple[float | int | Callable, Regulariser]] | None = None,
@@ -71,7 +92,12 @@ def objective(
 
     def total(model, batch, key: PRNGKeyArray, step, axis: str | None = None) -> tuple[Float[Array, ""], dict]:
         model = _solving(model, solving)
-        totals, weights, output = _each(loss, transform, model, batch, keys_of(key, _samples(batch), axis), step)
+        keys = keys_of(key, _samples(batch), axis)
+        if failed == "raise":
+            totals, weights, output = _each(loss, transform, model, batch, keys, step)
+        else:
+            each = lambda model, batch, keys, step: _each(loss, transform, model, batch, keys, step)
+            totals, weights, output = dropping((model, batch), each, lambda out: _status(out[2]) != 0, keys, step)
         status = _status(output)
         all_status = gathered(status, axis)
         kept = (status == 0) | (failed == "raise")
@@ -80,9 +106,9 @@ def objective(
         value = _ratio(jnp.sum(totals), over_shards(jnp.sum(weights), axis))
         if failed == "drop":
             value = jnp.where(good > 0, value, jnp.nan)  # a mean over none
-        parts, output = {"loss": value}, _calm(output, kept)
+        parts, calm = {"loss": value}, output if failed == "raise" else _calm(output, kept)
         for name, (weight, regulariser) in regularisers.items():
-            each = eqx.filter_vmap(regulariser, in_axes=(None, 0))(model, output)
+            each = eqx.filter_vmap(regulariser, in_axes=(None, 0))(model, calm)
             parts[name] = _ratio(jnp.sum(jnp.where(kept, each, 0)), good.astype(each.dtype))
             value = value + jnp.asarray(weight(step) if callable(weight) else weight, each.dtype) * parts[name]
         parts["evaluations"] = _part_of_mean(output.stats.evaluations, all_status, output.ys.dtype)
@@ -107,9 +133,11 @@ def _each(loss: Loss, transform: Callable | None, model, batch, keys, step) -> t
     def one(example, key):
         if transform is not None:
             example = transform(example, key, step)
-        return loss(model, example, key)
+        found = loss(model, example, key)
+        check_returned(loss, found)
+        return found
 
-    return eqx.filter_vmap(one)(batch, keys)
+    return over_samples(one)(batch, keys)
 
 
 def _samples(batch: PyTree) -> int:
@@ -144,10 +172,10 @@ def _judged(totals, weights, kept: Bool[Array, " sample"], penalty: float | int 
 
 
 def _calm(output: Output, kept: Bool[Array, " sample"]) -> Output:
-    """The outputs, without what could not be measured of a failed solve: NaN would reach the gradient."""
-    stats = output.stats
-    measures = {name: jnp.where(kept, measured, 0) for name, measured in stats.measures.items()}
-    return dataclasses.replace(output, stats=dataclasses.replace(stats, measures=measures))
+    """The outputs, with a good sample's in the place of a failed one's: NaN would reach the gradient."""
+    at = stand_ins(~kept)
+    calm = lambda x: jnp.where(jnp.any(kept), x, 0) if eqx.is_inexact_array(x) else x
+    return jax.tree.map(calm, taken(output, at))
 
 
 def _part_of_mean(counts: Array, whole: Array, dtype) -> Array:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
@@ -83,7 +84,7 @@ def shared_out(batch: PyTree, mesh: Mesh, over: int) -> PyTree:
             return jax.device_put(x, sharding)
         return jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])
 
-    return _arrays(put, batch)
+    return jax.tree.map(lambda x: put(x) if eqx.is_array(x) or isinstance(x, np.ndarray) else x, batch)
 
 
 def replicated(tree: PyTree, mesh: Mesh) -> PyTree:

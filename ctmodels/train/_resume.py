@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ctmodels._door import DataError
+from ctmodels._words import argument, knows
 from ctmodels.train._checkpoint import restore
 from ctmodels.train._step import State
 from ctmodels.train._structure import fingerprint, version
@@ -75,6 +76,12 @@ def run_identity(data, batch_size: int, seed: int, about) -> dict:
     return dict(_flat(json.loads(json.dumps(said))))
 
 
+def _named(name: str) -> str:
+    """What differs, in Python by its whole name; on the command line as the option, where it is one."""
+    last = name.rpartition(".")[2]
+    return name if knows("accept") or not knows(last) else argument(last)
+
+
 def _flat(said: dict, at: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in said.items():
         yield from _flat(value, f"{at}{name}.") if isinstance(value, dict) else [(at + name, value)]
@@ -89,16 +96,18 @@ def resumed(run, identity, kept: Kept, steps: int, resume: bool, accept) -> tupl
     at, was = said["about"]["step"], said["about"]["run"]
     if not resume:
         raise DataError(
-            f"{run.folder}: holds a run of {at} steps; go on with resume=True (--resume), or name another folder"
+            f"{run.folder}: holds a run of {at} steps; go on with it ({argument('resume', True)}), or name another "
+            "folder"
         )
     differ = [name for name in {**identity, **was} if was.get(name) != identity.get(name)]
     differ = [name for name in differ if name.partition(".")[0] not in accept]
     if differ:
-        shown = "".join(f"\n  {name}: {was.get(name)} then, {identity.get(name)} now" for name in differ)
+        shown = "".join(f"\n  {_named(name)}: {was.get(name)} then, {identity.get(name)} now" for name in differ)
         kinds = sorted({name.partition(".")[0] for name in differ})
-        raise DataError(f"{path}: of another run:{shown}\nGive what was given then, or pass accept={kinds} to go on")
+        else_ = f"pass {argument('accept', kinds)} to go on" if knows("accept") else "begin anew in another folder"
+        raise DataError(f"{path}: of another run:{shown}\nGive what was given then, or {else_}")
     if at > steps:
-        raise ValueError(f"steps={steps}: the checkpoint is at step {at} already; give at least as many")
+        raise DataError(f"{argument('steps', steps)}: the checkpoint is at step {at} already; give at least as many")
     if was["data"] != identity["data"]:
         # Accepted: the new data stay as they are, whatever the old had become.
         tree = {place: words for place, words in said["tree"].items() if not place.startswith(".data")}

@@ -1,5 +1,6 @@
 """The training step: (state, batch) -> (state, metrics), compiled once."""
 
+import inspect
 from collections.abc import Callable
 
 import equinox as eqx
@@ -9,6 +10,8 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+from ctmodels._arguments import before, check_called, check_key
+from ctmodels._words import kind_of
 from ctmodels.train._faults import Faults, failed_solve, square
 from ctmodels.train._parallel import (
     in_shards,
@@ -38,10 +41,16 @@ class TrainStep:
     """
 
     def __init__(
-        self, objective: Callable, optimiser: optax.GradientTransformation, trainable, ensemble: bool, mesh: Mesh | None
+        self,
+        objective: Callable,
+        optimiser: optax.GradientTransformation | optax.MultiSteps,
+        trainable,
+        ensemble: bool,
+        mesh: Mesh | None,
     ):
         self.objective = objective
         self.optimiser = optimiser
+        self._update = _with_extras(optimiser)
         self.trainable = trainable
         self.ensemble = ensemble
         self.mesh = None if mesh is None else one_axis(mesh, objective)
@@ -56,6 +65,7 @@ class TrainStep:
         """How often the step was traced, and so compiled."""
         return eqx.debug.get_num_traces(self._counted)
 
+    @before(lambda key, **_: check_key(key, needed=True))
     def init(self, model: PyTree, *, key: PRNGKeyArray) -> State:
         """A fresh state. With `ensemble`, every array of the model has a leading axis of members."""
         # Copied, since the step will reuse the buffers and the caller may want the model again.
@@ -90,17 +100,18 @@ class TrainStep:
 
     def _fresh(self, model, key) -> State:
         trained, _ = self.split(model)
-        return State(model, self.optimiser.init(trained), jnp.zeros((), jnp.int32), key, Faults.none(trained))
+        # Copied: an optimiser may keep the parameters, or one array of zeros twice, and buffers are reused one by one.
+        opt_state = jax.tree.map(lambda x: jnp.array(x) if eqx.is_array(x) else x, self.optimiser.init(trained))
+        return State(model, opt_state, jnp.zeros((), jnp.int32), key, Faults.none(trained))
 
     def _advance(self, batch, state: State) -> tuple[State, dict]:
         trained, rest = self.split(state.model)
         key = jax.random.fold_in(state.key, state.step)
-        if self.mesh is None:
-            (value, metrics), grads = self._gradient(trained, rest, batch, key, state.step)
-        else:
-            (value, metrics), grads = in_shards(self._gradient, self.mesh, trained, rest, batch, key, state.step)
+        of_batch = self._of_batch(rest, batch, key, state.step)
+        (value, metrics), grads = of_batch(trained)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes types; our users may be strict
-            updates, opt_state = self.optimiser.update(grads, state.opt_state, trained)
+            more = {"value": value, "grad": grads, "value_fn": _differentiable(of_batch)}
+            updates, opt_state = self._update(grads, state.opt_state, trained, more)
             norm = jnp.sqrt(sum(square(leaf) for leaf in jax.tree.leaves(grads)))
         self.places, faults = state.faults.look(batch, value, grads, updates, failed_solve(metrics, state.step))
         # A step that is not finite changes nothing but the count, and the randomness of the next.
@@ -108,6 +119,13 @@ class TrainStep:
         moved, opt_state = jax.lax.cond(faults.row == 0, lambda new, old: new, lambda new, old: old, new, old)
         metrics = {**metrics, "grad_norm": norm, "skipped": faults.skipped}
         return State(eqx.combine(moved, rest), opt_state, state.step + 1, state.key, faults), metrics
+
+    def _of_batch(self, *given) -> Callable:
+        """trained -> ((value, metrics), gradient) of a batch, on whatever devices share it."""
+        mesh = self.mesh
+        if mesh is None:
+            return lambda trained: self._gradient(trained, *given)
+        return lambda trained: in_shards(self._gradient, mesh, trained, *given)
 
     def _gradient(self, trained, rest, batch, key, step, **shard) -> tuple:
         """((value, metrics), gradient) of a batch; with `axis=...`, a shard's parts of value and gradient."""
@@ -118,13 +136,50 @@ class TrainStep:
         return eqx.filter_value_and_grad(loss, has_aux=True)(trained)
 
 
+def _check_step(objective, optimiser, **_) -> None:
+    check_called("objective", objective, "(model, batch, key, step) -> (scalar, metrics)", _OBJECTIVE)
+    if not (callable(getattr(optimiser, "init", None)) and callable(getattr(optimiser, "update", None))):
+        remedy = "call it: optax.adam(1e-3)" if callable(optimiser) else "give one of optax: optax.adam(1e-3)"
+        raise TypeError(f"optimiser: {kind_of(optimiser)} has no `init` and `update`; {remedy}")
+
+
+_OBJECTIVE = "give ct.objective(ct.losses.squared), or a function of your own"
+
+
+def _differentiable(of_batch: Callable) -> Callable:
+    """The value of a batch as a function of what is trained, which a line search evaluates and differentiates, forward
+    or in reverse: either way by the gradient that training uses, as solves have no other on every engine and mesh."""
+
+    @jax.custom_jvp
+    def value_fn(trained):
+        return of_batch(trained)[0][0]
+
+    @value_fn.defjvp
+    def _(primals, tangents):
+        (value, _), grads = of_batch(*primals)
+        pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(*tangents), strict=True)
+        return value, sum((jnp.sum(jnp.real(g * t)) for g, t in pairs), start=jnp.zeros_like(value))
+
+    return value_fn
+
+
+def _with_extras(optimiser) -> Callable:
+    """`update(grads, state, params, extras)`, the extras given to an optimiser that takes any. `optax.MultiSteps` does
+    without being of the class that says so."""
+    takes = isinstance(optimiser, optax.GradientTransformationExtraArgs) or any(
+        p.kind is p.VAR_KEYWORD for p in inspect.signature(optimiser.update).parameters.values()
+    )
+    return lambda grads, state, params, extras: optimiser.update(grads, state, params, **(extras if takes else {}))
+
+
 def _all_inexact(model: PyTree) -> PyTree:
     return jax.tree.map(eqx.is_inexact_array, model)
 
 
+@before(_check_step)
 def make_step(
     objective: Callable,
-    optimiser: optax.GradientTransformation,
+    optimiser: optax.GradientTransformation | optax.MultiSteps,
     *,
     trainable: Callable[[PyTree], PyTree] | PyTree = _all_inexact,
     ensemble: bool = False,
@@ -135,7 +190,10 @@ def make_step(
     **Arguments:**
 
     - `objective`: (model, batch, key, step) -> (scalar, metrics), from [`ctmodels.objective`][] or your own.
-    - `optimiser`: any of optax: clipping, schedules, accumulation are chained there.
+    - `optimiser`: any of optax: clipping, schedules, accumulation are chained there. Those that want them are given
+      `value`, `grad` and `value_fn` of the batch: `optax.lbfgs`, `optax.polyak_sgd`,
+      `optax.contrib.reduce_on_plateau`. Each evaluation of a line search costs a solve of the batch and its gradient;
+      such methods suppose that the loss is one function, so give them all data as each batch.
     - `trainable`: a tree of booleans shaped as the model, or a function that makes it; default: all floats.
     - `ensemble`: the model's arrays have a leading axis of members, trained side by side, and so have a batch's: each
       member has batches, optimiser state and randomness of its own. What members share does not average out.

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 NUMBER = (bool, int, float, complex)
+GENERATORS = {"key<fry>": "threefry2x32", "key<rbg>": "rbg", "key<urbg>": "unsafe_rbg"}
 
 
 def describe(tree: PyTree) -> dict[str, str]:
@@ -27,6 +28,11 @@ def is_array(x) -> bool:
     return isinstance(x, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
 
 
+def native(dtype: np.dtype) -> np.dtype:
+    """The type in this machine's order of bytes."""
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+
 def is_key(x) -> bool:
     return is_array(x) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
@@ -36,9 +42,45 @@ def is_kept(x) -> bool:
     return is_array(x) or isinstance(x, NUMBER)
 
 
+def loss(leaf: Any) -> str:
+    """Why a leaf would not come back from a file as it is, with the remedy; "" if it would."""
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return "a shape without values: save what has them"
+    if isinstance(leaf, np.ma.MaskedArray):
+        return "a masked array, whose mask would be lost: pass `.filled(...)`, or values and mask as two arrays"
+    if is_key(leaf):
+        return (
+            "" if str(leaf.dtype) in GENERATORS else f"{leaf.dtype}, keys of a generator of your own: save their data"
+        )
+    if is_kept(leaf):
+        return _loss_of_type(leaf.dtype if is_array(leaf) else np.asarray(leaf).dtype, leaf)
+    told = callable(leaf) or isinstance(leaf, str | bytes | enum.Enum | type) or dataclasses.is_dataclass(leaf)
+    if told or type(leaf).__eq__ is object.__eq__:
+        return ""
+    return f"a {type(leaf).__qualname__}, whose value would be lost: make it an array or a number, or put it in `about`"
+
+
+def _loss_of_type(dtype: Any, leaf: Any) -> str:
+    if not is_array(leaf) and dtype.hasobject:
+        return f"{short(leaf)} is past 64 bits: split it, or put it as text in `about`"
+    try:
+        known = not dtype.hasobject and jnp.dtype(dtype.name) == native(dtype)
+    except TypeError:  # types without a name to find them by: text, records, raw bytes
+        known = False
+    kinds = "numbers, booleans, dates and keys are written"
+    return "" if known else f"an array of {dtype}: {kinds}; encode it as numbers, or put it in `about`"
+
+
+def short(x: Any) -> str:
+    """A value as a message quotes it."""
+    said = repr(x)
+    return said if len(said) <= 40 else f"{said[:40]}..."
+
+
 def _walk(x: Any, at: str) -> Iterator[tuple[str, str]]:
     if is_array(x):
-        yield at, f"{x.dtype}[{','.join(map(str, x.shape))}]"
+        dtype = native(x.dtype) if isinstance(x.dtype, np.dtype) else x.dtype  # the bytes' order is no difference
+        yield at, f"{dtype}[{','.join(map(str, x.shape))}]"
     elif isinstance(x, NUMBER):
         yield at, type(x).__name__
     elif isinstance(x, eqx.Module):
@@ -88,9 +130,7 @@ def sha256(array: np.ndarray) -> str:
 
 
 def fingerprint(data: Any) -> str:
-    """One number for a data set: of its structure and arrays, or of a first and last sample of what is no PyTree."""
-    if not any(map(is_array, jax.tree.leaves(data))):
-        data = (len(data), data[jnp.asarray([0, len(data) - 1])])
+    """One number for a PyTree: of its structure and arrays."""
     digest = hashlib.sha256(repr(sorted(describe(data).items())).encode())
     for leaf in filter(is_array, jax.tree.leaves(data)):
         digest.update(sha256(on_host(leaf)).encode())
@@ -106,5 +146,6 @@ def version(package: str) -> str:
 
 
 def on_host(leaf) -> np.ndarray:
-    """A kept leaf as a NumPy array; of a key, its raw data."""
-    return np.asarray(jax.device_get(jax.random.key_data(leaf) if is_key(leaf) else leaf))
+    """A kept leaf as a NumPy array in this machine's order of bytes; of a key, its raw data."""
+    array = np.asarray(jax.device_get(jax.random.key_data(leaf) if is_key(leaf) else leaf))
+    return array.astype(native(array.dtype), copy=False)

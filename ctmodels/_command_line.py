@@ -1,0 +1,57 @@
+"""The language of the command line: what a message says of an argument is what was typed, or what there is to type."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from ctmodels._words import UNSAID, plain
+
+SAME = {"constant_ok": "inputs"}  # Python's readers have two names where the command line has one option
+
+
+class CommandLine:
+    """Arguments by Python's names as options of one command: `held_out=0` is `--held-out 0`, or `--test 0` where that
+    is what was typed. The parser itself knows which option fills which argument.
+    """
+
+    def __init__(self, parser: argparse.ArgumentParser, argv: Sequence[str]):
+        self._actions = {action.dest: action for action in parser._actions}  # argparse shows them nowhere else
+        self._argv = list(argv)
+        self._typed = [word.partition("=")[0] for word in argv if word.startswith("-")]
+
+    def knows(self, name: str) -> bool:
+        return SAME.get(name, name) in self._actions
+
+    def argument(self, name: str, value: Any = UNSAID) -> str:
+        action = self._actions.get(SAME.get(name, name))
+        if action is None:  # nothing to be typed: in plain words
+            return name.replace("_", " ") if value in (UNSAID, ...) else f"{name.replace('_', ' ')} {plain(value)}"
+        if not action.option_strings:
+            return str(action.metavar or action.dest).upper() if value in (UNSAID, ...) else str(plain(value))
+        option = self._option(action, value)
+        if value is UNSAID or action.nargs == 0:
+            return option
+        if value is ...:
+            return f"{option} {action.metavar}"
+        values = plain(value) if isinstance(value, list | tuple) else [plain(value)]
+        return " ".join(self._with_value(option, x) for x in values) or option
+
+    def _with_value(self, option: str, value: Any) -> str:
+        text = str(value)
+        apart = (option, text) in zip(self._argv, self._argv[1:], strict=False)
+        return (
+            f"{option}={shlex.quote(text)}" if text.startswith("-") and not apart else f"{option} {shlex.quote(text)}"
+        )
+
+    def _option(self, action: argparse.Action, value: Any) -> str:
+        if isinstance(action, argparse.BooleanOptionalAction):
+            return action.option_strings[value is False]
+        typed = [option for option in action.option_strings if option in self._typed]
+        return typed[0] if typed else action.option_strings[0]
+
+
+def one_line(text: str) -> str:
+    """A message of several lines as one."""
+    lines = [line.strip() for line in text.splitlines()]
+    return " ".join(line if line.endswith((":", ";", ".", ",")) else f"{line};" for line in lines).rstrip(";")

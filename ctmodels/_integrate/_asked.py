@@ -1,0 +1,63 @@
+"""What `Integrate` is given, looked at before anything is made of it: a class, a word or a number is told from a method
+and a controller."""
+
+from typing import Any
+
+import diffrax
+import numpy as np
+
+from ctmodels._arguments import check_key
+from ctmodels._integrate._fixed import Substeps
+from ctmodels._words import kind_of
+
+METHODS = "as diffrax.Tsit5() or ct.RK4()"
+CONTROLLERS = "as ct.Substeps(4), diffrax.StepTo(ts) or diffrax.PIDController(rtol=1e-4, atol=1e-6)"
+ADJOINTS = "as ct.Replay() or diffrax.DirectAdjoint()"
+
+
+# Without annotations, as Equinox would take them for those of the field.
+def check_method(method):
+    return _checked("method", method, diffrax.AbstractSolver, METHODS)
+
+
+def check_controller(controller):
+    return _checked("controller", controller, (diffrax.AbstractStepSizeController, Substeps), CONTROLLERS)
+
+
+def check_adjoint(adjoint):
+    ours = type(adjoint).__name__ == "Replay"  # which is defined above this file
+    return adjoint if ours else _checked("adjoint", adjoint, diffrax.AbstractAdjoint, ADJOINTS)
+
+
+def _checked(name: str, value: Any, kinds: type | tuple[type, ...], remedy: str) -> Any:
+    if isinstance(value, kinds) or type(value) is object:  # JAX puts plain objects into trees of its own
+        return value
+    if isinstance(value, type):
+        raise TypeError(f"{name}: {kind_of(value)}: call it, {name}={value.__name__}(...); {remedy}")
+    raise TypeError(f"{name}: {kind_of(value)}, where a {name} is wanted, {remedy}")
+
+
+def check_together(method, controller) -> None:
+    """Refuse steps that adapt to an error that the method does not estimate."""
+    adapts = isinstance(controller, diffrax.PIDController | diffrax.ClipStepSizeController)
+    tableau = getattr(method, "tableau", None)
+    estimates = isinstance(method, diffrax.AbstractAdaptiveSolver) and (
+        not isinstance(method, diffrax.AbstractERK) or bool(np.any(tableau.b_error))  # pyright: ignore
+    )
+    if adapts and isinstance(method, diffrax.AbstractSolver) and not estimates:
+        name = type(method).__name__
+        raise ValueError(
+            f"controller: {name} estimates no error, by which {type(controller).__name__} could choose its steps: give "
+            f"a fixed grid, ct.Integrate({name}(), ct.Substeps(1)), or a method that estimates it, as diffrax.Tsit5()"
+        )
+
+
+def check_call(field, ts, key, **_) -> None:
+    """The arguments of a solve."""
+    if isinstance(field, type) or not callable(field):
+        raise TypeError(f"field: {kind_of(field)}, where a function field(t, y, args) is wanted")
+    if not hasattr(ts, "ndim"):
+        raise TypeError(f"ts: {kind_of(ts)}, where an array of times (time,) is wanted: jnp.asarray(ts), of floats")
+    if ts.ndim != 1:
+        raise ValueError(f"ts: shape {ts.shape}: a solve is of one sample, of times (time,); for a batch, jax.vmap it")
+    check_key(key)

@@ -1,0 +1,84 @@
+"""Counters that begin again: said to be such, and counted on where it is asked for."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ctmodels._door import DataError
+from ctmodels._words import argument
+from ctmodels.data._table import Wanted
+
+if TYPE_CHECKING:
+    from ctmodels.data._found import Found
+
+# Hours, minutes and seconds of a day, seconds of a week, milliseconds of both, and the bits of registers.
+PERIODS = (24, 60, 256, 1440, 3600, 65_536, 86_400, 604_800, 2**24, 86_400_000, 604_800_000, 2**31, 2**32)
+
+
+def unwrapped(found: "Found", series: Sequence[np.ndarray], wanted: Wanted) -> "Found":
+    """The rows of each series counted on where the counter begins again, if the caller says after what."""
+    wraps = wanted.clock.wraps
+    if not wraps:
+        _check_sort(found, series, wanted)
+        return found
+    if wanted.sort:
+        both = f"{argument('wraps', wraps)} and {argument('sort', True)}"
+        raise DataError(f"{found.source}: {both}: only the order of rows shows a new beginning; drop one")
+    clock, times = found.clock, 0
+    if clock.form.dated:
+        raise DataError(f"{found.source}, column {wanted.time!r}: dates do not begin again; drop {argument('wraps')}")
+    for rows in series:
+        clock, again = clock.unwrapped(rows, wraps)
+        times += again
+    return found._replace(clock=clock, notes=(*found.notes, _said(found, wanted, times)))
+
+
+def _said(found: "Found", wanted: Wanted, times: int) -> str:
+    often = f"{times} time{'s' * (times != 1)}, and is counted on by {wanted.clock.wraps} each time"
+    return f"{found.source}, column {wanted.time!r}: the counter begins again {often}"
+
+
+def check_no_wrap(found: "Found", rows: np.ndarray, time: str) -> None:
+    """Refuse times that fall as those of a counter do that begins again: to sort them would be wrong."""
+    ticks = found.clock.ticks[rows]
+    period = None if found.clock.form.dated else period_of(ticks / _count(found))
+    if period is None:
+        return
+    i = int(np.flatnonzero(np.diff(ticks) < 0)[0]) + 1
+    bits = f" ({period.bit_length() - 1} bits)" if period & (period - 1) == 0 else ""
+    raise DataError(
+        f"{found.row(int(rows[i]))}, column {time!r}: time {found.time(int(rows[i]))} after "
+        f"{found.time(int(rows[i - 1]))}: so does a counter that begins again after {period}{bits}; "
+        f"sorting would put its end first: have it counted on: {argument('wraps', period)}"
+    )
+
+
+def _check_sort(found: "Found", series: Sequence[np.ndarray], wanted: Wanted) -> None:
+    """Nor are the times of a register sorted, though it be asked for."""
+    if not wanted.sort or found.clock.form.dated:
+        return
+    for rows in series:
+        if (period_of(found.clock.ticks[rows] / _count(found)) or 0) >= 65_536:
+            check_no_wrap(found, rows, wanted.time)
+
+
+def _count(found: "Found") -> float:
+    """Ticks in one count of the file."""
+    clock = found.clock
+    return clock.form.count * clock.rate / 1e18 if clock.form.count and clock.rate else 1.0
+
+
+def period_of(numbers: np.ndarray) -> int | None:
+    """Of a counter that begins again: after how many counts; None for any other numbers."""
+    gaps = np.diff(numbers)
+    falls, rises = gaps[gaps < 0], gaps[gaps > 0]
+    if not len(falls) or not len(rises) or len(falls) > len(numbers) / 4:
+        return None
+    typical, span = float(np.median(rises)), float(numbers.max() - numbers.min())
+    for period in PERIODS:
+        # By the gaps of the rest; a large register may have rested for longer when it began again.
+        most = max(min(3 * typical, float(rises.max())), period / 100 if period >= 65_536 else 0)
+        if span < period and np.all(falls + period > 0) and np.all(falls + period <= most):
+            return period
+    return None

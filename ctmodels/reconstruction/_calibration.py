@@ -1,0 +1,122 @@
+r"""How wide a band of 90 % must be, from what the model missed: conformal prediction by lead time.
+
+Of past forecasts, each made from what was known at its origin, the ratios $|x - \hat x| / \sigma$ of a channel are
+collected by lead time. Their 90 % quantile takes the place of the Gaussian's 1.645; for a finite sample it is that of
+$0.9 (1 + 1/n)$, with n the number of independent ratios. A ratio is used once its observation lies in the past of the
+origin that the band is for: first those of the training part, then those of the tail up to there; of samples that were
+not trained on they count more, since a model errs less on what it has seen.
+
+Gibbs and Candès, "Adaptive conformal inference under distribution shift", NeurIPS 2021; Stankevičiūtė, Alaa and van der
+Schaar, "Conformal time-series forecasting", NeurIPS 2021.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ctmodels.reconstruction._evaluation import ahead, follow_training
+from ctmodels.reconstruction._fitting import Trained
+from ctmodels.reconstruction._split import BAND, SPREAD, Split, Spread
+from ctmodels.reconstruction._widths import Widths
+
+STARTS = 100  # past forecasts, at most
+HELD_OUT = 5.0  # what a ratio counts of a sample that was not trained on, against one that the model has seen
+FAR = 10.0  # standard deviations: further off is as bad
+
+
+class Ratios(NamedTuple):
+    """`values` `(origin, lead, channel)`, NaN where nothing was observed; `rows` `(origin, lead)`: of which sample."""
+
+    values: np.ndarray
+    rows: np.ndarray
+
+
+class Calibrated(NamedTuple):
+    """Factors of the standard deviations: of the scored forecasts `(origin, lead, channel)`, each from what was known
+    at its origin; of a forecast of the whole tail; and of one beyond the data."""
+
+    origins: np.ndarray
+    tail: Widths
+    beyond: Widths
+
+
+def calibrated(trained: Trained, split: Split, forecasts: Spread) -> Calibrated:
+    """From the residuals of the training part and, for later origins, of the tail up to there."""
+    training = of_training(trained, split)
+    n, learnt = split.series.ts.shape[0], trained.learnt
+    past = joined(training, ratios(forecasts, split, split.origins, n))
+    of_origins = np.stack([widths(past, origin + 1, learnt)(split.horizon) for origin in split.origins])
+    return Calibrated(of_origins, widths(training, split.n_train, learnt), widths(past, n, learnt))
+
+
+def of_training(trained: Trained, split: Split) -> Ratios:
+    """Forecasts from samples of the training part, as far as that goes."""
+    first, last = min(split.n_train // 8, split.n_train - 2), split.n_train - 2
+    origins = np.unique(np.linspace(first, last, STARTS).astype(int))
+    length = min(max(split.horizon, split.series.ts.shape[0] - split.n_train), max(1, split.n_train // 2))
+    states = follow_training(trained, split)[:, origins]
+    return ratios(ahead(trained, split, states, origins, length), split, origins, split.n_train)
+
+
+def ratios(spread: Spread, split: Split, origins: np.ndarray, stop: int) -> Ratios:
+    """Of forecasts against the observations before sample `stop`."""
+    rows = origins[:, None] + 1 + np.arange(spread.median.shape[1])
+    known = split.series.to_nan()[:stop].astype(np.float64)
+    true = np.where((rows < stop)[..., None], known[np.minimum(rows, stop - 1)], np.nan)
+    missed = np.abs(true - spread.median) / spread.std
+    missed = np.where(np.isnan(spread.median), np.inf, missed)
+    return Ratios(np.where(np.isnan(true), np.nan, missed), rows)
+
+
+def joined(first: Ratios, second: Ratios) -> Ratios:
+    """Both, the shorter leads filled up with nothing."""
+    most = max(first.rows.shape[1], second.rows.shape[1])
+    pad = lambda r: [(0, 0), (0, most - r.rows.shape[1])]
+    values = [np.pad(r.values, [*pad(r), (0, 0)], constant_values=np.nan) for r in (first, second)]
+    rows = [np.pad(r.rows, pad(r)) for r in (first, second)]
+    return Ratios(np.concatenate(values), np.concatenate(rows))
+
+
+def widths(past: Ratios, before: int, learnt: int) -> Widths:
+    """What to multiply standard deviations by, from the ratios of observations before sample `before`, of which those
+    before `learnt` were trained on."""
+    known = np.where((past.rows < before)[..., None], past.values, np.nan)
+    weights = np.broadcast_to(np.where(past.rows < learnt, 1.0, HELD_OUT)[..., None], known.shape)
+    worth, edges = _independent(known, past.rows), _edges(known.shape[1])
+    factors = [_quantiles(known[:, a:b], weights[:, a:b], worth) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return Widths.of(np.sqrt((edges[:-1] + 1.0) * edges[1:]), np.stack(factors))
+
+
+def _edges(leads: int) -> np.ndarray:
+    """Leads are pooled within factors of two."""
+    edges = 2 ** np.arange(int(np.log2(leads)) + 1)
+    return np.append(edges, leads + 1) - 1
+
+
+def _quantiles(values: np.ndarray, weights: np.ndarray, independent: float) -> np.ndarray:
+    """Of each channel, over 1.645; NaN where none was observed."""
+    level, channels = min(1.0, BAND * (1 + 1 / independent)), values.shape[-1]
+    pairs = [(values[..., c].ravel(), weights[..., c].ravel()) for c in range(channels)]
+    return np.array([_quantile(v[~np.isnan(v)], w[~np.isnan(v)], level) for v, w in pairs]) / SPREAD
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
+    if not len(values):
+        return np.nan
+    return float(np.quantile(values, level, weights=weights, method="inverted_cdf"))
+
+
+def _independent(known: np.ndarray, rows: np.ndarray) -> float:
+    """How many independent ratios so many are worth, by the correlation time of their means over each sample's
+    forecasts: a slow series that strays once strays for long."""
+    seen = ~np.isnan(known).all(axis=2)
+    mean = np.nanmean(np.minimum(known, FAR)[seen], axis=1)
+    count = np.bincount(rows[seen], minlength=1)
+    at = count > 0
+    each = np.bincount(rows[seen], weights=mean)[at] / count[at]
+    n, about = len(each), each - each.mean()
+    if n < 3 or not np.any(about):
+        return float(n)
+    correlation = np.correlate(about, about, "full")[n - 1 :] / np.sum(about**2)
+    first = np.argmax(correlation <= 0)  # there is one: their sum is a half less than nothing
+    return max(1.0, n / (1 + 2 * float(np.sum(correlation[1:first]))))

@@ -1,0 +1,225 @@
+r"""Which model to believe, on what evidence, in words.
+
+A model's squared errors are held against each baseline's on the same observations. Observations of neighbouring times
+share noise and, where horizons overlap, forecasts; so that whole stretches of the tail are drawn anew, each with all
+the forecasts that reach into it, wherever they began (circular block bootstrap: Politis and Romano 1992). The error of
+$\ell = \log (\sum e^2_{\text{model}} / \sum e^2_{\text{baseline}})$ is the standard deviation over draws; with about
+eight stretches, its limit takes Student's distribution and not the normal one.
+
+A model must beat every baseline, not only their average: that needs no correction for their number. Of several models
+one may win by luck: the limit is that of $0.05 / \text{models}$ (Bonferroni).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+from ctmodels.reconstruction._scores import Scores, diverged
+from ctmodels.reconstruction._split import Split
+
+LEVEL = 0.05  # chance of a believed model where there is nothing to be believed
+BLOCKS = 8  # stretches of the tail
+DRAWS = 1000
+LEAST = 4  # times observed in the tail, at the least
+NOISE = 2.0  # times the variance of the noise: a squared error up to this is at its level
+STILL = ("mean", "persistence", "drift")  # baselines without motion
+FAR = 0.5  # of their squared error saved: far better
+SKILL = 0.03  # of squared error saved; less is no skill to speak of, however sure
+WITHIN = 0.7  # of observations within the band of 90 %, at the least
+NOISY = "Its error is at the noise level of the data"
+FEW = 10  # observed times in the tail; of fewer, no skill is sure at 5 %
+LIKELY, LARGE = 0.2, 0.2  # then a model is believed, on weak evidence, that saves so much at this level of chance
+
+
+class Evidence(NamedTuple):
+    """Of one model against the best baseline.
+
+    `skill`: the share of the baseline's squared error that it saves, `error` its standard error; `lower`: the share
+    that it saves of any baseline's at least (one-sided, 95 % for all models together); `rows`, `values`, `origins`: how
+    many observed times, observed values and forecasts this rests on; `grade`: "no evidence", "weak", "good" or "at
+    noise level"; `believed`: with "good" and "at noise level"; and with "weak" where the tail has under ten rows, and
+    no more could be had; `but`: what is missing.
+    """
+
+    grade: str
+    baseline: str
+    skill: float
+    error: float
+    lower: float
+    rows: int
+    values: int
+    origins: int
+    believed: bool = False
+    but: str = ""
+
+
+class Judged(NamedTuple):
+    """What a verdict is made of: scaled forecasts `median` `(origin, horizon, channel)`, their scores, and `noise`, the
+    variance of the measurement in each channel as the model has it."""
+
+    median: np.ndarray
+    scores: Scores
+    noise: np.ndarray
+
+
+def evidence(
+    models: Mapping[str, Judged], bases: Mapping[str, np.ndarray], split: Split, weights: np.ndarray
+) -> dict[str, Evidence]:
+    """Of each model. `bases`: scaled forecasts; `weights` `(channel,)`: what scaled errors are multiplied by to have
+    the measure that ranks."""
+    return {name: _evidence(model, bases, split, weights, len(models)) for name, model in models.items()}
+
+
+def _evidence(model: Judged, bases, split: Split, weights: np.ndarray, models: int) -> Evidence:
+    seen = ~np.isnan(split.targets())
+    known = _by_row(seen.any(axis=2), split) > 0
+    size = {"rows": int(known.sum()), "values": int(seen.sum()), "origins": int(seen.any(axis=(1, 2)).sum())}
+    table = {name: _by_row(_squares(median, split, weights), split)[known] for name, median in bases.items()}
+    best = min(table, key=lambda name: table[name].sum())
+    nothing = Evidence("no evidence", best, np.nan, np.nan, np.nan, **size)
+    if size["rows"] < LEAST:
+        return nothing._replace(but=f"{size['rows']} observed times to judge by, and {LEAST} are needed")
+    if diverged(model.median).any():
+        return nothing._replace(but="its forecasts diverged")
+    own = _by_row(_squares(model.median, split, weights), split)[known]
+    each = {name: skill(own, base, LEVEL / models) for name, base in table.items()}
+    saved, error, _ = each[best]
+    found = nothing._replace(skill=saved, error=error, lower=min(lower for *_, lower in each.values()))
+    least = float(np.sum(seen * model.noise * weights**2))
+    if own.sum() <= NOISE * least and _moves(each) and saved > -error:
+        return _graded(found, model.scores, "at noise level")
+    return _graded(found, model.scores, "weak" if size["rows"] < FEW and _likely(own, table) else "good")
+
+
+def _likely(own: np.ndarray, table: Mapping[str, np.ndarray]) -> bool:
+    """Whether it saves much, and rather not by chance, of every baseline's error."""
+    each = [skill(own, base, LIKELY) for base in table.values()]
+    return all(saved >= LARGE and lower > 0 for saved, _, lower in each)
+
+
+def _moves(each: Mapping[str, tuple[float, float, float]]) -> bool:
+    """Whether it is far better than what knows no motion at all."""
+    still = [each[name] for name in STILL if name in each]
+    return all(lower > 0 for *_, lower in still) and min(saved for saved, *_ in still) >= FAR
+
+
+def _squares(median: np.ndarray, split: Split, weights: np.ndarray) -> np.ndarray:
+    """Squared error of each forecast sample, `(origin, horizon)`, over the channels observed."""
+    with np.errstate(over="ignore"):
+        return np.nansum(((median - split.targets()) * weights) ** 2, axis=2)
+
+
+def _by_row(values: np.ndarray, split: Split) -> np.ndarray:
+    """Sums over all forecasts of one sample of the tail: `(origin, horizon) -> (tail,)`."""
+    rows = split.origins[:, None] + 1 - split.n_train + np.arange(split.horizon)
+    return np.bincount(rows.ravel(), weights=values.ravel(), minlength=split.series.ts.shape[0] - split.n_train)
+
+
+def skill(own: np.ndarray, base: np.ndarray, level: float) -> tuple[float, float, float]:
+    """Squared errors by row -> the share of the baseline's that is saved, its standard error, and its lower limit."""
+    rows, total = len(own), float(base.sum())
+    if total == 0:
+        return (-np.inf, 0.0, -np.inf) if own.sum() > 0 else (0.0, 0.0, 0.0)
+    length = -(-rows // BLOCKS)
+    blocks = -(-rows // length)
+    starts = np.random.default_rng(0).integers(rows, size=(DRAWS, blocks))
+    sums = [_stretches(x, length)[starts].sum(axis=1) for x in (own, base)]
+    tiny = 1e-12 * total
+    logs = np.log((sums[0] + tiny) / (sums[1] + tiny))
+    middle = np.log((own.sum() + tiny) / (total + tiny))
+    # The mean square of so few stretches about their own mean is too small.
+    error = float(np.std(logs) * np.sqrt(blocks / (blocks - 1)))
+    ratio = np.exp(middle)
+    return float(1 - ratio), float(ratio * error), float(1 - np.exp(middle + stdtrit(blocks - 1, 1 - level) * error))
+
+
+def _stretches(x: np.ndarray, length: int) -> np.ndarray:
+    """Sum of `length` neighbours from each row on, around the end."""
+    total = np.cumsum(np.concatenate([[0.0], x, x[: length - 1]]))
+    return total[length:] - total[:-length]
+
+
+def _graded(found: Evidence, scores: Scores, grade: str) -> Evidence:
+    """`grade`, unless something of it is missing. At the noise level no forecast is better, so that a baseline which is
+    there too refutes nothing."""
+    sure = found.lower > 0
+    if sure and found.skill >= SKILL and grade == "weak":
+        grade = "good"
+    if not (found.skill >= SKILL or grade == "at noise level"):
+        return found._replace(but="a baseline does as well")
+    if not (sure or grade != "good"):
+        return found._replace(grade="weak", but="chance may have done it")
+    if not (scores["valid_prediction_time"] or 0) > 0:
+        return found._replace(grade="weak", but="its valid time is zero")
+    within = scores["coverage"]
+    if within is not None and within < WITHIN:
+        return found._replace(grade="weak", but=f"its band of 90 % holds {within:.0%} of what came")
+    return found._replace(grade=grade, believed=True)
+
+
+def judge(
+    found: Mapping[str, Evidence], models: Mapping[str, Scores], bases: Mapping[str, Scores], measure: str, unit: str
+) -> tuple[str | None, str, str]:
+    """Which model to believe, or None; the sentences that say so; and the best model, believed or not."""
+    rank = lambda name: (not found[name].believed, ranked(models[name][measure]))
+    best = min(models, key=rank)
+    base = min(bases, key=lambda name: ranked(bases[name][measure]))
+    if bases[base][measure] is None:
+        return None, f"Nothing can be said of the models: {bases[base]['reasons'][measure]}.", best
+    mine, theirs = _number(models[best][measure]), _number(bases[base][measure])
+    said = f"{measure} {mine} against {theirs} of the best baseline ({base})"
+    if not found[best].believed:
+        return None, f"Believe none of the models: the best, {best}, reaches {said}. {_why_not(found[best])}", best
+    sentences = [f"Believe {best}: {said}.", _why(found[best], models[best], unit)]
+    others = [name for name in models if name != best]
+    also = [f"{name} ({_number(models[name][measure])})" for name in others if found[name].believed]
+    not_these = [
+        f"{name} ({_number(models[name][measure])}): {found[name].but}" for name in others if not found[name].believed
+    ]
+    if also:
+        sentences.append(f"Also better than every baseline: {', '.join(also)}.")
+    if not_these:
+        sentences.append(f"Do not believe {'; '.join(not_these)}.")
+    return best, " ".join(sentences), best
+
+
+def ranked(score: float | None) -> tuple[bool, float]:
+    """A key to sort by, lowest first: what is not there, or not a number, comes last."""
+    return (True, 0.0) if score is None or np.isnan(score) else (False, score)
+
+
+def _number(score: float | None) -> str:
+    if score is None:
+        return "unknown"
+    return f"{score:.3g}" if np.isfinite(score) else "diverged"
+
+
+def _size(found: Evidence) -> str:
+    many = lambda n, word: f"{n} {word}{'s' * (n != 1)}"
+    return f"{many(found.values, 'value')} in {many(found.rows, 'row')}, from {many(found.origins, 'origin')}"
+
+
+def _why(found: Evidence, scores: Scores, unit: str) -> str:
+    grade = {"weak": "Weak evidence, from so few rows", "good": "Good evidence"}.get(found.grade, NOISY)
+    least = "at least " * ("valid_prediction_time" in scores.get("at_least", ()))
+    valid = f"valid for {least}{_number(scores['valid_prediction_time'])} {unit}"
+    within = "" if scores["coverage"] is None else f"; its 90 % band held {scores['coverage']:.0%}"
+    if found.lower > 0:
+        saved = f"it saves {found.skill:.0%} of the squared error (at least {found.lower:.0%}, at 95 % confidence"
+    else:
+        saved = (
+            f"no forecast can do much better, and {found.baseline} does as well ({found.skill:+.0%} ± {found.error:.0%}"
+        )
+    return f"{grade}: {saved}; {_size(found)}); {valid.strip()}{within}."
+
+
+def _why_not(found: Evidence) -> str:
+    grade = "No evidence" if found.grade == "no evidence" else "Weak evidence"
+    saved = (
+        ""
+        if np.isnan(found.skill)
+        else f"it saves {found.skill:.0%} ± {found.error:.0%} of the squared error against {found.baseline}; "
+    )
+    return f"{grade}: {saved}{found.but} ({_size(found)})."

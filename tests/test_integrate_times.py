@@ -1,0 +1,147 @@
+"""Times, grids and types that do not fit, on every engine; and derivatives other than the first, backwards."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ctmodels as ct
+from ctmodels._output import BAD_TIMES
+
+only64 = pytest.mark.only("float64")
+GRID = jnp.linspace(0, 1, 5)
+PID = diffrax.PIDController(rtol=1e-5, atol=1e-6)
+DIFFRAX = ct.Integrate(controller=PID, adjoint=diffrax.RecursiveCheckpointAdjoint())
+ENGINES = {
+    "ours": ct.Integrate(controller=PID),
+    "shared": ct.Integrate(controller=PID, batching="shared"),
+    "substeps": ct.Integrate(ct.RK4(), ct.Substeps(4)),
+    "diffrax": DIFFRAX,
+}
+GRIDS = {
+    "explicit": ct.Integrate(ct.RK4(), diffrax.StepTo(GRID)),
+    "implicit": ct.Integrate(diffrax.ImplicitEuler(), diffrax.StepTo(GRID)),
+}
+UNSORTED = [[0.0, 3.0, 1.0, 2.0], [0.0, 1.0, 3.0, 2.0], [0.0, 1.0, 2.0, 0.0], [3.0, 1.0, 2.0, 0.0]]
+NOT_FINITE = [[0.0, np.nan, 1.0, 2.0], [0.0, 1.0, 2.0, np.inf], [np.nan] * 4]
+SOUND = [[0.0, 1.0, 1.0, 2.0], [2.0, 1.0, 0.0, 0.0]]
+TIMES = jnp.array([*UNSORTED, *NOT_FINITE, *SOUND])
+
+
+def decay(t, y, args):
+    return -y
+
+
+def at_origin(ts):
+    return jnp.exp(-(ts - ts[:, :1]))[..., None]
+
+
+@pytest.mark.parametrize("integrate", ENGINES.values(), ids=ENGINES)
+def test_bad_times_under_jit_are_a_status_and_nan_and_spoil_no_other(integrate):
+    @jax.jit
+    def solved(ts):
+        ys, stats = jax.vmap(lambda ts: integrate(decay, ts, jnp.ones(1)))(ts)
+        return ys, stats.status
+
+    (ys, status), good = solved(TIMES), len(SOUND)
+    assert status.tolist() == [BAD_TIMES] * (len(TIMES) - good) + [0] * good
+    assert np.isnan(ys[:-good]).all()
+    np.testing.assert_allclose(ys[-good:], at_origin(TIMES[-good:]), rtol=2e-3)
+
+
+@pytest.mark.parametrize("integrate", [*ENGINES.values(), GRIDS["explicit"]])
+@pytest.mark.parametrize("ts", [*UNSORTED, *NOT_FINITE])
+def test_bad_times_that_are_known_are_refused(integrate, ts):
+    with pytest.raises(ValueError, match=r"ts\[\d\]"):
+        integrate(decay, jnp.array(ts), jnp.ones(1))
+
+
+@pytest.mark.parametrize("integrate", GRIDS.values(), ids=GRIDS)
+def test_a_grid_goes_from_the_first_time_to_the_last(integrate):
+    """Forward, backward, and a little off by rounding; with the derivative in both ends."""
+    missed = jnp.array([[-1.0, 0.5, 1.0], [0.0, 0.5, 2.0], [1.0, 0.5, 0.0], [0.0, 1.0, 0.5]])
+    run = jax.jit(lambda ts: integrate(decay, ts, jnp.ones(1)))
+    for ts in missed:
+        ys, stats = run(ts)
+        assert stats.status == BAD_TIMES and np.isnan(ys).all()
+        with pytest.raises(ValueError, match="StepTo goes from 0 to 1 and ts from|sort them"):
+            integrate(decay, ts, jnp.ones(1))
+    ts = jnp.array([0.0, 0.5, 1.0])
+    (ys, stats), slope = run(ts), jax.jit(jax.grad(lambda ts: integrate(decay, ts, jnp.ones(1))[0][-1, 0]))(ts)
+    assert stats.status == 0
+    order = 0.1 if integrate is GRIDS["implicit"] else 1e-3
+    np.testing.assert_allclose(ys, at_origin(ts[None])[0], atol=order)
+    np.testing.assert_allclose(slope, [np.exp(-1), 0, -np.exp(-1)], atol=order)
+    back = eqx.tree_at(lambda i: i.controller, integrate, diffrax.StepTo(GRID[::-1]))
+    ys, stats = back(lambda t, y, args: -2 * t * y, ts[::-1], jnp.ones(1))
+    np.testing.assert_allclose(ys[:, 0], np.exp(1 - ts[::-1] ** 2), atol=3 * order)
+
+
+def test_a_grid_of_unsorted_or_repeated_times_is_refused():
+    for grid in ([0.0, 0.7, 0.3, 1.0], [0.0, 0.5, 0.5, 1.0]):
+        integrate = ct.Integrate(ct.RK4(), diffrax.StepTo(jnp.array(grid)))
+        with pytest.raises(ValueError, match="StepTo: its times go in one direction"):
+            integrate(decay, GRID, jnp.ones(1))
+        assert jax.jit(integrate, static_argnums=0)(decay, GRID, jnp.ones(1))[1].status == BAD_TIMES
+
+
+@only64
+@pytest.mark.parametrize("integrate", [*ENGINES.values(), *GRIDS.values()])
+@pytest.mark.parametrize("of_state, of_time", [("float32", "float64"), ("float64", "float32")])
+def test_the_state_keeps_its_type_and_the_times_theirs(integrate, of_state, of_time):
+    seen = []
+
+    def field(t, y, args):
+        seen.append((t.dtype, y.dtype))
+        return -y
+
+    ts, y0 = GRID.astype(of_time), jnp.ones(1, of_state)
+    run = jax.value_and_grad(lambda ts, y0: integrate(field, ts, y0)[0][-1, 0], argnums=(0, 1))
+    value, (of_ts, of_y0) = jax.jit(run)(ts, y0)
+    assert {(t.name, y.name) for t, y in seen} == {(of_time, of_state)}
+    assert (value.dtype, of_ts.dtype, of_y0.dtype) == (of_state, of_time, of_state)
+    np.testing.assert_allclose(value, np.float32(np.exp(-1)), atol=0.05 if integrate is GRIDS["implicit"] else 1e-4)
+
+
+# -- other derivatives
+
+
+def riccati(t, y, a):
+    return -a * y**2  # y(1) = y0 / (1 + a y0)
+
+
+POINT, ALONG = jnp.array([1.3, 0.7]), jnp.array([1.0, -0.5])
+
+
+def end(integrate):
+    return lambda p: integrate(riccati, jnp.array([0.0, 1.0]), p[:1], p[1])[0][-1, 0]
+
+
+@only64
+def test_a_product_with_the_hessian_is_that_of_the_steps_as_taken(tolerance):
+    ours = ct.Integrate(controller=diffrax.PIDController(rtol=1e-3, atol=1e-6))
+    edges = ct.accepted_times(ours, riccati, jnp.array([0.0, 1.0]), POINT[:1], POINT[1])
+    frozen = ct.Integrate(diffrax.Tsit5(), diffrax.StepTo(edges))
+    product = lambda f: jax.jvp(jax.grad(f), (POINT,), (ALONG,))[1]
+    np.testing.assert_allclose(product(end(ours)), product(end(frozen)), **tolerance())
+
+
+@only64
+@pytest.mark.parametrize("derivative", [jax.jacfwd, jax.hessian])
+def test_derivatives_that_replay_has_not_are_taken_all_the_same(derivative):
+    ours = ct.Integrate(controller=diffrax.PIDController(rtol=1e-8, atol=1e-8))
+    exact = derivative(lambda p: p[0] / (1 + p[0] * p[1]))(POINT)
+    np.testing.assert_allclose(derivative(end(ours))(POINT), exact, rtol=1e-5)
+
+
+def test_accepted_times_need_no_noise_of_measures():
+    at = lambda *account: ct.accepted_times(ct.Integrate(account=account), decay, GRID[jnp.array([0, -1])], jnp.ones(1))
+    for account in ((ct.jacobian,), (ct.local(),), (ct.local(), ct.jacobian)):
+        np.testing.assert_array_equal(at(*account), at())
+
+
+def test_a_good_solve_has_no_nan_at_which_debugging_stops():
+    with jax.debug_nans(True):
+        assert DIFFRAX(decay, GRID, jnp.ones(1))[1].status == 0
