@@ -244,11 +244,11 @@ def test_nothing_observed_in_the_tail_is_said_and_nothing_is_lost(free, tmp_path
     table.values[14:] = np.nan
     kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
     result = reconstruct(table, models=["lotka-volterra"], **kwargs)
-    assert result.believe is None and "no observed values where the forecasts reach" in result.verdict
+    assert result.believe is None and "nothing observed in the held-out tail" in result.verdict
     scores = json.loads((tmp_path / "metrics.json").read_text())["candidates"]["lotka-volterra"]
     assert scores["rmse_log"] is scores["valid_prediction_time"] is scores["coverage"] is None
-    assert scores["counts"]["rmse_log"] == 0 and "no observed values" in scores["reasons"]["rmse_log"]
-    assert "no observed values" in (tmp_path / "report.html").read_text()
+    assert scores["counts"]["rmse_log"] == 0 and "nothing observed" in scores["reasons"]["rmse_log"]
+    assert "nothing observed" in (tmp_path / "report.html").read_text()
     assert forecast_csv(tmp_path, 2).count("\n") == 3
 
 

@@ -153,10 +153,10 @@ def test_scores_have_their_counts_and_nothing_observed_is_a_reason():
     ):
         names = set(scores) - {"counts", "reasons", "at_least"}
         assert all(scores[name] is None and scores["counts"][name] == 0 for name in names)
-        assert all("no observed value" in scores["reasons"][name] for name in names)
+        assert all("nothing observed" in scores["reasons"][name] for name in names)
     said = judge({"net": found(perfect, unseen, {"mean": perfect})}, {"net": scores | {"nrmse": None}},
                  {"mean": score(perfect, unseen, SCALING, 1)}, "nrmse", "")[1]  # fmt: skip
-    assert said.startswith("Nothing can be said of the models: no observed value")
+    assert said.startswith("Nothing can be said of the models: nothing observed")
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 5])

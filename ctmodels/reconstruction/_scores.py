@@ -48,7 +48,7 @@ def score(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> Sc
     names = ["nrmse", *(["rmse_log"] if scaling.log else []), "rmse", "smape", "mase"]
     count = int(seen.sum())
     if count < FEWEST:
-        return none(f"{count or 'no'} observed value{'s' * (count != 1)} where the forecasts reach", names)
+        return none(_too_few(count), names)
     lost = diverged(median)
     if lost.any():
         why = f"diverged from {lost.sum()} of {len(lost)} origins"
@@ -59,6 +59,11 @@ def score(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> Sc
         scores["rmse_log"] = float(np.sqrt(np.sum((error * np.asarray(scaling.std)) ** 2) / count))
     scores |= _physical(median, split, scaling, season)
     return _defined(scores, count)
+
+
+def _too_few(count: int) -> str:
+    found = {0: "nothing", 1: "one value"}.get(count, f"{count} values")
+    return f"{found} observed in the held-out tail, where the forecasts reach; hold out more rows"
 
 
 def diverged(median: np.ndarray) -> np.ndarray:
@@ -124,7 +129,7 @@ def valid_time(median: np.ndarray, split: Split, time_scale: float) -> Scores:
     times, held = valid_times(median, split, time_scale)
     looked = np.isfinite(times)
     if not looked.any():
-        return none("no observed value where the forecasts reach", [name])
+        return none(_too_few(0), [name])
     middle = float(np.median(times[looked]))
     # Of the median, a bound that half of the times do not reach is none.
     met = bool(np.any(held & (times <= middle)) if middle > 0 else False)
@@ -136,6 +141,6 @@ def coverage(lower: np.ndarray, upper: np.ndarray, split: Split) -> Scores:
     true = split.targets()
     seen = ~np.isnan(true)
     if seen.sum() < FEWEST:
-        return none("no observed value where the forecasts reach", ["coverage"])
+        return none(_too_few(int(seen.sum())), ["coverage"])
     within = (lower <= true) & (true <= upper)
     return {"coverage": float(within[seen].mean()), "counts": {"coverage": int(seen.sum())}}
