@@ -74,11 +74,11 @@ def evidence(
 
 def _evidence(model: Judged, bases, split: Split, weights: np.ndarray, models: int) -> Evidence:
     seen = ~np.isnan(split.targets())
-    known = _by_row(seen.any(axis=2), split) > 0
+    known = _by_row(seen.any(axis=2), split) > 0  # pyright: ignore
     size = {"rows": int(known.sum()), "values": int(seen.sum()), "origins": int(seen.any(axis=(1, 2)).sum())}
     table = {name: _by_row(_squares(median, split, weights), split)[known] for name, median in bases.items()}
     best = min(table, key=lambda name: table[name].sum())
-    nothing = Evidence("no evidence", best, np.nan, np.nan, np.nan, **size)
+    nothing = Evidence("no evidence", best, np.nan, np.nan, np.nan, **size)  # pyright: ignore
     if size["rows"] < LEAST:
         return nothing._replace(but=f"{size['rows']} observed times to judge by, and {LEAST} are needed")
     if diverged(model.median).any():
