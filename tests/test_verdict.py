@@ -113,6 +113,11 @@ def test_few_rows_are_weak_evidence_and_fewer_are_none():
     noisy = np.random.default_rng(0).normal(size=(1, 7, 1))
     weak = found(split.targets() + 0.28 * noisy, split, {"mean": split.targets() + 0.4 * noisy[:, ::-1]})
     assert weak.grade in ("weak", "good") and weak.rows == 7 and weak.origins == 1
+    scores = {"nrmse": 0.2, "valid_prediction_time": 2.0, "coverage": 0.9}
+    unsure = weak._replace(grade="weak", believed=True, skill=0.31, error=0.21, lower=-0.2)
+    said = judge({"law": unsure}, {"law": scores}, {"mean": {"nrmse": 0.3}}, "nrmse", "")[1]
+    assert said.startswith("Believe law: ") and "Weak evidence, from so few rows: it saves 31% ± 21%" in said
+    assert "chance may have done it; 7 values in 7 rows, from 1 origin" in said
     assert found(split.targets(), split_of(ys[:22], 20, 2), {"mean": np.zeros((1, 2, 1))}).but.startswith("2 observed")
 
 
@@ -131,7 +136,7 @@ def test_judge_says_plainly_whom_to_believe():
         "Believe law: nrmse 0.1 against 0.3 of the best baseline (seasonal)"
     )
     assert "Do not believe net (0.9): a baseline does as well" in said
-    assert "Also better than every baseline: hybrid (0.15)" in said
+    assert "Also to be believed: hybrid (0.15)" in said
     assert "200 values in 40 rows, from 20 origins" in said and "valid for at least 10 days" in said
     only = {"net": evidences["net"]}, {"net": scores["net"]}
     believe, said, best = judge(*only, bases, "nrmse", "days")

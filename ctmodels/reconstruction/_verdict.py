@@ -173,15 +173,13 @@ def judge(
     if not found[best].believed:
         return None, f"Believe none of the models: the best, {best}, reaches {said}. {_why_not(found[best])}", best
     sentences = [f"Believe {best}: {said}.", _why(found[best], models[best], unit)]
-    others = [name for name in models if name != best]
-    also = [f"{name} ({_number(models[name][measure])})" for name in others if found[name].believed]
-    not_these = [
-        f"{name} ({_number(models[name][measure])}): {found[name].but}" for name in others if not found[name].believed
-    ]
+    listed = {name: f"{name} ({_number(models[name][measure])})" for name in models if name != best}
+    also = [text for name, text in listed.items() if found[name].believed]
+    doubtful = [f"{text}: {found[name].but}" for name, text in listed.items() if not found[name].believed]
     if also:
-        sentences.append(f"Also better than every baseline: {', '.join(also)}.")
-    if not_these:
-        sentences.append(f"Do not believe {'; '.join(not_these)}.")
+        sentences.append(f"Also to be believed: {', '.join(also)}.")
+    if doubtful:
+        sentences.append(f"Do not believe {'; '.join(doubtful)}.")
     return best, " ".join(sentences), best
 
 
@@ -206,13 +204,15 @@ def _why(found: Evidence, scores: Scores, unit: str) -> str:
     least = "at least " * ("valid_prediction_time" in scores.get("at_least", ()))
     valid = f"valid for {least}{_number(scores['valid_prediction_time'])} {unit}"
     within = "" if scores["coverage"] is None else f"; its 90 % band held {scores['coverage']:.0%}"
+    return f"{grade}: {_saved(found)}; {_size(found)}); {valid.strip()}{within}."
+
+
+def _saved(found: Evidence) -> str:
     if found.lower > 0:
-        saved = f"it saves {found.skill:.0%} of the squared error (at least {found.lower:.0%}, at 95 % confidence"
-    else:
-        saved = (
-            f"no forecast can do much better, and {found.baseline} does as well ({found.skill:+.0%} ± {found.error:.0%}"
-        )
-    return f"{grade}: {saved}; {_size(found)}); {valid.strip()}{within}."
+        return f"it saves {found.skill:.0%} of the squared error (at least {found.lower:.0%}, at 95 % confidence"
+    if found.grade == "weak":
+        return f"it saves {found.skill:.0%} ± {found.error:.0%} of the squared error (chance may have done it"
+    return f"little is left to gain, and {found.baseline} is as near ({found.skill:+.0%} ± {found.error:.0%}"
 
 
 def _why_not(found: Evidence) -> str:
