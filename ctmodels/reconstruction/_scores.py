@@ -111,12 +111,12 @@ def valid_times(median: np.ndarray, split: Split, time_scale: float) -> tuple[np
     seen = ~np.isnan(true)
     with np.errstate(invalid="ignore", over="ignore"):
         square = np.where(seen, (median - np.nan_to_num(true)) ** 2, 0).sum(axis=2) / np.maximum(seen.sum(axis=2), 1)
-    rows = seen.any(axis=2)
+    rows = np.any(seen, axis=2)
     wrong = ~(square <= THRESHOLD**2) & rows  # what is NaN is wrong
     ts = np.asarray(split.series.ts, np.float64)
     lead = ts[split.origins[:, None] + 1 + np.arange(split.horizon)] - ts[split.origins][:, None]
-    held, looked = ~wrong.any(axis=1), rows.any(axis=1)  # pyright: ignore
-    first, last = np.argmax(wrong, axis=1), split.horizon - 1 - np.argmax(rows[:, ::-1], axis=1)  # pyright: ignore
+    held, looked = ~np.any(wrong, axis=1), np.any(rows, axis=1)
+    first, last = np.argmax(wrong, axis=1), split.horizon - 1 - np.argmax(rows[:, ::-1], axis=1)
     at_once = ~held & (first == np.argmax(rows, axis=1))
     each = np.arange(len(lead))
     times = np.where(held, lead[each, last], np.where(at_once, 0, lead[each, first]))

@@ -74,13 +74,13 @@ def evidence(
 
 def _evidence(model: Judged, bases, split: Split, weights: np.ndarray, models: int) -> Evidence:
     seen = ~np.isnan(split.targets())
-    known = _by_row(seen.any(axis=2), split) > 0  # pyright: ignore
-    size = {"rows": int(known.sum()), "values": int(seen.sum()), "origins": int(seen.any(axis=(1, 2)).sum())}
+    known = _by_row(np.any(seen, axis=2), split) > 0
+    size = int(known.sum()), int(seen.sum()), int(np.any(seen, axis=(1, 2)).sum())
     table = {name: _by_row(_squares(median, split, weights), split)[known] for name, median in bases.items()}
     best = min(table, key=lambda name: table[name].sum())
-    nothing = Evidence("no evidence", best, np.nan, np.nan, np.nan, **size)  # pyright: ignore
-    if size["rows"] < LEAST:
-        return nothing._replace(but=f"{size['rows']} observed times to judge by, and {LEAST} are needed")
+    nothing = Evidence("no evidence", best, np.nan, np.nan, np.nan, *size)
+    if size[0] < LEAST:
+        return nothing._replace(but=f"{size[0]} observed times to judge by, and {LEAST} are needed")
     if diverged(model.median).any():
         return nothing._replace(but="its forecasts diverged")
     own = _by_row(_squares(model.median, split, weights), split)[known]
@@ -90,7 +90,7 @@ def _evidence(model: Judged, bases, split: Split, weights: np.ndarray, models: i
     least = float(np.sum(seen * model.noise * weights**2))
     if own.sum() <= NOISE * least and _moves(each) and saved > -error:
         return _graded(found, model.scores, "at noise level")
-    return _graded(found, model.scores, "weak" if size["rows"] < FEW and _likely(own, table) else "good")
+    return _graded(found, model.scores, "weak" if size[0] < FEW and _likely(own, table) else "good")
 
 
 def _likely(own: np.ndarray, table: Mapping[str, np.ndarray]) -> bool:
