@@ -8,7 +8,7 @@ import math
 import jax
 import jax.core
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Integer
 
 from ctmodels._arguments import before
 from ctmodels._integrate import total
@@ -163,7 +163,7 @@ def _like(out: Output, target: Series, name: str) -> Output:
     return out
 
 
-def _label(target, classes: int) -> Int[Array, ""]:
+def _label(target, classes: int) -> Integer[Array, ""]:
     """The number of a class, checked as far as it is known."""
     shape, dtype = jnp.shape(target), jnp.result_type(target)
     if classes < 2:

@@ -196,6 +196,20 @@ def test_stats_add_up():
     np.testing.assert_allclose(both.measures["local_error"], 2 * stats.measures["local_error"], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "integrate", [ct.Integrate, lambda account: ct.Integrate(ct.RK4(), ct.Substeps(2), account=account)]
+)
+def test_of_a_measure_that_keeps_the_largest_the_larger_stays(integrate):
+    account = ct.kinetic, ct.largest(ct.kinetic)
+    first, second = (integrate(account=account)(linear, TS, scale * Y0)[1] for scale in (1.0, 3.0))
+    for both in (first + second, second + first):
+        np.testing.assert_array_equal(both.measures["largest_kinetic"], second.measures["largest_kinetic"])
+        wanted = first.measures["kinetic"] + second.measures["kinetic"]
+        np.testing.assert_allclose(both.measures["kinetic"], wanted, rtol=1e-6)
+    alone = ct.Integrate(account=(ct.kinetic,))(linear, TS, Y0)[1]
+    assert (alone + second).measures["largest_kinetic"] == second.measures["largest_kinetic"]
+
+
 @pytest.mark.parametrize("adjoint", [diffrax.DirectAdjoint(), diffrax.ForwardMode()])
 def test_the_accounting_solver_takes_other_adjoints(adjoint):
     # Diffrax 0.7.2 sets `scan_kind` on wrapped solvers; one that does not forward it breaks these.

@@ -3,6 +3,7 @@
 This process has one device. The file itself, run as a script, is the one with eight: it prints what it found as JSON.
 """
 
+import functools
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType, PartitionSpec as P
 from toys import Fragile, arrays, model, windows
 
 import ctmodels as ct
@@ -58,6 +60,13 @@ def difference(x, y):
     if np.array_equal(x, y, equal_nan=True):
         return 0.0
     return float(np.nan_to_num(np.max(np.abs(x - y)) / max(1, np.max(np.abs(x))), nan=np.inf))
+
+
+class Squared(eqx.Module):
+    w: jax.Array
+
+    def __call__(self, t, y, args):
+        return -self.w * y**2
 
 
 def mesh():
@@ -174,7 +183,37 @@ def indivisible():
         return str(error)
 
 
+def checked_by_jax():
+    """A solve in `shard_map` as JAX has it by default, where samples take unlike numbers of steps: values, and the
+    gradient from within and from outside; what is shared is held by a closure, by a module or handed over."""
+    y0 = jnp.tile(jnp.geomspace(0.1, 30.0, 16)[:, None], 2)
+    devices = jax.make_mesh((DEVICES,), ("data",), axis_types=(AxisType.Auto,))
+    shards = functools.partial(jax.shard_map, mesh=devices, in_specs=(P(), P("data")))
+    fields = {
+        "closure": (ct.Integrate(), lambda w: lambda t, y, _: -w * y**2),
+        "module": (ct.Integrate(batching="shared"), Squared),
+        "args": (ct.Integrate(adjoint=ct.Replay(2)), lambda w: lambda t, y, w: -w * y**2),
+    }
+
+    def difference_of(name):
+        integrate, field = fields[name]
+
+        def loss(w, y0):
+            solve = lambda y0: integrate(field(w), jnp.array([0.0, 0.5]), y0, w if name == "args" else None)[0]
+            return jnp.sum(jax.vmap(solve)(y0)[:, -1] ** 2)
+
+        total, w = lambda w, y0: jax.lax.psum(loss(w, y0), "data"), jnp.array(0.3)
+        outside = jax.jit(jax.value_and_grad(shards(total, out_specs=P())))(w, y0)
+        inside = jax.jit(shards(jax.grad(total), out_specs=P()))(w, y0)
+        alone = jax.jit(jax.value_and_grad(loss))
+        wanted = jax.tree.map(lambda *x: sum(x), *(alone(w, part) for part in y0.reshape(DEVICES, 2, 2)))
+        return max(worst(outside, wanted), worst(inside, wanted[1]))
+
+    return max(map(difference_of, fields))
+
+
 CHECKS = {
+    "checked_by_jax": checked_by_jax,
     "fixed_grid": fixed_grid,
     "adaptive": adaptive,
     "ensemble": ensemble,
@@ -215,6 +254,10 @@ def test_eight_devices_are_one(found, name, rounding):
 
 def test_steps_adapt_on_each_device_as_on_one(found, rounding):
     assert found["adaptive"] < 10 * rounding  # the error that steps adapt to is itself near float32's rounding
+
+
+def test_jax_follows_what_varies_over_devices(found, rounding):
+    assert found["checked_by_jax"] < rounding
 
 
 def test_failed_samples_are_those_of_the_whole_batch(found, rounding):

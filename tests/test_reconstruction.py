@@ -221,14 +221,14 @@ def test_an_output_folder_that_cannot_be_is_refused_before_the_work(tmp_path):
 
 
 def test_a_folder_that_holds_another_reconstruction_is_refused_or_replaced(tmp_path):
-    from ctmodels.reconstruction._files import check_folder
-
     (tmp_path / "model-other.safetensors").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ct.DataError, match="holds a reconstruction already .model-other.*--overwrite.*overwrite=True"):
+    with pytest.raises(ct.DataError, match="holds a reconstruction already .model-other.*overwrite=True"):
         reconstruct(oscillation(), out=tmp_path, progress=False)
-    check_folder(tmp_path, overwrite=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+    recipe = lambda samples: dataclasses.replace(Recipe.default(samples), members=1, steps=5)
+    reconstruct(oscillation(), models=["neural"], recipe=recipe, out=tmp_path, overwrite=True, progress=False)
+    names = {"history.jsonl", "metrics.json", "model-neural.safetensors", "notes.txt", "report.html"}
+    assert {p.name for p in tmp_path.iterdir()} == names
 
 
 @pytest.mark.parametrize("value, words", [(0.0, "rests at 0 in all of the 48 rows"), (np.nan, "was never observed in")])

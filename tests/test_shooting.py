@@ -64,3 +64,64 @@ def test_model_and_starts_are_trained_together():
         step, step.init(shooting, key=jax.random.key(0)), data, steps=300, batch_size=len(data), progress=False
     )
     np.testing.assert_allclose(result.model.starts, s.ys[data.at], atol=5e-3)
+
+
+def gappy() -> ct.Series:
+    ys = 5 + np.sin(np.arange(12) / 4.0)[:, None] * np.ones(2)
+    ys[::3, 1] = np.nan
+    return ct.Series.from_nan(np.arange(12.0), ys)
+
+
+def test_windows_that_start_where_something_is_not_known_are_left_out_if_asked():
+    s = gappy()
+    data = ct.Windows(s, 3, starts=s.to_nan())
+    np.testing.assert_array_equal(data.at, [1, 2, 4, 5, 7, 8])
+    np.testing.assert_array_equal(data[jnp.arange(6)].x.y0, s.ys[data.at])
+    assert len(ct.Windows(s, 3, starts=s.fill_forward())) == 10
+
+
+def test_a_window_begins_with_the_last_value_of_its_control():
+    control = ct.Series.from_nan(np.arange(12.0), np.where(np.arange(12) % 6, np.nan, 1.0 + np.arange(12))[:, None])
+    batch = ct.Windows(gappy(), 3, starts=gappy().fill_forward(), control=control)[jnp.array([2, 8])]
+    np.testing.assert_array_equal(batch.x.control.ys[..., 0], [[1, 1, 1], [7, 7, 7]])
+
+
+def turned(s: ct.Series, **changes) -> ct.Series:
+    return ct.Series(**{**vars(s), **changes})
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (
+            lambda s: ct.Windows(s, 3, starts=s.ys),
+            r"starts\[0, 1\] is 0, where nothing was observed, and so for 4 of 10",
+        ),
+        (lambda s: ct.Windows(s, 3, starts=np.pad(s.ys, ((0, 0), (0, 1)))), r"starts\[0, 1\] is 0, where nothing"),
+        (
+            lambda s: ct.Windows(s, 3, starts=s.ys[:10]),
+            r"starts has shape \(10, 2\): .* 12 times .* not for each window",
+        ),
+        (lambda s: ct.Windows(s, 3, starts=s.ys[:, 0]), r"starts has shape \(12,\)"),
+        (lambda s: ct.Windows(s, 3, starts=np.ones((12, 2), int)), "starts has dtype int"),
+        (lambda s: ct.Windows(s, 3, starts=np.full((12, 2), np.nan)), "none of the 10 windows begins at a state"),
+        (lambda s: ct.Windows(s, 3, stride=0), "stride=0"),
+        (lambda s: ct.Windows(s, 3, control=s[:10]), "control has 10 times and the series 12"),
+        (lambda s: ct.Windows(s, 3, control=turned(s, ts=s.ts + 1)), r"control.ts\[0\] is 1 and series.ts\[0\] is 0"),
+        (lambda s: ct.Windows(s, 3, control=turned(s, mask=s.mask & False)), "control, channel 0: never observed"),
+        (lambda s: ct.Windows(ct.collate([s, s]), 3), r"series: .* is a batch: windows are of one series"),
+    ],
+)
+def test_starts_and_controls_of_other_shapes_and_times_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(gappy())
+
+
+@pytest.mark.parametrize(
+    "shape, message",
+    [((3, 2), r"starts has shape \(3, 2\) and there are 4 windows"), ((4, 1), r"\(1,\).*state of \(2,\)|1 channels")],
+)
+def test_free_starts_of_another_shape_are_refused(shape, message):
+    data = ct.Windows(series(), 3, stride=2)
+    with pytest.raises(ValueError, match=message):
+        ct.losses.shooting(1.0)(ct.Shooting(rotation(), jnp.zeros(shape)), data[jnp.array(0)])

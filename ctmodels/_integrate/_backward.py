@@ -303,8 +303,8 @@ def all_back(full: Undo, flow: Flow, steps: Steps) -> Flow:
     narrower, start = full.plan.widths(full.lanes)[1:], jnp.max(steps.count)
     order = jnp.argsort(steps.count, descending=True) if narrower else None
     for width in reversed(narrower):
-        stop = steps.count[order[width]]
-        flow = narrow(full, flow, steps.taking(order[:width]), start, stop)
+        stop = steps.count[order[width]]  # pyright: ignore
+        flow = narrow(full, flow, steps.taking(order[:width]), start, stop)  # pyright: ignore
         start = stop
     return full.back(flow, steps, start, jnp.zeros_like(start))
 

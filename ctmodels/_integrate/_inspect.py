@@ -35,7 +35,7 @@ def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray
     integrate = dataclasses.replace(integrate, adjoint=keeps_all, batching="per_sample", account=())
     head, (trail,) = _solved(integrate, field, ts, jax.tree.map(lambda x: jnp.asarray(x)[None], y0), args)
     times = Times.of(ts[None])
-    return np.append(np.asarray(times.at(trail.sigma[: int(trail.count), 0])), np.asarray(times.at(head.sigma))[0])
+    return np.append(np.asarray(times.at(trail.sigma[: int(trail.count), 0])), np.asarray(times.at(head.sigma))[0])  # pyright: ignore
 
 
 def loop_widths(integrate: Integrate, field, ts, y0s, args=None) -> list[tuple[int, int, int]]:
@@ -44,7 +44,7 @@ def loop_widths(integrate: Integrate, field, ts, y0s, args=None) -> list[tuple[i
     head, (trail,) = _solved(integrate, field, ts, y0s, args)
     widths = plan_of(integrate).widths(Lanes(head.status.shape, ()))
     # An iteration at which no lane's step is accepted is not taken again, so that attempts are counted apart.
-    counts = np.sort(np.stack([head.accepted + head.rejected, trail.rested]), axis=1)
+    counts = np.sort(np.stack([head.accepted + head.rejected, trail.rested]), axis=1)  # pyright: ignore
     done, out = np.zeros(2, int), []
     for width, after in zip(widths, [*widths[1:], 0], strict=True):
         last = np.maximum(counts[:, -1 - after], done)

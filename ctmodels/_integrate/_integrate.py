@@ -74,7 +74,7 @@ class Integrate(eqx.Module):
       tolerance). Our engine only.
     - `cotangents`: `"per_sample"`, right under every composition of transformations; `"summed"` gives each sample the
       batch's sum for what the samples have in common, such as parameters: right, and faster, if and only if
-      differentiation is outside the `vmap`. [`ctmodels.objective`][] sets it.
+      differentiation is outside the `vmap`. [`ctmodels.objective`][] sets it, for its `vmap` over samples alone.
     - `failed`: what a failed solve returns where it did not come to: `"nan"`, or `"hold"` (its initial state, made
       finite, to be masked by `Stats.status`; its gradient may be NaN all the same: [`ctmodels.objective`][] sees to
       that).
@@ -113,9 +113,9 @@ class Integrate(eqx.Module):
     ) -> tuple[PyTree, Stats]:
         """Solve from `ts[0]` and save at `ts`.
 
-        **Arguments:** `field(t, y, args)`, shaped as `y`; `ts`: monotone, repeats allowed (padding), at least two (what
-        is wrong with them under `jit` is a status, and NaN); `y0`: the state at `ts[0]`; `args`: handed on to the field
-        (a control, parameters); `key`: of the measures that draw something (None: the same draw each time).
+        **Arguments:** `field(t, y, args)`, shaped as `y`; `ts`: monotone, repeats allowed (padding), at least two
+        (under `jit`, bad ones: a status and NaN); `y0`: the state at `ts[0]`; `args`: handed on to the field (control
+        or parameters); `key`: of the measures that draw something (None: the same draw each time).
 
         **Returns:** states at `ts`, with a leading time axis, and [`ctmodels.Stats`][]. Where all of `ts` are one time,
         the states are `y0`, and no step is taken.

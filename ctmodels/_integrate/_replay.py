@@ -16,6 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels._integrate._account import name_of
@@ -117,7 +118,7 @@ def vmapped_by(rule: Callable, run: Callable, *args):
 
     @custom_vmap
     def closed(constants, *args):
-        out = jax.core.eval_jaxpr(traced.jaxpr, constants, *jax.tree.leaves(args))
+        out = jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, constants))(*jax.tree.leaves(args))
         return jax.tree.unflatten(jax.tree.structure(shapes), out)
 
     closed.def_vmap(lambda size, batched, constants, *args: rule(size, batched[1:], *args))
@@ -201,7 +202,7 @@ class Way(NamedTuple):
         clock = jax.tree.map(lambda x, b: self.clock_vmapped(size, x, b, apart), kept.clock, b_kept.clock)
         levels = self.levels.more(True, size)
         wider = self._replace(setting=setting.vmapped(size, b_ts, b_arrays), levels=levels, apart=apart)
-        return wider, inputs, (ended, Record(*rest, clock)), b_arrays
+        return wider, inputs, (ended, Record(*rest, clock)), b_arrays  # pyright: ignore
 
     def clock_vmapped(self, size: Size, x, batched: bool, apart: bool):
         if self.apart or not self.setting.plan.shared:
@@ -234,7 +235,7 @@ class Way(NamedTuple):
             of_ys, of_measured = cotangents
             given = Given(of_ys, of_measured, *jax.tree.map(s.flat, ended))
             times, y = s.flat_times(ts), s.flat(y0)
-            return undo(s.plan, lanes.simplified(), s.field, arrays, self.wanted, times, y, record, given)
+            return undo(s.plan, lanes.simplified(), s.field, arrays, self.wanted, times, y, record, given)  # pyright: ignore
 
         cotangents = jax.tree.map(levels.gather, cotangents)
         if levels.cotangents == 1:
@@ -260,7 +261,7 @@ def backward(way: Way, inputs, residuals, cotangents, sample):
     for_shapes = vmapped((inputs, residuals, cotangents, sample))
 
     def run(inputs, residuals, cotangents, sample):
-        return way.unknown(*inputs) if for_shapes else way.pulled(inputs, *residuals, cotangents)
+        return way.unknown(*inputs) if for_shapes else way.pulled(inputs, *residuals, cotangents)  # pyright: ignore
 
     def rule(size, batched, inputs, residuals, cotangents, sample):
         b_inputs, b_residuals, b_cotangents, b_sample = batched

@@ -55,8 +55,9 @@ class BackwardODERNN(eqx.Module):
     running backwards: for long and very unequal gaps.
 
     **Arguments:** `channels`, `hidden`: sizes; `static`: how many static features a record has; `width`, `depth`: of
-    the field, whose place any `f(s, h, args)` may take; `integrate`: how it is solved over each gap. `size` is that of
-    the code, `hidden + 1 + 2 * static`. Its evaluations are in no account.
+    the field, whose place any `f(s, h, args)` may take; `integrate`: how it is solved over each gap, by
+    default in steps of at most 1 unit of time. `size` is that of the code, `hidden + 1 + 2 * static`. Its evaluations
+    are in no account.
     """
 
     cell: eqx.nn.GRUCell

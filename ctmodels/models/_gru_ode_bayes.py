@@ -60,7 +60,8 @@ class GRUODEBayes(AbstractModel):
 
     **Arguments:** `channels`, `hidden`: sizes; `static`: how many static features a record has, from which the state
     begins; `prepared`: features of each channel's observation that the jump gets; `noise`: deviation of the
-    observations, for `kl`; `integrate`: how the field is solved over each gap.
+    observations, for `kl`; `integrate`: how the field is solved over each gap, by default in steps of at most 1 unit of
+    time.
 
     **Good values:** z-scored channels, hidden 50, prepared 10, noise 0.01, mixing 1e-4 over the number of entries, Adam
     1e-3.

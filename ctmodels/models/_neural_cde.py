@@ -61,9 +61,9 @@ class NeuralCDE(AbstractModel):
     `intensity`: whether the counts are part of the control, for records whose gaps say something (without, the model
     has a limit as rows become dense); `width`, `depth`: of [`ctmodels.MatrixField`][], whose place any
     `F(z) -> (hidden, control)` may take; `scheme`: [`ctmodels.Increments`][] from row to row (causal, and fast), or an
-    [`ctmodels.Integrate`][]: dz/dt = F(z) dX/dt along the backward-Hermite cubic through the rows, by any solver, from
-    row to row (the recipe of torchcde and diffrax, whose steps go over rows; it looks one row ahead); `ahead`: the
-    solver between and after rows.
+    [`ctmodels.Integrate`][]: dz/dt = F(z) dX/dt along the backward-Hermite cubic through the rows, by any solver,
+    from row to row (the recipe of torchcde and diffrax, whose steps go over rows; it looks one row ahead); `ahead`: the
+    solver between and after rows, by default in steps of at most 1 unit of time.
 
     **Good values:** z-scored channels; times such that a series takes about one to ten units; hidden 32, width 64 to
     128; Adam 1e-3 to 1e-2, gradient clipping at 1.

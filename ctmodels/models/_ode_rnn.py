@@ -30,7 +30,8 @@ class ODERNN(AbstractModel):
 
     **Arguments:** `channels`, `hidden`, `outputs`: sizes; `static`: how many static features a record has, which the
     cell gets with each observation; `width`, `depth`: of the field, whose place any `f(t, h, args)` may take;
-    `integrate`: how it is solved over each gap. The cell, a gated recurrent unit, gets the last value of each channel
+    `integrate`: how it is solved over each gap, by default in steps of at most 1 unit of time. The cell, a gated
+    recurrent unit, gets the last value of each channel
     (the paper: zero where it is missing now) and the mask; any `cell(input, h)` may take its place (h + MLP(input, h)
     makes a neural jump ODE).
 

@@ -76,9 +76,9 @@ def objective(
       skipped and counted, and [`ctmodels.fit`][] stops after five of these, with the sample and the remedy. "drop":
       it is left out, and means are those of the others; where no other is left, the loss is NaN. "penalise": it
       counts with `penalty` per unit of its weight, a constant without gradient, and regularisers leave it out.
-    - `summed`: each [`ctmodels.Integrate`][] in the model may sum the gradients of its parameters over the batch as
-      it goes, which is faster. A loss that itself takes gradients of single samples in the model's parameters must
-      say False: `vmap(grad(...))` would return the batch's sum for each of them.
+    - `summed`: each [`ctmodels.Integrate`][] in the model sums the gradients of its parameters over the samples of a
+      batch as it goes, which is faster. A gradient for each of several batches, by a `vmap` around, and one that a loss
+      takes of its own sample stay what they are. False: the sum is JAX's.
 
     **Returns:** (model, batch, key, step, axis=None) -> (scalar, metrics). Among the metrics are `failed`, how many
     solves did, and of the first of them `failed_sample`, its index in the batch (-1: none), and `failed_status`. Inside
