@@ -3,11 +3,11 @@ r"""Which model to believe, on what evidence, in words.
 A model's squared errors are held against each baseline's on the same observations. Observations of neighbouring times
 share noise and, where horizons overlap, forecasts; so that whole stretches of the tail are drawn anew, each with all
 the forecasts that reach into it, wherever they began (circular block bootstrap: Politis and Romano 1992). The error of
-$\ell = \log (\sum e^2_{\text{model}} / \sum e^2_{\text{baseline}})$ is the standard deviation over draws; with about
-eight stretches, its limit takes Student's distribution and not the normal one.
+$\sum e^2_{\text{model}} / \sum e^2_{\text{baseline}}$ is the standard deviation over draws; with about eight stretches,
+its limit takes Student's distribution and not the normal one.
 
 A model must beat every baseline, not only their average: that needs no correction for their number. Of several models
-one may win by luck: the limit is that of $0.05 / \text{models}$ (Bonferroni).
+one may win by luck: the limit is that of $0.025 / \text{models}$ (Bonferroni).
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from scipy.special import stdtrit
 from ctmodels.reconstruction._scores import Scores, diverged
 from ctmodels.reconstruction._split import Split
 
-LEVEL = 0.05  # chance of a believed model where there is nothing to be believed
+LEVEL = 0.025  # chance of a believed model where there is nothing to be believed
 BLOCKS = 8  # stretches of the tail
 DRAWS = 1000
 LEAST = 4  # times observed in the tail, at the least
@@ -29,7 +29,7 @@ FAR = 0.5  # of their squared error saved: far better
 SKILL = 0.03  # of squared error saved; less is no skill to speak of, however sure
 WITHIN = 0.7  # of observations within the band of 90 %, at the least
 NOISY = "Its error is at the noise level of the data"
-FEW = 10  # observed times in the tail; of fewer, no skill is sure at 5 %
+FEW = 10  # observed times in the tail; of fewer, no skill is sure
 LIKELY, LARGE = 0.2, 0.2  # then a model is believed, on weak evidence, that saves so much at this level of chance
 
 
@@ -37,8 +37,8 @@ class Evidence(NamedTuple):
     """Of one model against the best baseline.
 
     `skill`: the share of the baseline's squared error that it saves, `error` its standard error; `lower`: the share
-    that it saves of any baseline's at least (one-sided, 95 % for all models together); `rows`, `values`, `origins`: how
-    many observed times, observed values and forecasts this rests on; `grade`: "no evidence", "weak", "good" or "at
+    that it saves of any baseline's at least (one-sided, 97.5 % for all models together); `rows`, `values`, `origins`:
+    how many observed times, observed values and forecasts this rests on; `grade`: "no evidence", "weak", "good" or "at
     noise level"; `believed`: with "good" and "at noise level"; and with "weak" where the tail has under ten rows, and
     no more could be had; `but`: what is missing.
     """
@@ -125,14 +125,12 @@ def skill(own: np.ndarray, base: np.ndarray, level: float) -> tuple[float, float
     length = -(-rows // BLOCKS)
     blocks = -(-rows // length)
     starts = np.random.default_rng(0).integers(rows, size=(DRAWS, blocks))
-    sums = [_stretches(x, length)[starts].sum(axis=1) for x in (own, base)]
-    tiny = 1e-12 * total
-    logs = np.log((sums[0] + tiny) / (sums[1] + tiny))
-    middle = np.log((own.sum() + tiny) / (total + tiny))
+    ratio = own.sum() / total
+    # To first order, the ratio of two sums errs by what the numerator is off the ratio times the denominator.
+    sums = _stretches(own - ratio * base, length)[starts].sum(axis=1)
     # The mean square of so few stretches about their own mean is too small.
-    error = float(np.std(logs) * np.sqrt(blocks / (blocks - 1)))
-    ratio = np.exp(middle)
-    return float(1 - ratio), float(ratio * error), float(1 - np.exp(middle + stdtrit(blocks - 1, 1 - level) * error))
+    error = float(np.std(sums) / total * np.sqrt(blocks / (blocks - 1)))
+    return float(1 - ratio), error, float(1 - ratio - stdtrit(blocks - 1, 1 - level) * error)
 
 
 def _stretches(x: np.ndarray, length: int) -> np.ndarray:
@@ -209,7 +207,8 @@ def _why(found: Evidence, scores: Scores, unit: str) -> str:
 
 def _saved(found: Evidence) -> str:
     if found.lower > 0:
-        return f"it saves {found.skill:.0%} of the squared error (at least {found.lower:.0%}, at 95 % confidence"
+        sure = f"at least {found.lower:.0%}, at {1 - LEVEL:.1%} confidence"
+        return f"it saves {found.skill:.0%} of the squared error ({sure}"
     if found.grade == "weak":
         return f"it saves {found.skill:.0%} ± {found.error:.0%} of the squared error (chance may have done it"
     return f"little is left to gain, and {found.baseline} is as near ({found.skill:+.0%} ± {found.error:.0%}"
