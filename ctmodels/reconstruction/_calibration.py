@@ -22,7 +22,7 @@ from ctmodels.reconstruction._widths import Widths
 STARTS = 100  # past forecasts, at most
 HELD_OUT = 5.0  # what a ratio counts of a sample that was not trained on, against one that the model has seen
 FAR = 10.0  # standard deviations: further off is as bad
-INDEPENDENT = 30.0  # ratios, at the least, for which the level is corrected: see docs/design.md
+INDEPENDENT = 30.0  # what more rows than that count at the least: see docs/design.md
 
 
 class Ratios(NamedTuple):
@@ -96,7 +96,7 @@ def _edges(leads: int) -> np.ndarray:
 
 def _quantiles(values: np.ndarray, weights: np.ndarray, independent: float) -> np.ndarray:
     """Of each channel, over 1.645; NaN where none was observed."""
-    level, channels = BAND * (1 + 1 / max(independent, INDEPENDENT)), values.shape[-1]
+    level, channels = min(1.0, BAND * (1 + 1 / independent)), values.shape[-1]
     pairs = [(values[..., c].ravel(), weights[..., c].ravel()) for c in range(channels)]
     return np.array([_quantile(v[~np.isnan(v)], w[~np.isnan(v)], level) for v, w in pairs]) / SPREAD
 
@@ -120,4 +120,4 @@ def _independent(known: np.ndarray, rows: np.ndarray) -> float:
         return float(n)
     correlation = np.correlate(about, about, "full")[n - 1 :] / np.sum(about**2)
     first = np.argmax(correlation <= 0)  # there is one: their sum is a half less than nothing
-    return max(1.0, n / (1 + 2 * float(np.sum(correlation[1:first]))))
+    return max(n / (1 + 2 * float(np.sum(correlation[1:first]))), min(float(n), INDEPENDENT))
