@@ -149,7 +149,7 @@ def test_early_stopping_is_resumed(tmp_path):
 def test_another_run_is_refused_with_the_differences(tmp_path):
     train(folder=tmp_path, steps=4, about={"rate": 1})
     refused = [
-        (dict(resume=False), "holds a run of 4 steps; go on with resume=True"),
+        (dict(resume=False), r"holds a run of 4 steps; go on with it \(resume=True\)"),
         (dict(batch_size=5), "batch_size: 4 then, 5 now(.|\n)*accept=.*batch_size"),
         (dict(seed=1), "seed: 0 then, 1 now"),
         (dict(data=windows(5)), "data: .* then, .* now"),

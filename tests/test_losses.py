@@ -109,7 +109,7 @@ def test_a_model_refuses_other_channels_static_features_and_batches(make, as_use
             model(of(channels))
     with pytest.raises(ValueError, match="x has 2 channels and 1 static features"):
         model(ct.Record.from_nan(of(2), [1.0]))
-    with pytest.raises(ValueError, match=r"x has times of shape \(2, 5\): .*jax.vmap"):
+    with pytest.raises(ValueError, match=r"times of shape \(2, 5\): .*jax.vmap"):
         model(ct.collate([of(2), of(2)]))
 
 
