@@ -53,7 +53,7 @@ def swap(old, new):
         ("t,i,x\n0,a,1\n0,b,2\n1,a,3\n1,b,4\n0,a,3\n", "keep one of them", swap("0,a,3\n", ""), {"id": "i"}),
         ("t,i,x\n1,a,1\n0,b,2\n0,a,3\n1,b,4\n", r"ask for it \(sort=True\)", None, {"id": "i", "sort": True}),
         ("t,i,x\n0,a,1\n0,,2\n1,a,3\n", "drop the row", swap("0,,2\n", ""), {"id": "i"}),
-        ("t,n,x\ns,1,%\n0,5,1\n1,6,2\n", r"\(--units-row; units_row=True in Python\)", None, {"units_row": True}),
+        ("t,n,x\ns,1,%\n0,5,1\n1,6,2\n", r"\(units_row=True\)", None, {"units_row": True}),
         ("t,x\nnoon,1\n0,1\n1,2\n", "put in its time", swap("noon", "-1"), {}),
         ("t,u,x\n0,2,1\n1,3,2\n", "drop one", None, {"columns": ["x"], "asked": ["t", "x"]}),
     ],
