@@ -39,9 +39,10 @@ from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 
 class Replay(eqx.Module):
     """The discrete adjoint by replay: each accepted step is taken again and pulled back. Exact for the steps as taken.
-    It has first derivatives, and one product with the Hessian at a time (`jvp` of `grad`). For others (`jacfwd`,
-    `hessian`, `grad` of `grad`) `Integrate` takes `diffrax.ForwardMode()` or `diffrax.DirectAdjoint()` by itself; but
-    not inside what was under `jax.jit` or `jax.lax.scan` before it was differentiated, where these are to be given.
+    It can be differentiated backwards once, and what that gives forwards as often as wanted (`grad`, `jacrev`, `jvp` of
+    `grad`, `hessian`). For others (`jvp`, `jacfwd`, `grad` of `grad`) `Integrate` takes `diffrax.ForwardMode()` or
+    `diffrax.DirectAdjoint()` by itself; but not inside what was under `jax.jit` or `jax.lax.scan` before it was
+    differentiated: there JAX refuses `custom_vjp` under `jvp`, or fails to linearize, and these are to be given.
 
     `buffer`: states kept on the way, a power of two. Where a solve takes more steps, every second, every fourth, ... is
     kept and the others are computed anew: one evaluation more for each, and memory of `buffer + max_steps / buffer`

@@ -22,40 +22,42 @@ def _tracers() -> tuple[type, type, type]:
 
 def adjoint_for(adjoint, *trees):
     """The adjoint that was asked for; in the place of replay one of diffrax's, where the solve is differentiated
-    forwards (by `jvp`, `jacfwd`) or more than once (`hessian`, `grad` of `grad`), as far as that is to be seen from
-    here: what was compiled before it is differentiated hides it."""
+    forwards alone (by `jvp`, `jacfwd`) or backwards more than once (`grad` of `grad`), as far as that is to be seen
+    from here: what was compiled before it is differentiated hides it."""
     seen = Seen(set(), set(), set())
     for x in jax.tree.leaves(trees):
         seen.look(x)
-    if not seen.forward and len(seen.reverse) < 2 or seen.is_jvp_of_grad:
+    if seen.by_replay:
         return adjoint
     return diffrax.DirectAdjoint() if seen.reverse else diffrax.ForwardMode()
 
 
 class Seen(NamedTuple):
-    """The derivatives in which some arrays take part: in each direction, and how the two are nested."""
+    """The derivatives in which some arrays take part, in each direction; and which of those forwards are known to be
+    of one backwards."""
 
     forward: set[int]
     reverse: set[int]
-    nested: set[str]
+    of_reverse: set[int]
 
     @property
-    def is_jvp_of_grad(self) -> bool:
-        """One product with a Hessian: replay can be differentiated forwards, along one direction at a time."""
-        return len(self.forward) == len(self.reverse) == 1 and self.nested == {"forward over reverse"}
+    def by_replay(self) -> bool:
+        """Replay can be differentiated backwards once, and what that gives forwards as often as one likes."""
+        return len(self.reverse) <= 1 and self.forward == self.of_reverse
 
     def look(self, x) -> None:
         """Through the tracers around an array, those of the innermost transformation first."""
         by_jvp, by_grad, by_vmap = _tracers()
-        before = None
+        pulled_back = False
         while isinstance(x, by_jvp | by_grad | by_vmap):
             if isinstance(x, by_vmap):
                 x = x.val  # pyright: ignore
                 continue
-            now = "forward" if isinstance(x, by_jvp) else "reverse"
-            (self.forward if now == "forward" else self.reverse).add(id(x._trace))
-            if before is not None:
-                self.nested.add(f"{now} over {before}")
-            if now == "forward" and isinstance(x.tangent, by_vmap):  # pyright: ignore
-                self.nested.add("many directions")
-            before, x = now, x.primal  # pyright: ignore
+            if isinstance(x, by_grad):
+                pulled_back = True
+                self.reverse.add(id(x._trace))
+            else:
+                self.forward.add(id(x._trace))
+                if pulled_back:
+                    self.of_reverse.add(id(x._trace))
+            x = x.primal  # pyright: ignore
