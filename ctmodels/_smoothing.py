@@ -7,6 +7,7 @@ maximisation on the linearised flow (Shumway and Stoffer 1982; Ghahramani and Ro
 Filtering and Smoothing" (2013), chapters 5, 9 and 12.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,15 +18,18 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels._series import Series
 
+SETTLED = 2  # rounds in a row that gain next to nothing end a search for the noise
+
 Flow = Callable[[Float[Array, ""], Float[Array, ""], Float[Array, " state"]], Float[Array, " state"]]
 
 
 class Noise(eqx.Module):
     """`process`: variance that the flow's error gains per unit of time, `(state,)`; `observation`: variance of
-    the measurement, `(channel,)`."""
+    the measurement, `(channel,)`; `converged`: of what [`ctmodels.tune_noise`][] found, whether it came to an end."""
 
     process: Float[Array, "*batch state"]
     observation: Float[Array, "*batch channel"]
+    converged: Bool[Array, "*batch"] | None = None
 
 
 class Smoothed(eqx.Module):
@@ -76,8 +80,8 @@ def smooth(
     means_s, covs_s, backs = _rts(inside, (filtered[-1], covs[-1]))
     update = Noise(_process(series.ts, means_s, covs_s, backs, inside), _observation(series, means_s, covs_s))
     # Rounding may leave a variance of nothing or less. What was assumed gives the unit.
-    eps = jnp.finfo(dtype).eps
-    update = jax.tree.map(lambda new, old: jnp.maximum(new, eps * old), update, noise)
+    floor = lambda new, old: jnp.maximum(new, jnp.finfo(dtype).eps * old)
+    update = Noise(floor(update.process, noise.process), floor(update.observation, noise.observation))
     return Smoothed(means_s, covs_s, filtered, covs, first[2] + jnp.sum(gains), update)
 
 
@@ -93,7 +97,7 @@ def tune_noise(flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, pr
     at most so many. The search ends before them, once two rounds in a row gain less than a twentieth of a nat each.
 
     **Returns:** the likeliest noise found, never one less likely than `noise` itself; a local maximum, where there are
-    several.
+    several. Its `converged` is false where `rounds` ran out: start from it again.
     """
     size = noise.process.shape[0]
     # The logarithm of a variance that n values speak of is known to sqrt(2 / n): the unit of the search.
@@ -120,8 +124,9 @@ def tune_noise(flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, pr
         return search.moved(jax.vmap(at)(jnp.concatenate([now.update[None], now.x[None] + shifts])))
 
     search = _Search.start(jnp.log(_flat(noise)) / unit)
-    search = jax.lax.while_loop(lambda s: (s.stalled < 2) & (s.round < rounds), again, search)
-    return _unflat(jnp.exp(search.point.x * unit), size)
+    search = jax.lax.while_loop(lambda s: (s.stalled < SETTLED) & (s.round < rounds), again, search)
+    found = _unflat(jnp.exp(search.point.x * unit), size)
+    return dataclasses.replace(found, converged=search.stalled >= SETTLED)
 
 
 def coast(t0, t1, z):

@@ -166,6 +166,7 @@ def test_the_noise_found_is_the_likeliest(unit):
     """No step of a tenth, a half, two or ten, in one variance or all, is a fiftieth of a nat likelier."""
     s, first, prior = noisy_sine(60, unit)
     found = jax.jit(lambda s: ct.tune_noise(ct.coast, s, first, prior=prior))(s)
+    assert found.converged
     likelihood = lambda n: ct.smooth(ct.coast, s, n, prior=prior).log_likelihood
     factors = np.array([[f if i in (j, 3) else 1 for i in range(3)] for j in range(4) for f in (0.1, 0.8, 1.25, 10)])
     factors = jnp.asarray(np.concatenate([np.ones((1, 3)), factors]), s.ys.dtype)
@@ -192,3 +193,4 @@ def test_a_start_that_is_no_noise_is_left_and_no_rounds_change_nothing():
     same = jax.jit(lambda s: ct.tune_noise(ct.coast, s, first, rounds=0, prior=prior))(s)
     np.testing.assert_allclose(same.process, first.process, rtol=1e-5)
     np.testing.assert_allclose(same.observation, first.observation, rtol=1e-5)
+    assert not same.converged

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -212,3 +213,11 @@ def test_integers_and_booleans_are_not_trained():
     state, _ = step(step.init(m, key=jax.random.key(0)), windows()[jnp.arange(4)])
     assert int(state.model.field.count) == 2 and bool(state.model.field.on)
     assert not equal(state.model.field.field, m.field.field)
+
+
+def test_a_grid_of_steps_is_not_trained():
+    fixed = ct.Integrate(controller=diffrax.StepTo(jnp.linspace(0.0, 1.0, 5)))
+    m = eqx.tree_at(lambda m: m.integrate, model(), fixed)
+    trained, rest = compiled_once().split(m)
+    assert trained.integrate.controller.ts is None and rest.integrate.controller.ts is not None
+    assert len(arrays(trained)) == len(arrays(model()))

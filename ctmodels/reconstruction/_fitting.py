@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels import losses
 from ctmodels._arguments import check_whole
@@ -179,11 +180,15 @@ def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained
     """Windows start from smoothed states; first from a smoother that knows no law, then from one that uses the
     field learned so far."""
     size = model.channels + model.augment
+    say = functools.partial(_say, candidate.name, run.get("progress", True))
     start = _coasted(series)
     starts = jnp.pad(start.mean, ((0, 0), (0, size)))[:, :size]
     samples = series.ts.shape[0]
     cut = samples - max(samples // 20, 2 * recipe.window)
-    windows = _without_pauses(Windows(series, recipe.window, stop=cut, starts=starts, control=control))
+    every = Windows(series, recipe.window, stop=cut, starts=starts, control=control)
+    windows = _without_pauses(every)
+    if len(windows) < len(every):
+        say(f"{len(every) - len(windows)} of {len(every)} windows have a long pause in them and are not trained on")
     data = OwnStarts(windows, jnp.broadcast_to(starts, (recipe.members, *starts.shape)))
     step = _step(recipe, recipe.window, _structure((model, series, control)))
     noise = Noise(jnp.full(size, recipe.process, starts.dtype), start.noise.observation)
@@ -212,9 +217,16 @@ def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained
         **run,
     )
     _assert_one_trace(step, before)
-    smoothed, noise = _likeliest(result.model, series, control, noise)
+    smoothed, noise, settled = _likeliest(result.model, series, control, noise)
+    if not settled.all():
+        say("the likeliest noise of the data was not found; how far a forecast's start is known is uncertain")
     end = smoothed.filtered[:, -1], smoothed.filtered_cov[:, -1]
     return Trained(result.model, end, noise, result.history, result.stopped, cut)
+
+
+def _say(name: str, progress: bool, said: str) -> None:
+    if progress:
+        print(f"{name}: {said}", file=sys.stderr)
 
 
 def _without_pauses(windows: Windows) -> Windows:
@@ -242,12 +254,16 @@ def _smoothed_means(model, series: Series, control: Series | None, noise: Noise)
 
 
 @eqx.filter_jit
-def _likeliest(model, series: Series, control: Series | None, first: Noise) -> tuple[Smoothed, Noise]:
-    """The smoother with the noise under which the data are likeliest: what a forecast's start needs."""
+def _likeliest(
+    model, series: Series, control: Series | None, first: Noise
+) -> tuple[Smoothed, Noise, Bool[Array, " n"]]:
+    """The smoother with the noise under which the data are likeliest: what a forecast's start needs. And of each
+    member, whether that noise was found."""
 
     def run(model):
         noise = tune_noise(flow_of(model, control), series[:TUNED_ON], first)
-        return smooth_with(model, series, control, noise), noise
+        settled, noise = noise.converged, dataclasses.replace(noise, converged=None)
+        return smooth_with(model, series, control, noise), noise, settled
 
     return over_members(run)(model)
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -172,8 +173,16 @@ def _with_extras(optimiser) -> Callable:
     return lambda grads, state, params, extras: optimiser.update(grads, state, params, **(extras if takes else {}))
 
 
-def _all_inexact(model: PyTree) -> PyTree:
-    return jax.tree.map(eqx.is_inexact_array, model)
+def _all_but_settings(model: PyTree) -> PyTree:
+    """All floats, but those of a step size controller: a grid of steps and tolerances have no gradient, and a decay of
+    weights would move them all the same."""
+
+    def trained(node):
+        if isinstance(node, diffrax.AbstractStepSizeController):
+            return jax.tree.map(lambda _: False, node)
+        return eqx.is_inexact_array(node)
+
+    return jax.tree.map(trained, model, is_leaf=lambda node: isinstance(node, diffrax.AbstractStepSizeController))
 
 
 @before(_check_step)
@@ -181,7 +190,7 @@ def make_step(
     objective: Callable,
     optimiser: optax.GradientTransformation | optax.MultiSteps,
     *,
-    trainable: Callable[[PyTree], PyTree] | PyTree = _all_inexact,
+    trainable: Callable[[PyTree], PyTree] | PyTree = _all_but_settings,
     ensemble: bool = False,
     mesh: Mesh | None = None,
 ) -> TrainStep:
@@ -194,7 +203,8 @@ def make_step(
       `value`, `grad` and `value_fn` of the batch: `optax.lbfgs`, `optax.polyak_sgd`,
       `optax.contrib.reduce_on_plateau`. Each evaluation of a line search costs a solve of the batch and its gradient;
       such methods suppose that the loss is one function, so give them all data as each batch.
-    - `trainable`: a tree of booleans shaped as the model, or a function that makes it; default: all floats.
+    - `trainable`: a tree of booleans shaped as the model, or a function that makes it; default: all floats but those of
+        a step size controller, as a `diffrax.StepTo`.
     - `ensemble`: the model's arrays have a leading axis of members, trained side by side, and so have a batch's: each
       member has batches, optimiser state and randomness of its own. What members share does not average out.
     - `mesh`: devices that share each batch, as a mesh of one axis: `jax.make_mesh((len(jax.devices()),), ("data",))`.
