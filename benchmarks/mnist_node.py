@@ -79,7 +79,7 @@ class Classifier(eqx.Module):
     def __call__(self, image, ts=None, *, key=None) -> ct.Output:
         ts = jnp.array([0.0, 1.0]) if ts is None else ts
         zs, stats = self.integrate(self.field, ts, image, key=key)
-        return ct.Output(self.classifier(zs[-1]), stats, jnp.zeros(()), zs)
+        return ct.Output(self.classifier(zs[-1]), stats, zs)
 
 
 def model(pixels: int, width: int, account: tuple, key) -> Classifier:

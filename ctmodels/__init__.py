@@ -41,7 +41,13 @@ from ctmodels._integrate import (
     stiffness as stiffness,
     taylor as taylor,
 )
-from ctmodels._model import AbstractModel as AbstractModel
+from ctmodels._model import (
+    AbstractDynamics as AbstractDynamics,
+    AbstractLatent as AbstractLatent,
+    AbstractModel as AbstractModel,
+    AbstractSolver as AbstractSolver,
+    roll_out as roll_out,
+)
 from ctmodels._output import STATUS as STATUS, Output as Output, Stats as Stats
 from ctmodels._paths import (
     CubicPath as CubicPath,

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer
 
 from ctmodels._arguments import before
-from ctmodels._integrate import total
-from ctmodels._output import Output
+from ctmodels._output import Output, Stats
 from ctmodels._promises import check_example
 from ctmodels._series import Example, Record, Series
 
@@ -53,11 +52,11 @@ def gaussian(deviation: float):
 
 
 def iwae(deviation: float, samples: int):
-    """The importance-weighted bound of [`ctmodels.LatentODE`][], negative: -log mean_k p(y | z_k) p(z_k) / q(z_k | x)
-    over samples z_k of q, observed entries being normal about the outputs with this deviation, the constant of that
-    left out. With one sample its mean is the ELBO's, and it falls with more to the likelihood itself. The divergence is
-    within: no `regularisers.kl` is added. The output is the samples' mean, with the work of all of them. Burda, Grosse,
-    Salakhutdinov (2016).
+    """The importance-weighted bound of a [`ctmodels.AbstractLatent`][], negative:
+    -log mean_k p(y | z_k) p(z_k) / q(z_k | x) over samples z_k of q, observed entries being normal about the outputs
+    with this deviation, the constant of that left out. With one sample its mean is the ELBO's, and it falls with more
+    to the likelihood itself. The divergence is within: no `regularisers.kl` is added. The output is the samples' mean,
+    with the work of all of them. Burda, Grosse, Salakhutdinov (2016).
 
     **Good values:** 5 samples, and a model that was trained by the ELBO with its divergence annealed: from the start,
     with the whole divergence, `examples/latent_ode.py` learnt nothing.
@@ -75,14 +74,15 @@ def iwae(deviation: float, samples: int):
         def one(key) -> tuple:
             of_start, of_solve = jax.random.split(key)
             z0 = q.sample(of_start)
-            out = model.unroll(q, z0, t0, target.ts, key=of_solve)
+            out = model.decode(q, z0, t0, target.ts, key=of_solve)
             error, _, _ = _squared(out, target, "iwae")
             return q.log_prior_over(z0) - error / (2 * deviation**2), out
 
         log_weights, outs = jax.vmap(one)(jax.random.split(key, samples))
-        mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), (outs.ys, outs.kl, outs.latents))
+        ys, latents, kl = jax.tree.map(lambda x: jnp.mean(x, axis=0), (outs.ys, outs.latents, outs.kl))
+        out = Output(ys, Stats.in_sequence(outs.stats), latents, kl)
         bound = jax.nn.logsumexp(log_weights) - math.log(samples)
-        return -bound, jnp.sum(target.mask, dtype=bound.dtype), Output(mean[0], total(outs.stats), *mean[1:])
+        return -bound, jnp.sum(target.mask, dtype=bound.dtype), out
 
     return loss
 

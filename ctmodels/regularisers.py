@@ -68,7 +68,10 @@ path_length = Measured(account.path_length)
 
 def kl(model, output: Output) -> Float[Array, ""]:
     """Divergence of the posterior from the prior, a latent model's. Losses are means over observed entries: where an
-    example has n of these, a weight of 1 / n makes the evidence bound."""
+    example has n of these, a weight of 1 / n makes the evidence bound. Raises `ValueError` for a model that has none.
+    """
+    if output.kl is None:
+        raise ValueError(f"kl: {type(model).__name__} returns no divergence: a regulariser of latent models")
     return output.kl
 
 

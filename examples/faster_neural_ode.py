@@ -32,7 +32,7 @@ class Classifier(eqx.Module):
 
     def __call__(self, point, ts=None, *, key=None) -> ct.Output:
         zs, stats = self.integrate(self.field, jnp.array([0.0, 1.0]), point, key=key)
-        return ct.Output(self.readout(zs[-1])[0], stats, jnp.zeros(()), zs)
+        return ct.Output(self.readout(zs[-1])[0], stats, zs)
 
 
 def cross_entropy(model, example, key):

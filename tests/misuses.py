@@ -182,6 +182,10 @@ MISUSES = {
         objective(ct.losses.squared, {"small": ct.regularisers.kl}),
         "regularisers: `small` is the function kl, where a pair",
     ),
+    "a divergence of a model that has none": (
+        objective(ct.losses.squared, {"kl": (1.0, ct.regularisers.kl)}),
+        "kl: NeuralODE returns no divergence",
+    ),
     "regularisers in a list": (
         objective(ct.losses.squared, [ct.regularisers.kl]),
         "regularisers: a list, where a dict",

@@ -229,7 +229,7 @@ def test_a_loss_that_takes_the_gradient_of_its_sample():
         square = lambda w: model.integrate(Linear(w), jnp.array([0.0, 1.0]), y0)[0][-1, 0] ** 2
         ys, stats = model.integrate(model.field, jnp.array([0.0, 1.0]), y0)
         slope = jax.grad(square)(still(model.field.w))
-        return slope * ys[-1, 0], jnp.ones(()), ct.Output(ys, stats, jnp.zeros(()), None)
+        return slope * ys[-1, 0], jnp.ones(()), ct.Output(ys, stats)
 
     judge = ct.objective(weighted)
     y0 = jnp.array([[1.0], [2.0], [3.0]])

@@ -79,7 +79,7 @@ def loss_and_gradient(model, xs, targets):
 
     def total(model):
         value, weight, out = jax.vmap(lambda x, y: ct.losses.squared(model, ct.Example(x, y)))(xs, targets)
-        return jnp.sum(value) / jnp.sum(weight) + 0.01 * jnp.mean(out.kl), out.ys
+        return jnp.sum(value) / jnp.sum(weight) + (0 if out.kl is None else 0.01 * jnp.mean(out.kl)), out.ys
 
     return eqx.filter_value_and_grad(total, has_aux=True)(model)
 

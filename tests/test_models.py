@@ -87,7 +87,7 @@ def test_finite_of_the_right_shape_and_vmap_equals_loop(row):
     out = eqx.filter_jit(lambda m, xs: jax.vmap(lambda x: m(x, TS))(xs))(model, xs)
     assert out.ys.shape == (3, len(TS), row.channels) and out.ys.dtype == TS.dtype
     assert np.isfinite(out.ys).all() and (np.asarray(out.stats.status) == 0).all()
-    assert out.kl.shape == (3,) and np.all(np.asarray(out.stats.evaluations) > 0)
+    assert (out.kl is None or out.kl.shape == (3,)) and np.all(np.asarray(out.stats.evaluations) > 0)
     for i in range(3):
         alone = call(model, jax.tree.map(lambda a, i=i: a[i], xs))
         assert_close(alone.ys, out.ys[i])

@@ -16,7 +16,7 @@ from toys import equal
 import ctmodels as ct
 from ctmodels.data import Table
 from ctmodels.demo import noisy_lorenz63
-from ctmodels.reconstruction import Recipe, consensus, export_model, forecast_csv, load_model, reconstruct
+from ctmodels.reconstruction import MeanDynamics, Recipe, export_model, forecast_csv, load_model, reconstruct
 from ctmodels.reconstruction._preparing import dominant_period
 
 pytestmark = pytest.mark.only("float32")
@@ -96,12 +96,12 @@ def test_a_model_comes_back_from_its_file(smoothed):
             np.testing.assert_array_equal(a, b)
 
 
-def test_the_consensus_is_the_mean_of_the_fields(smoothed, tolerance):
+def test_the_mean_dynamics_moves_as_the_members_do_in_the_mean(smoothed, tolerance):
     trained = smoothed[0].fitted["neural"].trained
-    z = jnp.array([0.1, -0.2, 0.3])
-    members = [jax.tree.map(lambda a, i=i: a[i] if eqx.is_array(a) else a, trained.model.field) for i in range(2)]
-    mean = sum(field(0.0, z, None) for field in members) / 2
-    np.testing.assert_allclose(consensus(trained).field(0.0, z, None), mean, **tolerance(10))
+    z, ts = jnp.array([0.1, -0.2, 0.3]), jnp.array([0.0, 0.1])
+    members = [jax.tree.map(lambda a, i=i: a[i] if eqx.is_array(a) else a, trained.model) for i in range(2)]
+    mean = sum(member(z, ts).ys for member in members) / 2
+    np.testing.assert_allclose(MeanDynamics(trained.model)(z, ts).ys, mean, **tolerance(10))
 
 
 def test_a_file_of_another_model_is_refused(smoothed, free, tmp_path):

@@ -1,6 +1,6 @@
 """The integrator: a field and times in, states and an account of the work out."""
 
-from ctmodels._integrate._account import Step as Step, largest as largest, total as total
+from ctmodels._integrate._account import Step as Step, largest as largest
 from ctmodels._integrate._check import increasing as increasing
 from ctmodels._integrate._fixed import RK4 as RK4, Substeps as Substeps, rk_step as rk_step
 from ctmodels._integrate._held import solve_held as solve_held

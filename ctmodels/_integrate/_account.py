@@ -13,8 +13,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ctmodels._output import SUCCESS, Stats, is_largest
-
 
 class Step(NamedTuple):
     """One accepted step of a Runge-Kutta method on the flattened state of one sample.
@@ -82,29 +80,6 @@ def needs_noise(measure) -> bool:
 
 def measured(measures: Sequence[Measure], step: Step) -> dict[str, Array]:
     return {name_of(m): m(step) for m in measures}
-
-
-def gathered(values: dict[str, Array]) -> dict[str, Array]:
-    """Totals of arrays of values."""
-    return {name: jnp.max(x, initial=0) if is_largest(name) else jnp.sum(x) for name, x in values.items()}
-
-
-def total(stats: Stats) -> Stats:
-    """The account of solves in a row, stacked: of failures the first, and the work up to it."""
-    failed = stats.status != SUCCESS
-    first = jnp.where(jnp.any(failed), jnp.argmax(failed), failed.shape[0] - 1)
-    took = jnp.arange(failed.shape[0]) <= first
-    count = lambda counts: jnp.sum(jnp.where(took, counts, 0), dtype=jnp.int32)
-    return Stats(
-        count(stats.evaluations),
-        count(stats.accepted),
-        count(stats.rejected),
-        stats.status[first].astype(jnp.int32),
-        gathered(stats.measures),
-        jnp.min(stats.shortest),
-        jnp.max(stats.longest),
-        stats.t[first],
-    )
 
 
 def rms(x: Float[Array, " state"]) -> Float[Array, ""]:

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ctmodels._integrate._account import total
 from ctmodels._integrate._check import check_times, in_order, increasing
 from ctmodels._integrate._integrate import Integrate
 from ctmodels._output import SUCCESS, Stats
@@ -55,7 +54,7 @@ def solve_held(
     at = jnp.searchsorted(forward * grid, forward * saves, side="left")
     hold = integrate.failed == "hold"
     at = jnp.where(jnp.isfinite(saves[0] + grid[0]), at, -1)  # of bad times, nothing is reached
-    return jax.tree.map(lambda y0, ys: _states(y0, ys, reached, hold)[at], y0, ys), total(stats)
+    return jax.tree.map(lambda y0, ys: _states(y0, ys, reached, hold)[at], y0, ys), Stats.in_sequence(stats)
 
 
 def _in_order(saves: Float[Array, " out"]) -> Float[Array, " out"]:

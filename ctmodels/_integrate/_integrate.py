@@ -25,6 +25,7 @@ from ctmodels._integrate._check import (
     in_order,
     meets,
 )
+from ctmodels._integrate._described import described
 from ctmodels._integrate._diffrax import solve_by_diffrax, substeps_by_diffrax
 from ctmodels._integrate._fixed import Substeps, solve_fixed
 from ctmodels._integrate._local import Chance, local, one_step_from, solution_at
@@ -34,6 +35,7 @@ from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._plan import Plan
 from ctmodels._integrate._replay import replayed
 from ctmodels._integrate._samples import sample_number, within_a_sample
+from ctmodels._model import AbstractSolver
 from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 
 
@@ -56,7 +58,7 @@ class Replay(eqx.Module):
             raise ValueError(f"buffer={self.buffer}: must be a power of two, at least 2")
 
 
-class Integrate(eqx.Module):
+class Integrate(AbstractSolver):
     """Solve dy/dt = field(t, y, args) of one sample, and account for the work.
 
     **Arguments:**
@@ -130,6 +132,10 @@ class Integrate(eqx.Module):
             integrate = dataclasses.replace(self, adjoint=adjoint_for(self.adjoint, field, ts, y0, args, within))
         # Compiled as one, unless it is part of something that is: tracing it twice takes longer.
         return (_integrate if _inside_jit() else _compiled)(integrate, field, ts, y0, args, key)
+
+    def describe(self) -> str:
+        """Method and steps, in words."""
+        return described(self.method, self.controller)
 
 
 def _inside_jit() -> bool:
@@ -285,13 +291,13 @@ def _by_replay(integrate: Integrate, field, ts, y0, args, chance: Chance) -> tup
     attempts = ends.accepted + ends.rejected
     # Two more: for the first slope, and for the length of the first step.
     stats = Stats(
-        2 + attempts * plan.method.fresh + 0 * ends.status,
-        ends.accepted,
-        ends.rejected,
-        ends.status,
-        {name: jnp.where(ends.status == 0, value, jnp.nan) for name, value in measured.items()},
-        jax.lax.stop_gradient(ends.shortest),
-        jax.lax.stop_gradient(ends.longest),
-        jax.lax.stop_gradient(ends.t),
+        evaluations=2 + attempts * plan.method.fresh + 0 * ends.status,
+        accepted=ends.accepted,
+        rejected=ends.rejected,
+        status=ends.status,
+        measures={name: jnp.where(ends.status == SUCCESS, value, jnp.nan) for name, value in measured.items()},
+        shortest=jax.lax.stop_gradient(ends.shortest),
+        longest=jax.lax.stop_gradient(ends.longest),
+        t=jax.lax.stop_gradient(ends.t),
     )
     return ys, stats, ends.visits

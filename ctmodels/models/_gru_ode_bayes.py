@@ -116,7 +116,7 @@ class GRUODEBayes(AbstractModel):
         kl = jnp.sum(jnp.where(read.mask, kl_to_observed(after[:, 0], after[:, 1], read.ys, self.noise), 0))
         latents, more = look_ahead(flow, Known(hs, read.ts, begun), ts)
         beliefs = jax.vmap(self.belief)(latents)
-        return Output(beliefs[:, 0], stats + more, kl, Believed(latents, beliefs, foretold, (read.ys, read.mask)))
+        return Output(beliefs[:, 0], stats + more, Believed(latents, beliefs, foretold, (read.ys, read.mask)), kl)
 
     def belief(self, h) -> Float[Array, "two channel"]:
         return self.believe(h).reshape(2, -1)

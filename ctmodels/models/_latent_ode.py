@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._arguments import before
 from ctmodels._integrate import Integrate, increasing
-from ctmodels._model import AbstractModel
+from ctmodels._model import AbstractLatent
 from ctmodels._output import Output
 from ctmodels._promises import check_reads
 from ctmodels._reading import times_of
@@ -39,7 +39,7 @@ class Posterior(NamedTuple):
         return jnp.sum(0.5 * (e**2 - z**2) + self.log_deviation)
 
 
-class LatentODE(AbstractModel):
+class LatentODE(AbstractLatent):
     """p(z0) = N(0, 1), dz/dt = f(t, z), y = decoder(z); q(z0 | x) = N(mean, deviation^2).
 
     `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts` are the times at which outputs are wanted, those of
@@ -81,9 +81,9 @@ class LatentODE(AbstractModel):
         ts = times_of(x) if ts is None else ts
         q, t0 = self.infer(x)
         if key is None:
-            return self.unroll(q, q.mean, t0, ts)
+            return self.decode(q, q.mean, t0, ts)
         of_start, of_solve = jax.random.split(key)
-        return self.unroll(q, q.sample(of_start), t0, ts, key=of_solve)
+        return self.decode(q, q.sample(of_start), t0, ts, key=of_solve)
 
     def infer(self, x: Series | Record) -> tuple[Posterior, Float[Array, ""]]:
         """What z0 is believed to be once `x` was read, and the time at which it lies."""
@@ -91,11 +91,11 @@ class LatentODE(AbstractModel):
         t0 = series.start[0] if self.t0 is None else jnp.asarray(self.t0, series.ts.dtype)
         return Posterior(*jnp.split(self.posterior(self.encoder(x, t0)), 2)), t0
 
-    def unroll(
+    def decode(
         self, q: Posterior, z0: Float[Array, " latent"], t0: Float[Array, ""], ts: Float[Array, " out"], *, key=None
     ) -> Output:
         """The outputs that follow from one start."""
         ts = increasing(ts, "ts")  # those before t0 included, at which z0 is held
         t0 = t0.astype(ts.dtype)
         zs, stats = self.integrate(self.field, jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), z0, key=key)
-        return Output(jax.vmap(self.decoder)(zs[1:]), stats, q.kl(), zs[1:])
+        return Output(jax.vmap(self.decoder)(zs[1:]), stats, zs[1:], q.kl())

@@ -15,9 +15,9 @@ from ctmodels._arguments import before, check_key
 from ctmodels._fields import MatrixField
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
-from ctmodels._output import Output
+from ctmodels._output import Output, Stats
 from ctmodels._promises import check_reads
-from ctmodels._reading import Known, Reading, account, carried_on, look_ahead, times_of
+from ctmodels._reading import Known, Reading, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 from ctmodels._signatures import lie_field, logsignature_windows
 
@@ -91,8 +91,8 @@ class LogNCDE(AbstractModel):
         known = Known(zs, read.ts[ends], self.initial(read.nothing))
         flow = carried_on(self.ahead, lambda t, z, args: self.field(z)[:, 0])
         latents, more = look_ahead(flow, known, ts)
-        stats = account(2, zs, known.ts) + more
-        return Output(jax.vmap(self.readout)(latents), stats, jnp.zeros((), zs.dtype), latents)
+        stats = Stats.of_grid(2, known.ts, zs) + more
+        return Output(jax.vmap(self.readout)(latents), stats, latents)
 
     def _windows(self, z0: Float[Array, " hidden"], levels) -> Float[Array, "end hidden"]:
         """By Heun's method, one step a window."""

@@ -12,12 +12,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._arguments import before, check_key
 from ctmodels._fields import MatrixField
-from ctmodels._integrate import RK4, Integrate, Substeps, total
+from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
 from ctmodels._output import Output, Stats
 from ctmodels._paths import CubicPath
 from ctmodels._promises import check_reads
-from ctmodels._reading import Known, Reading, account, carried_on, look_ahead, times_of
+from ctmodels._reading import Known, Reading, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 
 
@@ -111,11 +111,11 @@ class NeuralCDE(AbstractModel):
             zs, stats = self._along_the_cubic(read, z0)
         else:
             zs = self.scheme(self.field, z0, read.control(self.intensity))
-            stats = account(self.scheme.evaluations, zs, read.ts)
+            stats = Stats.of_grid(self.scheme.evaluations, read.ts, zs)
         known = Known(zs, read.ts, self.initial(read.nothing))
         flow = carried_on(self.ahead, lambda t, z, args: self.field(z)[:, 0])
         latents, more = look_ahead(flow, known, ts)
-        return Output(jax.vmap(self.readout)(latents), stats + more, jnp.zeros((), zs.dtype), latents)
+        return Output(jax.vmap(self.readout)(latents), stats + more, latents)
 
     def _along_the_cubic(self, read: Reading, z0) -> tuple[Float[Array, "time hidden"], Stats]:
         """From row to row: at rows the control has kinks, over which no error estimate of a step holds."""
@@ -129,4 +129,4 @@ class NeuralCDE(AbstractModel):
             return z, (z, stats)
 
         _, (zs, stats) = jax.lax.scan(row, z0, jnp.stack([read.ts[:-1], read.ts[1:]], axis=1))
-        return jnp.concatenate([z0[None], zs]), total(stats)
+        return jnp.concatenate([z0[None], zs]), Stats.in_sequence(stats)

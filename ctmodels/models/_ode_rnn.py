@@ -80,4 +80,4 @@ class ODERNN(AbstractModel):
         nothing = jnp.zeros(self.hidden, read.ys.dtype)
         hs, _, stats = move_and_jump(flow, jump, nothing, read)
         latents, more = look_ahead(flow, Known(hs, read.ts, nothing), ts)
-        return Output(jax.vmap(self.readout)(latents), stats + more, jnp.zeros((), hs.dtype), latents)
+        return Output(jax.vmap(self.readout)(latents), stats + more, latents)

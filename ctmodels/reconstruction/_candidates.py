@@ -61,8 +61,8 @@ class Problem:
 
 
 class Candidate(NamedTuple):
-    """A model to try: `build(problem, key) -> NeuralODE`, one member; `whole`: whether its windows are as long as
-    the series (a law with few parameters is fitted to everything at once)."""
+    """A model to try: `build(problem, key)` makes one member, any [`ctmodels.AbstractDynamics`][]; `whole`: whether its
+    windows are as long as the series (a law with few parameters is fitted to everything at once)."""
 
     name: str
     build: Callable

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 from ctmodels import metrics
 from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Series
-from ctmodels.models import NeuralODE
-from ctmodels.reconstruction._fitting import Trained, flow_of, over_members, smooth_with
+from ctmodels.reconstruction._ensemble import over_members
+from ctmodels.reconstruction._fitting import Trained, flow_of, smooth_with
 from ctmodels.reconstruction._scores import Scores
 from ctmodels.reconstruction._split import Split as Split, Spread as Spread
 
@@ -152,7 +152,6 @@ def ahead(trained: Trained, split: Split, states, origins: np.ndarray, length: i
 @eqx.filter_jit
 def _windows_solved(model, states, ts, control: Series | None, at):
     def run(member):
-        model: NeuralODE
         model, states = member
         windows = jax.tree.map(lambda a: a[at], (ts, control))
 
