@@ -76,7 +76,7 @@ class Answering(eqx.Module):
 
     def __call__(self, x, ts=None, *, key=None) -> ct.Output:
         out = self.filtered(x, ts)
-        return ct.Output(jax.vmap(self.readout)(out.latents.hidden), out.stats, out.latents)
+        return ct.Output(jax.vmap(self.readout)(out.latents), out.stats, out.latents)
 
 
 def one(method: str, seed: int, data: Records, quick: bool) -> dict:

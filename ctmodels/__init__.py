@@ -4,6 +4,7 @@ from jax import __version__ as _jax_version
 
 from ctmodels import (
     data as data,
+    distributions as distributions,
     losses as losses,
     metrics as metrics,
     models as models,
@@ -43,6 +44,7 @@ from ctmodels._integrate import (
 )
 from ctmodels._model import (
     AbstractDynamics as AbstractDynamics,
+    AbstractFilter as AbstractFilter,
     AbstractLatent as AbstractLatent,
     AbstractModel as AbstractModel,
     AbstractSolver as AbstractSolver,
@@ -101,7 +103,6 @@ from ctmodels.models import (
     LogNCDE as LogNCDE,
     NeuralCDE as NeuralCDE,
     NeuralODE as NeuralODE,
-    Posterior as Posterior,
 )
 from ctmodels.reconstruction import reconstruct as reconstruct
 from ctmodels.train import (

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ctmodels._output import Output, Stats
-from ctmodels._series import Driven
+from ctmodels._series import Driven, Series
+from ctmodels.distributions import AbstractDistribution, Gaussian
 
 
 class AbstractModel(eqx.Module):
@@ -104,13 +105,12 @@ class AbstractLatent(AbstractModel):
     """A model of a latent start that is inferred from what was seen: what the evidence bounds speak to."""
 
     @abc.abstractmethod
-    def infer(self, x: PyTree) -> tuple[PyTree, Float[Array, ""]]:
-        """q(z0 | x), which has `sample(key)`, `kl()` and `log_prior_over(z0)`; and the time at which z0 lies."""
+    def infer(self, x: PyTree) -> tuple[Gaussian, Gaussian, Float[Array, ""]]:
+        """The posterior q(z0 | x), the prior p(z0), and the time at which z0 lies."""
 
     @abc.abstractmethod
     def decode(
         self,
-        q: PyTree,
         z0: Float[Array, " latent"],
         t0: Float[Array, ""],
         ts: Float[Array, " out"],
@@ -118,6 +118,16 @@ class AbstractLatent(AbstractModel):
         key: PRNGKeyArray | None = None,
     ) -> Output:
         """The outputs that follow from one start."""
+
+
+class AbstractFilter(AbstractModel):
+    """A model that says what it expects of each row before it sees it: what one-step likelihoods speak to."""
+
+    @abc.abstractmethod
+    def filter(
+        self, x: PyTree, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Output, AbstractDistribution, Series]:
+        """What the model returns; what it expected just before each row of `x`, `(row, channel)`; and these rows."""
 
 
 class AbstractSolver(eqx.Module):

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
+from ctmodels.distributions import AbstractDistribution
+
 SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER, STEP_UNDERFLOW, BAD_TIMES = 0, 1, 2, 3, 4, 5
 STATUS = {
     SUCCESS: "success",
@@ -129,9 +131,12 @@ class Output(eqx.Module):
     - `stats`: the account of the work, [`ctmodels.Stats`][].
     - `latents`: the states behind the outputs, `(time, state)`, if there are any.
     - `kl`: divergence between posterior and prior, a scalar; None of a model that has none.
+    - `predictive`: what is expected at the wanted times, one of [`ctmodels.distributions`][]; None of a model that
+      gives but a mean.
     """
 
     ys: Shaped[Array, "..."]
     stats: Stats
     latents: PyTree = None
     kl: Float[Array, "..."] | None = None
+    predictive: AbstractDistribution | None = None

@@ -7,7 +7,18 @@ ROOT = Path(__file__).parents[1] / "ctmodels"
 
 # Within a floor, the order: a file may import those of lower floors, and of its own room.
 FLOORS = {
-    0: ("_arguments", "_disk", "_door", "_output", "_series", "_scaling", "_smoothing", "_versions", "_words"),
+    0: (
+        "_arguments",
+        "_disk",
+        "_door",
+        "_output",
+        "_series",
+        "_scaling",
+        "_smoothing",
+        "_versions",
+        "_words",
+        "distributions",
+    ),
     1: ("_fields", "_model", "_paths", "_interpolation", "_promises", "_shooting", "_signatures", "_starts", "data"),
     2: ("_integrate", "_export", "_reading"),
     3: ("models", "losses", "regularisers", "metrics", "train", "systems"),

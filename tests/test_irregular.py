@@ -321,14 +321,15 @@ def test_cross_entropy_is_of_the_last_answer(tolerance):
 
 def test_gru_ode_bayes_is_bounded_and_its_divergence_is_the_closed_form(tolerance):
     model, x = ct.GRUODEBayes(2, 4, prepared=3, noise=0.5, key=jax.random.key(0)), series(jax.random.key(1))
-    value, weight, out = ct.losses.foretold(model, ct.Example(x, x))
-    assert np.all(np.abs(out.latents.hidden) < 1)
-    mean, log_variance = np.moveaxis(np.asarray(out.latents.at_outputs), 1, 0)  # at its own times: after each row
+    value, weight, out = ct.losses.one_step_likelihood(model, ct.Example(x, x))
+    assert np.all(np.abs(out.latents) < 1)
+    mean, log_variance = out.predictive.mean, 2 * out.predictive.log_deviation  # at its own times: after each row
     kl = 0.5 * ((np.exp(log_variance) + (mean - x.ys) ** 2) / 0.25 - 1 - log_variance + np.log(0.25))
     np.testing.assert_allclose(out.kl, np.sum(np.where(x.mask, kl, 0)), **tolerance(10))
     seen = np.flatnonzero(np.any(x.mask, axis=1))
-    mean, log_variance = np.moveaxis(np.asarray(out.latents.foretold)[: len(seen)], 1, 0)
-    judged = 0.5 * ((x.ys[seen] - mean) ** 2 * np.exp(-log_variance) + log_variance)
+    _, expected, rows = model.filter(x)
+    mean, log_variance = (a[: len(seen)] for a in (expected.mean, 2 * expected.log_deviation))
+    judged = 0.5 * ((x.ys[seen] - mean) ** 2 * np.exp(-log_variance) + log_variance + np.log(2 * np.pi))
     np.testing.assert_allclose(value, np.sum(np.where(x.mask[seen], judged, 0)), **tolerance(10))
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from scipy.stats import poisson
 
 import ctmodels as ct
 
@@ -139,3 +140,20 @@ def test_a_control_of_other_channels_than_the_field_has_inputs_is_refused(as_use
 def test_parts_of_unequal_shape_are_refused(make, message, as_users):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.only("float64")
+def test_a_likelihood_is_of_the_predictive_or_of_a_family_of_the_outputs(tolerance):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(3.0, (5, 2)).astype(float)
+    counts[1, 0] = np.nan
+    rates, example = rng.normal(size=(5, 2)), ct.Example(None, ct.Series.from_nan(np.arange(5.0), counts))
+    value, weight, _ = ct.losses.likelihood(ct.distributions.Poisson)(Says(jnp.asarray(rates)), example)
+    seen = ~np.isnan(counts)
+    np.testing.assert_allclose(value, -poisson.logpmf(counts[seen], np.exp(rates)[seen]).sum(), **tolerance(10))
+    assert weight == 9
+    with pytest.raises(ValueError, match="likelihood: Says returns no `predictive`: give a family"):
+        ct.losses.likelihood()(Says(jnp.asarray(rates)), example)
+    narrow = ct.losses.likelihood(lambda ys: ct.distributions.Gaussian(ys[:, :1], 0.1))
+    with pytest.raises(ValueError, match=r"entries of shape \(5, 1\).*of shape \(5, 2\)"):
+        narrow(Says(jnp.asarray(rates)), example)
