@@ -7,7 +7,6 @@ maximisation on the linearised flow (Shumway and Stoffer 1982; Ghahramani and Ro
 Filtering and Smoothing" (2013), chapters 5, 9 and 12.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,11 +26,10 @@ Flow = Callable[[Float[Array, ""], Float[Array, ""], Float[Array, " state"]], Fl
 
 class Noise(eqx.Module):
     """`process`: variance that the flow's error gains per unit of time, `(state,)`; `observation`: variance of
-    the measurement, `(channel,)`; `converged`: of what [`ctmodels.tune_noise`][] found, whether it came to an end."""
+    the measurement, `(channel,)`."""
 
     process: Float[Array, "*batch state"]
     observation: Float[Array, "*batch channel"]
-    converged: Bool[Array, "*batch"] | None = None
 
 
 class Smoothed(eqx.Module):
@@ -92,7 +90,7 @@ def smooth(
 
 def tune_noise(
     flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, prior=None, observe: Observe | None = None
-) -> Noise:
+) -> tuple[Noise, Bool[Array, ""]]:
     """The noise under which the series is likeliest.
 
     Expectation maximisation finds the observation noise in a few iterations, but creeps elsewhere. So its update is
@@ -105,7 +103,7 @@ def tune_noise(
     each.
 
     **Returns:** the likeliest noise found, never one less likely than `noise` itself; a local maximum, where there are
-    several. Its `converged` is false where `rounds` ran out: start from it again.
+    several. And whether the search came to its end: where `rounds` ran out, start from what it found.
     """
     size = noise.process.shape[0]
     # The logarithm of a variance that n values speak of is known to sqrt(2 / n): the unit of the search.
@@ -133,8 +131,7 @@ def tune_noise(
 
     search = _Search.start(jnp.log(_flat(noise)) / unit)
     search = jax.lax.while_loop(lambda s: (s.stalled < SETTLED) & (s.round < rounds), again, search)
-    found = _unflat(jnp.exp(search.point.x * unit), size)
-    return dataclasses.replace(found, converged=search.stalled >= SETTLED)
+    return _unflat(jnp.exp(search.point.x * unit), size), search.stalled >= SETTLED
 
 
 def coast(t0, t1, z):

@@ -43,7 +43,7 @@ class Gaussian(AbstractDistribution):
         if (deviation is None) == (log_deviation is None):
             raise ValueError("Gaussian: give either `deviation` or `log_deviation`")
         self.location = jnp.asarray(mean)
-        spread = jnp.log(deviation) if log_deviation is None else log_deviation
+        spread = log_deviation if deviation is None else jnp.log(deviation)
         self.log_deviation = jnp.broadcast_to(jnp.asarray(spread, self.location.dtype), self.location.shape)
 
     @property

@@ -269,7 +269,7 @@ def test_counters_of_trials_begin_again_each_for_itself():
         ({"date_format": "%d.%m.%q"}, ("date_format='%d.%m.%q'", "%q")),
         ({"date_format": "%d.%m"}, ("date_format='%d.%m'", "year")),
         ({"date_format": "%d.%m.%Y"}, ("row 2, column 't'", "'1'", "'%d.%m.%Y'")),
-        ({"wraps": 10, "sort": True}, ("wraps=10", "sort=True", "drop one")),
+        ({"wraps": 10, "sort": True}, ("wraps=10", "sort=True", "drop sort=True")),
     ],
 )
 def test_what_is_said_of_a_clock_and_cannot_be(tmp_path, how, parts):
@@ -392,7 +392,7 @@ def test_the_future_of_inputs_is_read_as_the_data_were(folder):
     later = future(folder, [("01.06.2024 16:00:00.5+02:00", 0.5), ("01.06.2024 17:00:00.5+02:00", -999)])
     text = forecast_csv(folder, 2, inputs=later, note=said.append).splitlines()  # all ambiguous alone
     assert [line.split(",")[0] for line in text[1:]] == ["2024-06-01 16:00:00.5+02:00", "2024-06-01 17:00:00.5+02:00"]
-    assert any("1 values of -999 taken as missing" in note for note in said)
+    assert any("1 value of -999 taken as missing" in note for note in said)
     iso = future(folder, [("2024-06-01T14:00:00.5Z", 0.5), ("2024-06-01T15:00:00.5Z", "")])
     assert forecast_csv(folder, 2, inputs=iso).splitlines() == text
     one = future(folder, [("2024-06-01T14:00:00.5Z", 0.5)])

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from ctmodels import Scaling
+from ctmodels import NeuralODE, Scaling
 from ctmodels.data import Table
 from ctmodels.reconstruction import Candidate, Fitted, Problem, Reconstruction, Trained
 from ctmodels.report import _figures, render
@@ -69,7 +69,7 @@ def fitted(table: Table, n_train: int, channels: int, score: float, driven: bool
     phases = np.arange(channels) + np.linspace(0, 30, steps)[:, None]
     kept = {
         "candidate": Candidate("any", lambda problem, key: None),
-        "trained": Trained(None, None, None, [], "finished"),  # which the report never reads
+        "trained": Trained(NeuralODE(lambda t, y, args: y, channels), None, None, [], "finished"),
         "scores": {
             "nrmse": score,
             "rmse": 2 * score,

@@ -24,7 +24,8 @@ def unwrapped(found: "Found", series: Sequence[np.ndarray], wanted: Wanted) -> "
         return found
     if wanted.sort:
         both = f"{argument('wraps', wraps)} and {argument('sort', True)}"
-        raise DataError(f"{found.source}: {both}: only the order of rows shows a new beginning; drop one")
+        remedy = f"drop {argument('sort', True)}"
+        raise DataError(f"{found.source}: {both}: only the order of rows shows a new beginning; {remedy}")
     clock, times = found.clock, 0
     if clock.form.dated:
         raise DataError(f"{found.source}, column {wanted.time!r}: dates do not begin again; drop {argument('wraps')}")

@@ -97,7 +97,7 @@ class Timeline:
         if kinds[0] != kinds[1]:
             raise DataError(
                 f"{table.source}, column {table.time_name!r}: its times are {kinds[0]} and those of the training data "
-                f"are {kinds[1]}; write them alike"
+                f"are {kinds[1]}, such as {self.written_last()}; write them alike"
             )
 
     def _wrapped(self, times: np.ndarray, table: Table) -> np.ndarray:

@@ -220,7 +220,7 @@ def _coasted(series: Series) -> Smoothed:
 
 @eqx.filter_jit
 def _smoothed_coast(series: Series, first: Noise) -> Smoothed:
-    return smooth(coast, series, tune_noise(coast, series[:TUNED_ON], first))
+    return smooth(coast, series, tune_noise(coast, series[:TUNED_ON], first)[0])
 
 
 @eqx.filter_jit
@@ -236,8 +236,7 @@ def _likeliest(
     member, whether that noise was found."""
 
     def run(model):
-        noise = tune_noise(flow_of(model, control), series[:TUNED_ON], first, observe=model.observe)
-        settled, noise = noise.converged, dataclasses.replace(noise, converged=None)
+        noise, settled = tune_noise(flow_of(model, control), series[:TUNED_ON], first, observe=model.observe)
         return smooth_with(model, series, control, noise), noise, settled
 
     return over_members(run)(model)

@@ -143,8 +143,8 @@ def _check_finite(band, written: list[str], name: str, about: dict) -> None:
     remedy = f"ask for no more than {i} steps" if i else "its law may be too fast for the spacing of the data"
     raise DataError(
         f"model {name}: the forecast of {about['names'][c]!r} is not finite at {about['time_name']} {written[i]} (step "
-        f"{i + 1} of {len(written)}): its solution blows up there; {remedy}, or use another model: "
-        f"{argument('model', ...)}"
+        f"{i + 1} of {len(written)}): its solution blows up there; {remedy}, or use another model, "
+        f"if there is one: {argument('model', ...)}"
     )
 
 

@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 from ctmodels._arguments import before, check_kept, check_seed, check_whole
 from ctmodels._words import kind_of
 from ctmodels.train._batches import Source, check_data
-from ctmodels.train._faults import gave_up, told, unreached
+from ctmodels.train._faults import gave_up, skipped, told, unreached
 from ctmodels.train._progress import Progress
 from ctmodels.train._resume import Best, Kept, resumed, run_identity
 from ctmodels.train._run import Nowhere, Run
@@ -179,6 +179,8 @@ class _Watch:
         if gave_up(faults):
             self._say("faults", f"step {n}: {told(faults, places, state.model, self.rows)}")
             return "not finite"
+        if n == self.steps and (passed := skipped(faults, places, n)):
+            self._say("skipped", passed)
         if n >= min(10, self.steps) and (names := unreached(faults, places)):
             self._say("unreached", f"no gradient reached {', '.join(names)} in {n} steps: does the model use it?")
         if len(last) == STUCK and all(loss == last[0] for loss in last):
@@ -187,7 +189,7 @@ class _Watch:
 
     def _say(self, kind: str, message: str) -> None:
         if kind not in self.said:
-            warnings.warn(f"{self.name}: {message}", RuntimeWarning, stacklevel=4)
+            warnings.warn(f"{self.name}: {message}", RuntimeWarning, stacklevel=5)
         self.said.add(kind)
 
 
