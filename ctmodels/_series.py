@@ -172,7 +172,7 @@ def _padded(series: Series, length: int, xp=np) -> tuple:
 
 
 @before(_check_list)
-def buckets(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
+def bucket_by_length(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
     """Series of very unequal length, sorted into batches by the power of two to which each is padded: a model compiles
     once for each of these few lengths, and less than half of a batch is padding.
 

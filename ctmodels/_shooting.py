@@ -135,7 +135,7 @@ class Shooting(AbstractModel):
         return jnp.where(x.last, 0, jnp.sum((end - self.starts[following]) ** 2))
 
 
-def grow(horizon: Callable) -> Callable:
+def growing_horizon(horizon: Callable) -> Callable:
     """A transform of examples: only the first `horizon(step)` samples after the start count.
 
     The horizon is a mask and not a shape: nothing is compiled again as it grows. `horizon`: an optax schedule.

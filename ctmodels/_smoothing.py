@@ -134,7 +134,7 @@ def tune_noise(
     return _unflat(jnp.exp(search.point.x * unit), size), search.stalled >= SETTLED
 
 
-def coast(t0, t1, z):
+def constant_velocity(t0, t1, z):
     """The flow of free motion, z = (q, q'): with process noise on q' it smooths without knowing any law."""
     half = z.shape[0] // 2
     return jnp.concatenate([z[:half] + (t1 - t0) * z[half:], z[half:]])

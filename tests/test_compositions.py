@@ -22,8 +22,8 @@ integrate = functools.partial(ct.Integrate, controller=PID, max_steps=512)
 OURS = {
     "ours": integrate(),
     "ours, shared": integrate(batching="shared"),
-    "ours, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.Replay(4)),
-    "ours, shared, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.Replay(4), batching="shared"),
+    "ours, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.DiscreteAdjoint(4)),
+    "ours, shared, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.DiscreteAdjoint(4), batching="shared"),
     "ours, Dopri8": integrate(diffrax.Dopri8()),
 }
 OTHERS = {

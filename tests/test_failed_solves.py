@@ -124,7 +124,7 @@ def test_wrong_policies_are_refused(wrong, words):
 def train(policy, examples, **kwargs):
     step = ct.make_step(ct.objective(ct.losses.squared, failed=policy), optax.adam(1e-2))
     state = step.init(Fragile(), key=jax.random.key(0))
-    return ct.fit(step, state, ct.Rows(examples), steps=9, batch_size=6, every=3, progress=False, **kwargs)
+    return ct.fit(step, state, ct.ArrayDataset(examples), steps=9, batch_size=6, every=3, progress=False, **kwargs)
 
 
 def test_training_stops_with_the_failed_sample_and_the_remedy():

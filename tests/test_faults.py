@@ -130,7 +130,7 @@ def test_arrays_that_no_gradient_reaches_are_named():
 
 def test_a_loss_that_never_moves_is_said():
     step = ct.make_step(ct.objective(ct.losses.squared), optax.sgd(0.0))
-    same = ct.Rows(windows()[jnp.zeros(8, int)])
+    same = ct.ArrayDataset(windows()[jnp.zeros(8, int)])
     with pytest.warns(RuntimeWarning, match="the loss was .* at each of the last 5 lines"):
         ct.fit(step, step.init(model(), key=jax.random.key(0)), same, steps=5, batch_size=8, every=1, progress=False)
 

@@ -22,7 +22,7 @@ def stiff(t, y, rate):
 
 
 def test_narrowed_batches_give_each_lane_what_it_has_alone():
-    integrate = ct.Integrate(controller=PID, max_steps=512, adjoint=ct.Replay(64))
+    integrate = ct.Integrate(controller=PID, max_steps=512, adjoint=ct.DiscreteAdjoint(64))
     rates = jnp.concatenate([jnp.linspace(0.5, 2.0, 62), jnp.array([60.0, 300.0])])
     one = lambda rate: integrate(stiff, TS, jnp.zeros(2), rate)
     # A closure over a lane's own parameter, so that what it closes over has to be narrowed too.
@@ -39,7 +39,7 @@ def test_narrowed_batches_give_each_lane_what_it_has_alone():
 
 
 def test_the_loop_runs_at_the_width_that_is_needed():
-    integrate = ct.Integrate(controller=PID, max_steps=2048, adjoint=ct.Replay(2048))
+    integrate = ct.Integrate(controller=PID, max_steps=2048, adjoint=ct.DiscreteAdjoint(2048))
     rates = jnp.ones(64).at[3].set(400.0)
     field = lambda t, y, args: -y[1:] * (y[:1] - jnp.cos(t))
     field = lambda t, y, args: jnp.stack([-y[1] * (y[0] - jnp.cos(t)), 0 * y[1]])

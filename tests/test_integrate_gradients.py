@@ -17,7 +17,7 @@ TS = jnp.array([0.0, 0.7, 0.9, 2.0])
 W = jax.random.normal(jax.random.key(0), (2, 2))
 Y0S = jax.random.normal(jax.random.key(1), (3, 2))
 PID = diffrax.PIDController(rtol=1e-3, atol=1e-3)
-INTEGRATE = ct.Integrate(controller=PID, max_steps=32, adjoint=ct.Replay(32))
+INTEGRATE = ct.Integrate(controller=PID, max_steps=32, adjoint=ct.DiscreteAdjoint(32))
 
 
 def field(t, y, W):
@@ -86,7 +86,7 @@ def test_gradients_of_times_are_those_of_the_first_and_last_step_and_of_the_inte
 def test_thinned_states_give_the_same_gradient(buffer=4):
     fine = diffrax.PIDController(rtol=1e-5, atol=1e-7)
     all_kept = ct.Integrate(controller=fine, max_steps=64)
-    few_kept = ct.Integrate(controller=fine, max_steps=64, adjoint=ct.Replay(buffer))
+    few_kept = ct.Integrate(controller=fine, max_steps=64, adjoint=ct.DiscreteAdjoint(buffer))
     many, _ = all_kept(field, TS, Y0S[0], W)
     assert all_kept(field, TS, Y0S[0], W)[1].accepted > buffer  # it does overflow
     np.testing.assert_allclose(few_kept(field, TS, Y0S[0], W)[0], many, rtol=1e-6)

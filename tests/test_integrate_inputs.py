@@ -52,7 +52,7 @@ def test_choices(settings, message):
 
 def test_buffers():
     with pytest.raises(ValueError, match="buffer=48: must be a power of two"):
-        ct.Replay(48)
+        ct.DiscreteAdjoint(48)
 
 
 @pytest.mark.parametrize(

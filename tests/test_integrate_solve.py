@@ -200,7 +200,7 @@ def test_stats_add_up():
     "integrate", [ct.Integrate, lambda account: ct.Integrate(ct.RK4(), ct.Substeps(2), account=account)]
 )
 def test_of_a_measure_that_keeps_the_largest_the_larger_stays(integrate):
-    account = ct.kinetic, ct.largest(ct.kinetic)
+    account = ct.kinetic, ct.maximum_over_steps(ct.kinetic)
     first, second = (integrate(account=account)(linear, TS, scale * Y0)[1] for scale in (1.0, 3.0))
     for both in (first + second, second + first):
         np.testing.assert_array_equal(both.measures["largest_kinetic"], second.measures["largest_kinetic"])

@@ -49,8 +49,8 @@ MODELS = [
     Row("log NCDE, depth 3", log_ncde(3, 3)),
     Row("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, OUTPUTS, width=6, key=key)),
     Row("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(CHANNELS, 4, prepared=3, key=key)),
-    Row("latent ODE", latent_ode(ct.BackwardGRU), causal=False),
-    Row("latent ODE, ODE-RNN", latent_ode(ct.BackwardODERNN), causal=False),
+    Row("latent ODE", latent_ode(ct.ReverseGRUEncoder), causal=False),
+    Row("latent ODE, ODE-RNN", latent_ode(ct.ReverseODERNNEncoder), causal=False),
 ]
 each_model = pytest.mark.parametrize("row", MODELS, ids=[r.name for r in MODELS])
 
@@ -247,7 +247,7 @@ def test_increments_come_to_the_solution_along_the_cubic_with_their_order(heun, 
     errors = []
     for rows in (33, 65):
         x = smooth_series(rows)
-        states = [make(scheme)(x, x.end).latents for scheme in (ct.Increments(heun=heun), tight)]
+        states = [make(scheme)(x, x.end).latents for scheme in (ct.IncrementScheme(heun=heun), tight)]
         errors.append(float(jnp.max(jnp.abs(states[0] - states[1]))))
     assert abs(np.log2(errors[0] / errors[1]) - order) < 0.35
 
@@ -255,7 +255,7 @@ def test_increments_come_to_the_solution_along_the_cubic_with_their_order(heun, 
 def test_log_ncde_of_depth_one_is_heun_from_row_to_row(tolerance):
     x = series(jax.random.key(3))
     one = ct.LogNCDE(2, 3, 1, window=1, depth=1, width=6, key=jax.random.key(0))
-    other = ct.NeuralCDE(2, 3, 1, width=6, scheme=ct.Increments(heun=True), key=jax.random.key(0))
+    other = ct.NeuralCDE(2, 3, 1, width=6, scheme=ct.IncrementScheme(heun=True), key=jax.random.key(0))
     other = eqx.tree_at(lambda m: m.field, other, one.field)
     np.testing.assert_allclose(one(x).latents, other(x).latents, **tolerance())
 
@@ -295,7 +295,7 @@ def test_one_record_of_many_may_lack_a_channel():
 
 def test_buckets_are_powers_of_two_and_lose_nothing():
     xs = [series(jax.random.key(i), length) for i, length in enumerate((3, 9, 4, 16, 5))]
-    found = ct.buckets(xs)
+    found = ct.bucket_by_length(xs)
     assert {length: list(at) for length, (at, _) in found.items()} == {4: [0, 2], 8: [4], 16: [1, 3]}
     for length, (at, batch_of) in found.items():
         assert batch_of.ts.shape == (len(at), length)
@@ -379,7 +379,7 @@ def test_iwae_lies_between_the_evidence_bound_and_the_likelihood():
 @pytest.mark.only("float64")
 @pytest.mark.parametrize("t0", [None, 0.0])
 def test_a_latent_ode_begins_where_it_is_told_whatever_is_asked(t0):
-    model, x = latent_ode(ct.BackwardGRU)(jax.random.key(0)), series(jax.random.key(1))
+    model, x = latent_ode(ct.ReverseGRUEncoder)(jax.random.key(0)), series(jax.random.key(1))
     fine = ct.Integrate(ct.RK4(), ct.Substeps(64))
     model = ct.LatentODE(model.encoder, model.posterior, model.field, model.decoder, fine, t0)
     x = eqx.tree_at(lambda x: x.mask, x, x.mask.at[0].set(False))
@@ -393,7 +393,7 @@ def test_a_latent_ode_begins_where_it_is_told_whatever_is_asked(t0):
 def test_static_features_reach_the_start_of_a_latent_ode():
     x = series(jax.random.key(1))
     record = ct.Record.from_nan(x, [1.0, np.nan])
-    for encoder in (ct.BackwardGRU, ct.BackwardODERNN):
+    for encoder in (ct.ReverseGRUEncoder, ct.ReverseODERNNEncoder):
         reads = encoder(CHANNELS, 3, static=2, key=jax.random.key(0))
         code = reads(record, x.ts[0])
         assert code.shape == (reads.size,)

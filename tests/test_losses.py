@@ -95,7 +95,7 @@ MAKE = {
     "log NCDE": lambda key: ct.LogNCDE(2, 3, 1, window=2, width=4, key=key),
     "ODE-RNN": lambda key: ct.ODERNN(2, 3, 1, width=4, key=key),
     "GRU-ODE-Bayes": lambda key: ct.GRUODEBayes(2, 3, prepared=2, key=key),
-    "encoder": lambda key: lambda x: ct.BackwardGRU(2, 3, key=key)(x, jnp.zeros(())),
+    "encoder": lambda key: lambda x: ct.ReverseGRUEncoder(2, 3, key=key)(x, jnp.zeros(())),
 }
 
 

@@ -47,7 +47,7 @@ def hybrid(key):
 
 def latent_ode(key):
     a, b, c, d = jax.random.split(key, 4)
-    encoder = ct.BackwardGRU(2, 4, key=a)
+    encoder = ct.ReverseGRUEncoder(2, 4, key=a)
     posterior = eqx.nn.Linear(encoder.size, 6, key=b)
     return ct.LatentODE(encoder, posterior, mlp(3)(c), eqx.nn.Linear(3, 2, key=d), FIXED)
 

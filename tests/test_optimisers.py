@@ -107,7 +107,7 @@ def test_a_line_search_differentiates_solves_of_our_engine(name):
 
 @pytest.mark.parametrize("name", ["lbfgs", "accumulated"])
 def test_their_state_is_saved_and_resumed_in_all_bits(name, tmp_path):
-    rows = ct.Rows(points())
+    rows = ct.ArrayDataset(points())
 
     def run(*parts, **kwargs):
         step = ct.make_step(misfit, OPTIMISERS[name]())

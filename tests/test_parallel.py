@@ -192,7 +192,7 @@ def checked_by_jax():
     fields = {
         "closure": (ct.Integrate(), lambda w: lambda t, y, _: -w * y**2),
         "module": (ct.Integrate(batching="shared"), Squared),
-        "args": (ct.Integrate(adjoint=ct.Replay(2)), lambda w: lambda t, y, w: -w * y**2),
+        "args": (ct.Integrate(adjoint=ct.DiscreteAdjoint(2)), lambda w: lambda t, y, w: -w * y**2),
     }
 
     def difference_of(name):

@@ -285,13 +285,13 @@ def test_a_fixed_grid_is_of_first_order_through_jumps_and_of_its_own_between_the
     for n in (2, 4):
         integrate = ct.Integrate(ct.RK4(), ct.Substeps(n))
         through.append(worst(integrate(forced, path.ts, y0, path)[0]))
-        between.append(worst(ct.solve_held(integrate, forced, None, y0, path)[0]))
+        between.append(worst(ct.solve_piecewise_constant(integrate, forced, None, y0, path)[0]))
     through, between = np.log2(through), np.log2(between)
     np.testing.assert_allclose(np.diff(through), -1, atol=0.2)
     assert np.all(np.diff(between) < -3.3) and np.all(between < through - 4)
 
 
-TIGHT = ct.Integrate(diffrax.Tsit5(), diffrax.PIDController(rtol=1e-5, atol=1e-6), ct.Replay(4))
+TIGHT = ct.Integrate(diffrax.Tsit5(), diffrax.PIDController(rtol=1e-5, atol=1e-6), ct.DiscreteAdjoint(4))
 
 GRID = ct.Integrate(ct.RK4(), ct.Substeps(2))
 
@@ -299,7 +299,7 @@ GRID = ct.Integrate(ct.RK4(), ct.Substeps(2))
 @eqx.filter_jit
 def solved(us, y0, t, integrate=TIGHT):
     path = ct.HeldPath(jnp.asarray(KNOTS, y0.dtype), us)
-    return ct.solve_held(integrate, forced, t, y0, path)
+    return ct.solve_piecewise_constant(integrate, forced, t, y0, path)
 
 
 def test_a_held_control_at_other_times_and_back():
@@ -328,7 +328,7 @@ def test_a_failed_stretch_ends_the_solve(failed):
     path = held()
     burst = lambda t, y, u: jnp.where((t > 1.5) & (t < 2), jnp.nan, 1.0) * forced(t, y, u)
     integrate = ct.Integrate(ct.RK4(), ct.Substeps(4), failed=failed)
-    ys, stats = ct.solve_held(integrate, burst, None, jnp.zeros(1), path)
+    ys, stats = ct.solve_piecewise_constant(integrate, burst, None, jnp.zeros(1), path)
     assert stats.status == 2 and stats.t < 2 and stats.accepted == 12
     assert worst(ys[:3], KNOTS[:3]) < 1e-4
     np.testing.assert_array_equal(ys[3:, 0], np.nan if failed == "nan" else 0)

@@ -39,7 +39,7 @@ def field(t, y, W):
 
 
 def integrate(**options) -> ct.Integrate:
-    return ct.Integrate(METHOD, PID, max_steps=32, adjoint=ct.Replay(32), **options)
+    return ct.Integrate(METHOD, PID, max_steps=32, adjoint=ct.DiscreteAdjoint(32), **options)
 
 
 def keys(n: int = 3):
@@ -229,7 +229,7 @@ def test_local_is_one_step_whose_gradient_is_its_own():
         solve = ct.Integrate(METHOD, PID, max_steps=64, account=LOCAL, adjoint=adjoint)
         return solve(field, TS, Y0S[0], W, key=key)[1].measures
 
-    replay = ct.Replay(64)
+    replay = ct.DiscreteAdjoint(64)
     value, slope = jax.jit(lambda W: (found(W, replay), jax.jacrev(lambda W: found(W, replay))(W)))(W)
     t = 1.5 * float(Chance.drawn(LOCAL, key, Y0S[0]).draw)
     exact = ct.Integrate(controller=diffrax.PIDController(rtol=1e-10, atol=1e-12))
@@ -302,7 +302,7 @@ REFUSED = {
     ),
     "a continuous adjoint": (
         dict(account=(ct.kinetic,), adjoint=diffrax.BacksolveAdjoint()),
-        1.0, ct.regularisers.kinetic, "`kinetic`.*BacksolveAdjoint.*Replay",
+        1.0, ct.regularisers.kinetic, "`kinetic`.*BacksolveAdjoint.*DiscreteAdjoint",
     ),
     "local on a grid": (
         dict(controller=ct.Substeps(2), account=(ct.local(),)), 1.0, ct.regularisers.local(), "`local`.*PIDController"

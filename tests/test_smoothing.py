@@ -98,7 +98,7 @@ def test_coasting_smooths_a_noisy_sine_without_knowing_its_law():
     true = np.sin(ts)[:, None]
     s = ct.Series.from_nan(ts, true + 0.2 * rng.normal(size=true.shape))
     first = ct.Noise(jnp.array([1e-4, 1.0]), jnp.array([1e-2]))
-    out = jax.jit(lambda s: ct.smooth(ct.coast, s, ct.tune_noise(ct.coast, s, first)[0]))(s)
+    out = jax.jit(lambda s: ct.smooth(ct.constant_velocity, s, ct.tune_noise(ct.constant_velocity, s, first)[0]))(s)
     rms = lambda x: float(jnp.sqrt(jnp.mean(x**2)))
     assert rms(out.mean[:, :1] - true) < 0.45 * 0.2
     assert rms(out.mean[:, 1:] - np.cos(ts)[:, None]) < 0.25
@@ -165,9 +165,9 @@ def noisy_sine(n, unit=1.0):
 def test_the_noise_found_is_the_likeliest(unit):
     """No step of a tenth, a half, two or ten, in one variance or all, is a fiftieth of a nat likelier."""
     s, first, prior = noisy_sine(60, unit)
-    found, converged = jax.jit(lambda s: ct.tune_noise(ct.coast, s, first, prior=prior))(s)
+    found, converged = jax.jit(lambda s: ct.tune_noise(ct.constant_velocity, s, first, prior=prior))(s)
     assert converged
-    likelihood = lambda n: ct.smooth(ct.coast, s, n, prior=prior).log_likelihood
+    likelihood = lambda n: ct.smooth(ct.constant_velocity, s, n, prior=prior).log_likelihood
     factors = np.array([[f if i in (j, 3) else 1 for i in range(3)] for j in range(4) for f in (0.1, 0.8, 1.25, 10)])
     factors = jnp.asarray(np.concatenate([np.ones((1, 3)), factors]), s.ys.dtype)
     near = jax.jit(jax.vmap(lambda f: likelihood(ct.Noise(found.process * f[:2], found.observation * f[2:]))))(factors)
@@ -181,8 +181,8 @@ def test_noise_is_found_from_starts_that_are_orders_of_magnitude_off():
 
     @jax.jit
     def run(first):
-        found, _ = ct.tune_noise(ct.coast, s, first, prior=prior)
-        return ct.smooth(ct.coast, s, found, prior=prior).log_likelihood
+        found, _ = ct.tune_noise(ct.constant_velocity, s, first, prior=prior)
+        return ct.smooth(ct.constant_velocity, s, found, prior=prior).log_likelihood
 
     for process, observation in (([1e-8, 1e-4], [1.0]), ([1.0, 1e4], [1e4]), ([1e2, 1e-6], [1e-8])):
         assert abs(run(ct.Noise(jnp.array(process), jnp.array(observation))) - -6.4137) < 0.1
@@ -190,7 +190,7 @@ def test_noise_is_found_from_starts_that_are_orders_of_magnitude_off():
 
 def test_a_start_that_is_no_noise_is_left_and_no_rounds_change_nothing():
     s, first, prior = noisy_sine(20)
-    same, converged = jax.jit(lambda s: ct.tune_noise(ct.coast, s, first, rounds=0, prior=prior))(s)
+    same, converged = jax.jit(lambda s: ct.tune_noise(ct.constant_velocity, s, first, rounds=0, prior=prior))(s)
     np.testing.assert_allclose(same.process, first.process, rtol=1e-5)
     np.testing.assert_allclose(same.observation, first.observation, rtol=1e-5)
     assert not converged

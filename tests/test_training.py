@@ -64,13 +64,15 @@ def test_regularisers_read_the_account_or_say_what_to_ask_for():
 
 def test_the_horizon_grows_by_mask_with_one_compilation():
     horizon = optax.linear_schedule(1, 3, 3)
-    step = ct.make_step(ct.objective(ct.losses.squared, transform=ct.grow(horizon)), optax.adam(1e-2))
+    step = ct.make_step(ct.objective(ct.losses.squared, transform=ct.growing_horizon(horizon)), optax.adam(1e-2))
     state = step.init(model(), key=jax.random.key(0))
     batch = windows()[jnp.arange(4)]
     for _ in range(4):
         state, _ = step(state, batch)
     assert step.traces == 1
-    short = ct.objective(ct.losses.squared, transform=ct.grow(horizon))(model(), batch, jax.random.key(0), 0)[0]
+    short = ct.objective(ct.losses.squared, transform=ct.growing_horizon(horizon))(
+        model(), batch, jax.random.key(0), 0
+    )[0]
     two = ct.Windows(series(), 2, starts=series().ys)[jnp.arange(4)]
     np.testing.assert_allclose(short, ct.objective(ct.losses.squared)(model(), two, jax.random.key(0), 0)[0], rtol=1e-5)
 
@@ -192,11 +194,11 @@ def test_progress_without_a_terminal_is_plain_lines(capsys):
 
 
 def test_rows_and_empty_data():
-    rows = ct.Rows({"a": jnp.arange(5.0)})
+    rows = ct.ArrayDataset({"a": jnp.arange(5.0)})
     assert len(rows) == 5 and rows[jnp.array([1, 3])]["a"].tolist() == [1, 3]
     step, state = step_and_state()
     with pytest.raises(ValueError, match="data is empty"):
-        ct.fit(step, state, ct.Rows(jnp.zeros((0, 1))), steps=1, batch_size=1)
+        ct.fit(step, state, ct.ArrayDataset(jnp.zeros((0, 1))), steps=1, batch_size=1)
 
 
 def test_integers_and_booleans_are_not_trained():

@@ -1,7 +1,8 @@
 """The account: what may be asked of each accepted step, and how it is gathered over a solve.
 
 A measure is a function of one [`ctmodels.Step`][]; what it returns is summed over the accepted steps, or, of
-[`ctmodels.largest`][] ones, the largest is kept. The result comes back in `Stats.measures`, under the measure's name.
+[`ctmodels.maximum_over_steps`][] ones, the largest is kept. The result comes back in `Stats.measures`, under the
+measure's name.
 """
 
 import dataclasses
@@ -56,7 +57,7 @@ Measure = Callable[[Step], Float[Array, ""]]
 
 
 @dataclasses.dataclass(frozen=True)
-class largest:
+class maximum_over_steps:
     """A measure of which the largest value of all accepted steps is kept, not the sum; its name has `largest_` in
     front. The gradient is that of the step where it was. Values must not be negative."""
 

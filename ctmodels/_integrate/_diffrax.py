@@ -153,7 +153,7 @@ def _refuse(method, measures, adjoint) -> None:
     if measures and isinstance(adjoint, diffrax.BacksolveAdjoint):
         raise ValueError(
             f"account: `{name_of(measures[0])}` looks into each step, which BacksolveAdjoint does not see: take "
-            "`ctmodels.local`, or the adjoint ctmodels.Replay() or diffrax.RecursiveCheckpointAdjoint()"
+            "`ctmodels.local`, or the adjoint ctmodels.DiscreteAdjoint() or diffrax.RecursiveCheckpointAdjoint()"
         )
     if measures and not isinstance(method, diffrax.AbstractERK):
         raise ValueError(

@@ -12,7 +12,7 @@ from ctmodels._output import SUCCESS, Stats
 from ctmodels._paths import HeldPath
 
 
-def solve_held(
+def solve_piecewise_constant(
     integrate: Integrate,
     field: Callable,
     ts: Float[Array, " out"] | None,
@@ -34,8 +34,8 @@ def solve_held(
     **Returns:** states at `ts`, with a leading time axis, and the [`ctmodels.Stats`][] of all stretches together. From
     a failure on, states are what `integrate.failed` says.
 
-    **Good values:** with adaptive steps `adjoint=Replay(buffer=4)`, as each stretch has a buffer of its own. For
-    adaptive steps that should not begin anew, `diffrax.ClipStepSizeController(controller, jump_ts=path.jumps)`.
+    **Good values:** with adaptive steps `adjoint=DiscreteAdjoint(buffer=4)`, as each stretch has a buffer of its own.
+    For adaptive steps that should not begin anew, `diffrax.ClipStepSizeController(controller, jump_ts=path.jumps)`.
     """
     knots = increasing(path.ts, "path.ts")
     saves = knots if ts is None else _in_order(ts.astype(path.ts.dtype))

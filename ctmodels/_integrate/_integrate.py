@@ -39,7 +39,7 @@ from ctmodels._model import AbstractSolver
 from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 
 
-class Replay(eqx.Module):
+class DiscreteAdjoint(eqx.Module):
     """The discrete adjoint by replay: each accepted step is taken again and pulled back. Exact for the steps as taken.
     It can be differentiated backwards once, and what that gives forwards as often as wanted (`grad`, `jacrev`, `jvp` of
     `grad`, `hessian`). For others (`jvp`, `jacfwd`, `grad` of `grad`) `Integrate` takes `diffrax.ForwardMode()` or
@@ -67,8 +67,8 @@ class Integrate(AbstractSolver):
       controller, or on a fixed grid, any diffrax solver.
     - `controller`: `diffrax.PIDController`, or another of diffrax's (adaptive steps); [`ctmodels.Substeps`][] or
       `diffrax.StepTo` (a fixed grid).
-    - `adjoint`: [`ctmodels.Replay`][], or one of diffrax's. Explicit methods with a PID controller and `Replay` run
-      on our engine; all else runs on diffrax's.
+    - `adjoint`: [`ctmodels.DiscreteAdjoint`][], or one of diffrax's. Explicit methods with a PID controller and the
+      former run on our engine; all else runs on diffrax's.
     - `max_steps`: adaptive solves only; reaching it is a status, not an exception.
     - `account`: measures of the accepted steps, such as [`ctmodels.local_error`][] and
       [`ctmodels.stiffness`][], or [`ctmodels.local`][] ones; what is asked here comes back in `Stats.measures`.
@@ -93,7 +93,7 @@ class Integrate(AbstractSolver):
     controller: diffrax.AbstractStepSizeController | Substeps = eqx.field(
         default=diffrax.PIDController(rtol=1e-4, atol=1e-6), converter=check_controller
     )
-    adjoint: diffrax.AbstractAdjoint | Replay = eqx.field(default=Replay(), converter=check_adjoint)
+    adjoint: diffrax.AbstractAdjoint | DiscreteAdjoint = eqx.field(default=DiscreteAdjoint(), converter=check_adjoint)
     max_steps: int = eqx.field(static=True, default=4096)
     account: tuple[Measure | local, ...] = eqx.field(static=True, default=())
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
@@ -128,7 +128,7 @@ class Integrate(AbstractSolver):
         check_start(y0)
         within = check_field(field, ts, y0, args)
         integrate = self
-        if isinstance(self.adjoint, Replay):
+        if isinstance(self.adjoint, DiscreteAdjoint):
             integrate = dataclasses.replace(self, adjoint=adjoint_for(self.adjoint, field, ts, y0, args, within))
         # Compiled as one, unless it is part of something that is: tracing it twice takes longer.
         return (_integrate if _inside_jit() else _compiled)(integrate, field, ts, y0, args, key)
@@ -219,7 +219,7 @@ def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):
             "account: `local` takes a step of an explicit method that has an error estimate, of a length that a "
             "diffrax.PIDController chooses: give Integrate(diffrax.Tsit5(), diffrax.PIDController(...))"
         )
-    again = dataclasses.replace(integrate, adjoint=Replay(), account=of_one_time(integrate))
+    again = dataclasses.replace(integrate, adjoint=DiscreteAdjoint(), account=of_one_time(integrate))
     of, inexact, whole = closed_over(lambda t, y, args: field(t, y, args), ts[0], y0, args)
     still = jax.lax.stop_gradient(inexact)
     ts, y0 = jax.lax.stop_gradient((ts, y0))
@@ -229,7 +229,7 @@ def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):
 def _ours(integrate: Integrate) -> bool:
     """Whether our engine takes it: explicit steps under the usual control, and no other adjoint asked for."""
     explicit = isinstance(integrate.method, diffrax.AbstractERK)
-    return explicit and _usual(integrate.controller) and isinstance(integrate.adjoint, Replay)
+    return explicit and _usual(integrate.controller) and isinstance(integrate.adjoint, DiscreteAdjoint)
 
 
 def _usual(controller) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental.jet import jet
 from jaxtyping import Array, Float
 
-from ctmodels._integrate._account import Step, largest
+from ctmodels._integrate._account import Step, maximum_over_steps
 
 # -- the solver's heuristics (Pal, Ma, Shah, Rackauckas 2021)
 
@@ -51,7 +51,7 @@ def eigenvalue(step: Step) -> Float[Array, ""]:
     return jnp.where(h > 0, stiffness(step) / jnp.where(h > 0, h, 1), 0) / stability_size(step.tableau)
 
 
-largest_eigenvalue = largest(eigenvalue)
+largest_eigenvalue = maximum_over_steps(eigenvalue)
 """The largest of them: SRNODE's regulariser, as its released code has it."""
 
 

@@ -36,7 +36,7 @@ class LatentODE(AbstractLatent):
 
     **Arguments:**
 
-    - `encoder`: (x, t0) -> code: [`ctmodels.BackwardGRU`][], [`ctmodels.BackwardODERNN`][].
+    - `encoder`: (x, t0) -> code: [`ctmodels.ReverseGRUEncoder`][], [`ctmodels.ReverseODERNNEncoder`][].
     - `posterior`: code -> (2 * latent,), the mean and the logarithm of the deviation.
     - `field`: `f(t, z, args)`, args being None. `decoder`: latent state -> channels.
     - `integrate`: the solver.

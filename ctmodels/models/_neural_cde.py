@@ -21,7 +21,7 @@ from ctmodels._reading import Known, Reading, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 
 
-class Increments(eqx.Module):
+class IncrementScheme(eqx.Module):
     """From row to row by one step of dz/ds = F(z) (X_i - X_(i-1)), s from 0 to 1: the control is a line between what is
     known at two rows. `heun`: two evaluations of F a row, and second order; else one, and first order (Euler)."""
 
@@ -60,8 +60,8 @@ class NeuralCDE(AbstractModel):
     **Arguments:** `channels`, `hidden`, `outputs`: sizes; `static`: how many static features a record has;
     `intensity`: whether the counts are part of the control, for records whose gaps say something (without, the model
     has a limit as rows become dense); `width`, `depth`: of [`ctmodels.MatrixField`][], whose place any
-    `F(z) -> (hidden, control)` may take; `scheme`: [`ctmodels.Increments`][] from row to row (causal, and fast), or an
-    [`ctmodels.Integrate`][]: dz/dt = F(z) dX/dt along the backward-Hermite cubic through the rows, by any solver,
+    `F(z) -> (hidden, control)` may take; `scheme`: [`ctmodels.IncrementScheme`][] from row to row (causal, and fast),
+    or an [`ctmodels.Integrate`][]: dz/dt = F(z) dX/dt along the backward-Hermite cubic through the rows, by any solver,
     from row to row (the recipe of torchcde and diffrax, whose steps go over rows; it looks one row ahead); `ahead`: the
     solver between and after rows, by default in steps of at most 1 unit of time.
 
@@ -72,7 +72,7 @@ class NeuralCDE(AbstractModel):
     initial: eqx.nn.MLP
     field: Callable
     readout: eqx.nn.Linear
-    scheme: Increments | Integrate
+    scheme: IncrementScheme | Integrate
     ahead: Integrate
     intensity: bool = eqx.field(static=True)
     channels: int = eqx.field(static=True)
@@ -89,7 +89,7 @@ class NeuralCDE(AbstractModel):
         intensity: bool = True,
         width: int = 64,
         depth: int = 1,
-        scheme: Increments | Integrate = Increments(),
+        scheme: IncrementScheme | Integrate = IncrementScheme(),
         ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):

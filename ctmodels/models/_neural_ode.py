@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ctmodels._arguments import before
-from ctmodels._integrate import Integrate, solve_held
+from ctmodels._integrate import Integrate, solve_piecewise_constant
 from ctmodels._model import AbstractDynamics
 from ctmodels._output import Output, Stats
 from ctmodels._paths import HeldPath
@@ -25,7 +25,8 @@ class NeuralODE(AbstractDynamics):
 
     `x` is the initial state, `(channels,)` or, hidden channels included, `(channels + augment,)`; or a
     [`ctmodels.Driven`][] of it and a control path, which the field gets as `args`; one that is held is solved from jump
-    to jump ([`ctmodels.solve_held`][]). `ys` is `(out, channels)`, `latents` is `(out, channels + augment)`.
+    to jump ([`ctmodels.solve_piecewise_constant`][]). `ys` is `(out, channels)`, `latents` is
+    `(out, channels + augment)`.
 
     **Arguments:**
 
@@ -87,7 +88,7 @@ class NeuralODE(AbstractDynamics):
 
     def _solve(self, ts, z0, control, key) -> tuple[Float[Array, "out state"], Stats]:
         if isinstance(control, HeldPath):
-            return solve_held(self.integrate, self.field, ts, z0, control, key=key)
+            return solve_piecewise_constant(self.integrate, self.field, ts, z0, control, key=key)
         return self.integrate(self.field, ts, z0, control, key=key)
 
     def _times(self, x: Driven) -> Float[Array, " out"]:

@@ -17,8 +17,8 @@ from ctmodels._arguments import check_whole
 from ctmodels._model import AbstractDynamics
 from ctmodels._paths import LinearPath
 from ctmodels._series import Example, Series
-from ctmodels._shooting import Shooting, Windows, grow
-from ctmodels._smoothing import Flow, Noise, Smoothed, coast, smooth, tune_noise
+from ctmodels._shooting import Shooting, Windows, growing_horizon
+from ctmodels._smoothing import Flow, Noise, Smoothed, constant_velocity, smooth, tune_noise
 from ctmodels.reconstruction._candidates import Candidate, Problem
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._widths import Widths
@@ -142,7 +142,7 @@ def _step(recipe: Recipe, window: int, structure) -> TrainStep:
         loss, horizon = losses.shooting(recipe.continuity), (2.0, float(window), recipe.steps // 2)
     else:
         loss, horizon = losses.squared, (recipe.window / 4, recipe.window, recipe.steps // 4)
-    transform = grow(optax.linear_schedule(*horizon))
+    transform = growing_horizon(optax.linear_schedule(*horizon))
     return make_step(objective(loss, transform=transform), optimiser, ensemble=True)
 
 
@@ -220,7 +220,7 @@ def _coasted(series: Series) -> Smoothed:
 
 @eqx.filter_jit
 def _smoothed_coast(series: Series, first: Noise) -> Smoothed:
-    return smooth(coast, series, tune_noise(coast, series[:TUNED_ON], first)[0])
+    return smooth(constant_velocity, series, tune_noise(constant_velocity, series[:TUNED_ON], first)[0])
 
 
 @eqx.filter_jit

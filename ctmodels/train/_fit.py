@@ -99,7 +99,7 @@ def fit(
 
     - `step`, `state`: from [`ctmodels.make_step`][] and its `init`. The state is consumed.
     - `data`: anything with `len` and `data[indices] -> batch` (a PyTree), such as [`ctmodels.Windows`][] or
-      [`ctmodels.Rows`][]. Shuffled by `seed`, epoch after epoch; an incomplete batch waits for the next epoch.
+      [`ctmodels.ArrayDataset`][]. Shuffled by `seed`, epoch after epoch; an incomplete batch waits for the next epoch.
       For an ensemble, the indices are `(member, batch)`, in an order of each member's own. A PyTree of JAX's arrays is
       indexed on the device, compiled. Anything else (NumPy's arrays, a memmap, a list of examples, a data set of your
       own that reads files) is indexed on the host, each time anew, and only the batch goes to the device: the indices
