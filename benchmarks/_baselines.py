@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import ctmodels as ct
-from ctmodels._reading import Known, Reading, look_ahead, times_of
+from ctmodels._online import Known, Reading, look_ahead, times_of
 
 
 class Row(NamedTuple):

@@ -12,7 +12,6 @@ from ctmodels import (
     regularisers as regularisers,
     systems as systems,
 )
-from ctmodels._door import DataError as DataError
 from ctmodels._export import export as export
 from ctmodels._fields import (
     MatrixField as MatrixField,
@@ -92,6 +91,7 @@ from ctmodels._smoothing import (
     smooth as smooth,
     tune_noise as tune_noise,
 )
+from ctmodels._validation import DataError as DataError
 from ctmodels._versions import warn_if_bad as _warn_if_bad
 from ctmodels.models import (
     ODERNN as ODERNN,

@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._door import DataError, check_lengths, check_times, check_values
 from ctmodels._series import Series
+from ctmodels._validation import DataError, check_lengths, check_times, check_values
 from ctmodels._words import argument
 
 

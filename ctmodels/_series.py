@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ctmodels._arguments import before
-from ctmodels._door import DataError, check_lengths, check_times, check_values
+from ctmodels._validation import DataError, check_lengths, check_times, check_values
 from ctmodels._words import kind_of
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ctmodels._command_line import CommandLine, one_line
-from ctmodels._disk import write_whole
-from ctmodels._door import DataError
+from ctmodels._files import write_whole
+from ctmodels._validation import DataError
 from ctmodels._words import argument, spoken
 from ctmodels.reconstruction import CANDIDATES
 from ctmodels.train._structure import version

@@ -157,11 +157,11 @@ def test_doctor_and_help(capsys):
 
 @pytest.mark.parametrize("command, job", [(["export"], "export_model"), (["forecast", "--steps", "1"], "forecast_csv")])
 def test_a_result_that_cannot_be_written_is_one_line(command, job, tmp_path, monkeypatch, capsys):
-    from ctmodels import _disk, reconstruction
+    from ctmodels import _files, reconstruction
 
     there = tmp_path / "no" / "such"
     monkeypatch.setattr(
-        reconstruction, job, lambda *a, **k: _disk.write_whole(there, b"") if job == "export_model" else "t,x\n"
+        reconstruction, job, lambda *a, **k: _files.write_whole(there, b"") if job == "export_model" else "t,x\n"
     )
     assert main([*command, str(tmp_path), "--out", str(there)]) == 2
     assert f"--out {there}: cannot write (No such file or directory)" in capsys.readouterr().err

@@ -20,7 +20,7 @@ import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels.data import Table, _memory, from_pandas, from_xarray, read
 from ctmodels.data._clock import clock_of
 from ctmodels.data._sentinels import sift

@@ -18,7 +18,7 @@ from toys import arrays, compiled_once, equal, model, step_and_state, windows
 
 import ctmodels as ct
 from benchmarks import faults
-from ctmodels.train._run import Run, read_lines
+from ctmodels.train._run_folder import Run, read_lines
 
 pytestmark = pytest.mark.only("float64")
 
@@ -79,7 +79,7 @@ def test_bad_batches_now_and_then_do_not_stop_training():
 
 
 def test_large_gradients_of_half_precision_are_no_fault():
-    from ctmodels.train._faults import Faults
+    from ctmodels.train._nonfinite import Faults
 
     leaf = jnp.full(100, 6e4, jnp.float16)  # whose sum would be infinite
     _, faults = Faults.none(leaf).look((), jnp.ones(()), leaf, leaf)
@@ -301,7 +301,7 @@ def test_an_unfriendly_environment_changes_nothing(tmp_path):
     """No UTF-8, spaces and umlauts in the path, Equinox's errors off: a failed solve is still told by its status."""
     code = """
 import sys, jax.numpy as jnp, ctmodels as ct
-from ctmodels.train._run import Run
+from ctmodels.train._run_folder import Run
 blown = ct.Integrate(ct.RK4(), ct.Substeps(1))(lambda t, y, args: 1e9 * y**2, jnp.arange(9.0), jnp.ones(1))[1]
 with Run(sys.argv[1], 1) as run:
     run.save(1, jnp.arange(3.0), {"note": chr(229)})

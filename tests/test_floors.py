@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1] / "ctmodels"
 FLOORS = {
     0: (
         "_arguments",
-        "_disk",
-        "_door",
+        "_files",
+        "_validation",
         "_output",
         "_series",
         "_scaling",
@@ -20,7 +20,7 @@ FLOORS = {
         "distributions",
     ),
     1: ("_fields", "_model", "_paths", "_interpolation", "_promises", "_shooting", "_signatures", "_starts", "data"),
-    2: ("_integrate", "_export", "_reading"),
+    2: ("_integrate", "_export", "_online"),
     3: ("models", "losses", "regularisers", "metrics", "train", "systems"),
     4: ("reconstruction", "report", "demo", "doctor", "_command_line", "cli"),
 }

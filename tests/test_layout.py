@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels.data import read, read_csv
 
 TOA5 = (

@@ -12,7 +12,7 @@ import xarray as xr
 
 from ctmodels import cli
 from ctmodels._command_line import CommandLine
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import spoken
 from ctmodels.data import from_pandas, from_xarray, read
 from ctmodels.data._packed import FILLS

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels._integrate._account import Step, measured, rms
 from ctmodels._integrate._by_time import by_time, in_sequence
-from ctmodels._integrate._method import Method, combine
+from ctmodels._integrate._tableau import Method, combine
 from ctmodels._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats, gathered
 
 

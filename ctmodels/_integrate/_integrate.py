@@ -15,6 +15,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 from ctmodels._arguments import before
 from ctmodels._integrate._account import Measure, name_of, needs_noise
 from ctmodels._integrate._asked import check_adjoint, check_call, check_controller, check_method, check_together
+from ctmodels._integrate._batching import replayed
 from ctmodels._integrate._check import (
     check_field,
     check_grid,
@@ -30,11 +31,10 @@ from ctmodels._integrate._diffrax import solve_by_diffrax, substeps_by_diffrax
 from ctmodels._integrate._fixed import Substeps, solve_fixed
 from ctmodels._integrate._local import Chance, local, one_step_from, solution_at
 from ctmodels._integrate._loops import varying_alike
-from ctmodels._integrate._method import Method
 from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._plan import Plan
-from ctmodels._integrate._replay import replayed
 from ctmodels._integrate._samples import sample_number, within_a_sample
+from ctmodels._integrate._tableau import Method
 from ctmodels._model import AbstractSolver
 from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 

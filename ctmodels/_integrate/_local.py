@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ctmodels._integrate._account import Measure, needs_noise
 from ctmodels._integrate._control import tolerance
 from ctmodels._integrate._measures import eigenvalue, scaled_error
-from ctmodels._integrate._method import Method
+from ctmodels._integrate._tableau import Method
 
 RULES = ("unbiased", "biased")
 OF = {"error": scaled_error, "stiffness": eigenvalue}

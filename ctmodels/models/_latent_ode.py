@@ -14,9 +14,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ctmodels._arguments import before
 from ctmodels._integrate import Integrate, increasing
 from ctmodels._model import AbstractLatent
+from ctmodels._online import times_of
 from ctmodels._output import Output
 from ctmodels._promises import check_reads
-from ctmodels._reading import times_of
 from ctmodels._series import Record, Series
 from ctmodels.distributions import Gaussian, standard
 

@@ -14,10 +14,10 @@ from ctmodels._arguments import before, check_key
 from ctmodels._fields import MatrixField
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
+from ctmodels._online import Known, Reading, carried_on, look_ahead, times_of
 from ctmodels._output import Output, Stats
 from ctmodels._paths import CubicPath
 from ctmodels._promises import check_reads
-from ctmodels._reading import Known, Reading, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 
 

@@ -7,8 +7,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ctmodels._door import DataError
 from ctmodels._smoothing import Noise
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
 from ctmodels.reconstruction._fitting import Trained

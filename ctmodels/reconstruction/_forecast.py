@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ctmodels._arguments import check_whole
-from ctmodels._door import DataError
 from ctmodels._export import export
 from ctmodels._series import Series
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data._read import read_alike
 from ctmodels.data._timeline import Timeline

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ctmodels._door import DataError
 from ctmodels._scaling import Scaling
 from ctmodels._series import Series
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data import Table
 from ctmodels.reconstruction._candidates import STEP, Problem

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ctmodels._arguments import before
-from ctmodels._disk import Lock, write_whole
-from ctmodels._door import DataError
+from ctmodels._files import Lock, write_whole
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data import Table
 from ctmodels.metrics import kaplan_yorke

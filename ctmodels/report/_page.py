@@ -8,7 +8,7 @@ import numpy as np
 
 from ctmodels.reconstruction import Reconstruction
 from ctmodels.report import _sections
-from ctmodels.report._parts import definitions, note, section
+from ctmodels.report._html import definitions, note, section
 from ctmodels.report._style import CSS
 from ctmodels.report._view import View, digits, html
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ctmodels.reconstruction import Scores
 from ctmodels.reconstruction._verdict import Evidence
-from ctmodels.report._parts import definitions
+from ctmodels.report._html import definitions
 from ctmodels.report._view import View, digits, html, ranked
 
 

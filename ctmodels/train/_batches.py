@@ -31,14 +31,14 @@ def check_data(data: Any, *, kept_changing: bool = False) -> None:
     """Refuse what has no rows to draw. `kept_changing`: whether checkpoints are to hold what `refresh` makes of it."""
     if isinstance(data, dict | tuple) or is_array(data) and not np.ndim(data):
         raise TypeError(
-            f"data: {kind_of(data)} has no rows to draw from: give ct.ArrayDataset(tree), its arrays with a leading axis "
-            "of examples, as ct.ArrayDataset(ct.Example(starts, series))"
+            f"data: {kind_of(data)} has no rows to draw from: give ct.ArrayDataset(tree), its arrays with a leading "
+            "axis of examples, as ct.ArrayDataset(ct.Example(starts, series))"
         )
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, str):
         raise TypeError(
             f"data: {kind_of(data)} has not both `len` and `data[indices]`, which draw its batches: give "
-            "ct.ArrayDataset(tree) of examples that lie in arrays, ct.Windows(series, length) of one long series, a list "
-            "of examples, or a data set (not its loader)"
+            "ct.ArrayDataset(tree) of examples that lie in arrays, ct.Windows(series, length) of one long series, a "
+            "list of examples, or a data set (not its loader)"
         )
     if kept_changing and not all(map(_is_told, jax.tree.leaves(data))):
         raise TypeError(

@@ -16,10 +16,10 @@ from jaxtyping import PyTree
 from ctmodels._arguments import before, check_kept, check_seed, check_whole
 from ctmodels._words import kind_of
 from ctmodels.train._batches import Source, check_data
-from ctmodels.train._faults import gave_up, skipped, told, unreached
+from ctmodels.train._nonfinite import gave_up, skipped, told, unreached
 from ctmodels.train._progress import Progress
 from ctmodels.train._resume import Best, Kept, resumed, run_identity
-from ctmodels.train._run import Nowhere, Run
+from ctmodels.train._run_folder import Nowhere, Run
 from ctmodels.train._step import State, TrainStep
 
 STUCK = 5  # lines with one and the same loss, after which it is said
