@@ -58,7 +58,7 @@ class Problem:
 
     def model(self, batching: str, **options) -> ct.NeuralODE:
         settings = dict(
-            max_steps=MAX_STEPS, adjoint=ct.DiscreteAdjoint(buffer=BUFFER), account=ACCOUNT, batching=batching
+            max_steps=MAX_STEPS, adjoint=ct.DiscreteAdjoint(buffer=BUFFER), measures=ACCOUNT, batching=batching
         )
         integrate = ct.Integrate(METHOD, **{"controller": self.controller(), **settings, **options})
         return ct.NeuralODE(self.field(), self.setting.channels, integrate=integrate)

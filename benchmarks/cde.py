@@ -50,7 +50,7 @@ class Problem:
     def model(self, scheme=ct.IncrementScheme()) -> ct.NeuralCDE:
         key = jax.random.key(0)
         sizes = self.channels, self.hidden, self.hidden
-        return ct.NeuralCDE(*sizes, width=self.width, intensity=False, scheme=scheme, key=key)
+        return ct.NeuralCDE(*sizes, width=self.width, intensity=False, solver=scheme, key=key)
 
     def series(self) -> ct.Series:
         ts = jnp.broadcast_to(self.ts, self.ys.shape[:2])
@@ -170,7 +170,7 @@ def accuracy(scheme, number: int, samples: int, steps: int) -> float:
 
     rng = np.random.default_rng(0)
     train, (series, labels) = spirals(rng), spirals(rng)
-    model = ct.NeuralCDE(2, 16, 2, width=64, scheme=scheme, key=jax.random.key(0))
+    model = ct.NeuralCDE(2, 16, 2, width=64, solver=scheme, key=jax.random.key(0))
     adam = optax.adam(optax.cosine_decay_schedule(5e-3, steps))
     step = ct.make_step(ct.objective(ct.losses.cross_entropy), optax.chain(optax.clip_by_global_norm(1.0), adam))
     state = step.init(model, key=jax.random.key(1))

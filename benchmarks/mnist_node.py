@@ -86,7 +86,7 @@ def model(pixels: int, width: int, account: tuple, key) -> Classifier:
     a, b = jax.random.split(key)
     controller = diffrax.PIDController(rtol=TOLERANCE, atol=TOLERANCE)
     integrate = ct.Integrate(
-        diffrax.Tsit5(), controller, account=account, batching="shared", max_steps=256, adjoint=ct.DiscreteAdjoint(16)
+        diffrax.Tsit5(), controller, measures=account, batching="shared", max_steps=256, adjoint=ct.DiscreteAdjoint(16)
     )
     return Classifier(Field.made(pixels, width, a), eqx.nn.Linear(pixels, 10, key=b), integrate)
 

@@ -57,7 +57,7 @@ def model(channels: int, account: tuple, key, hidden=40, latent=20, width=50) ->
     posterior = eqx.nn.MLP(encoder.size, 2 * latent, width, 1, jnp.tanh, key=b)
     controller = diffrax.PIDController(rtol=TOLERANCE, atol=TOLERANCE)
     integrate = ct.Integrate(
-        diffrax.Tsit5(), controller, account=account, batching="shared", max_steps=512, adjoint=ct.DiscreteAdjoint(128)
+        diffrax.Tsit5(), controller, measures=account, batching="shared", max_steps=512, adjoint=ct.DiscreteAdjoint(128)
     )
     field, decoder = Field.made(latent, width, c), eqx.nn.Linear(latent, channels, key=d)
     return ct.LatentODE(encoder, posterior, field, decoder, integrate, t0=0.0)

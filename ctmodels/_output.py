@@ -41,7 +41,7 @@ class Stats(eqx.Module):
     - `evaluations`: field evaluations, those of rejected steps included.
     - `accepted`, `rejected`: steps.
     - `status`: 0 is success; the meanings are in `ctmodels.STATUS`.
-    - `measures`: name -> scalar, what the `account` of [`ctmodels.Integrate`][] asked for, summed over
+    - `measures`: name -> scalar, what the `measures` of [`ctmodels.Integrate`][] asked for, summed over
       the accepted steps, or the largest of them where the name says `largest_`; NaN for a solve that failed.
     - `shortest`, `longest`: the accepted steps' lengths, in units of time; zero and infinity where diffrax's engine
       does not say.

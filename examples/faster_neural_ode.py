@@ -43,7 +43,7 @@ def cross_entropy(model, example, key):
 
 def train(points, ring, regularisers, account, width, steps, batch_size, learning_rate, seed):
     a, b = jax.random.split(jax.random.key(seed))
-    integrate = ct.Integrate(max_steps=256, batching="shared", account=account)
+    integrate = ct.Integrate(max_steps=256, batching="shared", measures=account)
     model = Classifier(ct.MLPField(2, width=width, activation=jnp.tanh, key=a), eqx.nn.Linear(2, 1, key=b), integrate)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(ct.objective(cross_entropy, regularisers), optax.adam(schedule))

@@ -58,7 +58,7 @@ def main(
 
     # Model: what is measured is asked of Integrate, what is punished of the objective.
     field = ct.MLPField(2, width=width, key=jax.random.key(seed))
-    model = ct.NeuralODE(field, 2, integrate=ct.Integrate(account=(ct.local_error,)))
+    model = ct.NeuralODE(field, 2, integrate=ct.Integrate(measures=(ct.local_error,)))
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(
         ct.objective(ct.losses.squared, {"local_error": (weight, ct.regularisers.local_error)}),

@@ -217,8 +217,8 @@ def test_a_penalty_on_first_derivatives_of_each_sample(loop):
 @pytest.mark.parametrize("method", [diffrax.Heun(), diffrax.Bosh3(), diffrax.Dopri5()])
 def test_every_tableau_with_measures(method):
     measures = (ct.local_error,)
-    integrate = ct.Integrate(method, PID, max_steps=64, account=measures)
-    frozen = ct.Integrate(method, diffrax.StepTo(ts=accepted_times(integrate, field, TS, Y0S[0], W)), account=measures)
+    integrate = ct.Integrate(method, PID, max_steps=64, measures=measures)
+    frozen = ct.Integrate(method, diffrax.StepTo(ts=accepted_times(integrate, field, TS, Y0S[0], W)), measures=measures)
 
     def total(W, integrate):
         ys, stats = integrate(field, TS, Y0S[0], W)

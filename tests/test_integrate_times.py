@@ -147,7 +147,9 @@ def test_derivatives_that_replay_has_not_are_taken_all_the_same(derivative):
 
 
 def test_accepted_times_need_no_noise_of_measures():
-    at = lambda *account: ct.accepted_times(ct.Integrate(account=account), decay, GRID[jnp.array([0, -1])], jnp.ones(1))
+    at = lambda *account: ct.accepted_times(
+        ct.Integrate(measures=account), decay, GRID[jnp.array([0, -1])], jnp.ones(1)
+    )
     for account in ((ct.jacobian,), (ct.local(),), (ct.local(), ct.jacobian)):
         np.testing.assert_array_equal(at(*account), at())
 

@@ -44,7 +44,7 @@ def log_ncde(depth, window):
 
 MODELS = [
     Row("neural CDE", cde()),
-    Row("neural CDE, adaptive", cde(scheme=ct.Integrate(max_steps=64)), causal=False),
+    Row("neural CDE, adaptive", cde(solver=ct.Integrate(max_steps=64)), causal=False),
     Row("log NCDE, depth 2", log_ncde(2, 2)),
     Row("log NCDE, depth 3", log_ncde(3, 3)),
     Row("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, OUTPUTS, width=6, key=key)),
@@ -219,8 +219,8 @@ def test_the_adaptive_neural_cde_of_a_batch_is_that_of_each_series_on_either_eng
         gradient, ys = jax.grad(square, has_aux=True)(trained)
         return ys, gradient
 
-    model = cde(scheme=ct.Integrate(max_steps=64))(jax.random.key(0))
-    other = cde(scheme=ct.Integrate(max_steps=64, adjoint=diffrax.RecursiveCheckpointAdjoint()))(jax.random.key(0))
+    model = cde(solver=ct.Integrate(max_steps=64))(jax.random.key(0))
+    other = cde(solver=ct.Integrate(max_steps=64, adjoint=diffrax.RecursiveCheckpointAdjoint()))(jax.random.key(0))
     side_by_side = eqx.filter_jit(lambda model: jax.vmap(lambda x: answer(model, x))(xs))
     in_turn = eqx.filter_jit(lambda model: jax.lax.map(lambda x: answer(model, x), xs))
     alone = jax.tree.leaves(in_turn(model))
@@ -241,7 +241,7 @@ def test_increments_come_to_the_solution_along_the_cubic_with_their_order(heun, 
     """That is solved from knot to knot, as at the knots the control has kinks."""
     key = jax.random.key(0)
     smooth = ct.MatrixField(3, 3, width=6, activation=jnp.tanh, key=key)
-    plain = lambda scheme: ct.NeuralCDE(2, 3, 1, width=6, intensity=False, scheme=scheme, key=key)
+    plain = lambda scheme: ct.NeuralCDE(2, 3, 1, width=6, intensity=False, solver=scheme, key=key)
     make = lambda scheme: eqx.tree_at(lambda model: model.field, plain(scheme), smooth)
     tight = ct.Integrate(diffrax.Dopri5(), ct.Substeps(4))
     errors = []
@@ -255,7 +255,7 @@ def test_increments_come_to_the_solution_along_the_cubic_with_their_order(heun, 
 def test_log_ncde_of_depth_one_is_heun_from_row_to_row(tolerance):
     x = series(jax.random.key(3))
     one = ct.LogNCDE(2, 3, 1, window=1, depth=1, width=6, key=jax.random.key(0))
-    other = ct.NeuralCDE(2, 3, 1, width=6, scheme=ct.IncrementScheme(heun=True), key=jax.random.key(0))
+    other = ct.NeuralCDE(2, 3, 1, width=6, solver=ct.IncrementScheme(heun=True), key=jax.random.key(0))
     other = eqx.tree_at(lambda m: m.field, other, one.field)
     np.testing.assert_allclose(one(x).latents, other(x).latents, **tolerance())
 

@@ -52,13 +52,13 @@ def test_a_weight_is_a_number_or_a_schedule(tolerance):
 
 def test_regularisers_read_the_account_or_say_what_to_ask_for():
     batch = windows()[jnp.arange(3)]
-    asked = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(account=(ct.local_error, ct.stiffness)))
+    asked = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(measures=(ct.local_error, ct.stiffness)))
     terms = {"error": (1.0, ct.regularisers.local_error), "stiffness": (0.1, ct.regularisers.stiffness)}
     value, metrics = ct.objective(ct.losses.squared, terms)(asked, batch, jax.random.key(0), 0)
     assert float(value) == pytest.approx(
         float(metrics["loss"] + metrics["error"] + 0.1 * metrics["stiffness"]), rel=1e-5
     )
-    with pytest.raises(ValueError, match="local_error.*account"):
+    with pytest.raises(ValueError, match="local_error.*measures"):
         ct.objective(ct.losses.squared, terms)(model(), batch, jax.random.key(0), 0)
 
 

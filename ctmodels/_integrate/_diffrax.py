@@ -152,13 +152,13 @@ def _refuse(method, measures, adjoint) -> None:
     """Measures that this method, or this adjoint, cannot make."""
     if measures and isinstance(adjoint, diffrax.BacksolveAdjoint):
         raise ValueError(
-            f"account: `{name_of(measures[0])}` looks into each step, which BacksolveAdjoint does not see: take "
+            f"measures: `{name_of(measures[0])}` looks into each step, which BacksolveAdjoint does not see: take "
             "`ctmodels.local`, or the adjoint ctmodels.DiscreteAdjoint() or diffrax.RecursiveCheckpointAdjoint()"
         )
     if measures and not isinstance(method, diffrax.AbstractERK):
         raise ValueError(
-            f"account: measures are of explicit Runge-Kutta steps, and {type(method).__name__} takes others; "
-            "leave the account empty, or use diffrax.Tsit5()"
+            f"measures: measures are of explicit Runge-Kutta steps, and {type(method).__name__} takes others; "
+            "leave `measures` empty, or use diffrax.Tsit5()"
         )
 
 

@@ -32,7 +32,7 @@ def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray
     looked at, or to be taken again by `diffrax.StepTo`. Explicit methods with a PID controller only; not under `jit`.
     """
     keeps_all = DiscreteAdjoint(1 << max(integrate.max_steps - 1, 1).bit_length())
-    integrate = dataclasses.replace(integrate, adjoint=keeps_all, batching="per_sample", account=())
+    integrate = dataclasses.replace(integrate, adjoint=keeps_all, batching="per_sample", measures=())
     head, (trail,) = _solved(integrate, field, ts, jax.tree.map(lambda x: jnp.asarray(x)[None], y0), args)
     times = Times.of(ts[None])
     return np.append(np.asarray(times.at(trail.sigma[: int(trail.count), 0])), np.asarray(times.at(head.sigma))[0])  # pyright: ignore

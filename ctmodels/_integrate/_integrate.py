@@ -70,7 +70,7 @@ class Integrate(AbstractSolver):
     - `adjoint`: [`ctmodels.DiscreteAdjoint`][], or one of diffrax's. Explicit methods with a PID controller and the
       former run on our engine; all else runs on diffrax's.
     - `max_steps`: adaptive solves only; reaching it is a status, not an exception.
-    - `account`: measures of the accepted steps, such as [`ctmodels.local_error`][] and
+    - `measures`: measures of the accepted steps, such as [`ctmodels.local_error`][] and
       [`ctmodels.stiffness`][], or [`ctmodels.local`][] ones; what is asked here comes back in `Stats.measures`.
     - `batching`: under `vmap`, `"per_sample"` (each sample has its own steps: the same as a loop over samples) or
       `"shared"` (one step for the batch, by the mean error of all samples: faster; values agree with a loop to the
@@ -95,7 +95,7 @@ class Integrate(AbstractSolver):
     )
     adjoint: diffrax.AbstractAdjoint | DiscreteAdjoint = eqx.field(default=DiscreteAdjoint(), converter=check_adjoint)
     max_steps: int = eqx.field(static=True, default=4096)
-    account: tuple[Measure | local, ...] = eqx.field(static=True, default=())
+    measures: tuple[Measure | local, ...] = eqx.field(static=True, default=())
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
     cotangents: str = eqx.field(static=True, default="per_sample", kw_only=True)
     failed: str = eqx.field(static=True, default="nan", kw_only=True)
@@ -147,7 +147,7 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key):
         field, ts, y0, args, key = varying_alike((field, ts, y0, args, key))
     flat0, unravel = ravel_pytree(y0)
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
-    chance = Chance.drawn(integrate.account, key, flat0)
+    chance = Chance.drawn(integrate.measures, key, flat0)
     sound, integrate, ts = _sound(integrate, ts)
     ys, stats = _solved(integrate, flat_field, ts, flat0, args, chance)
     ys, stats = _judged(integrate.failed == "hold", sound, ts, flat0, ys, stats)
@@ -216,10 +216,10 @@ def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):
     """The same solve once more on our engine, without derivatives, for the sake of its steps."""
     if not (isinstance(integrate.method, diffrax.AbstractERK) and _usual(integrate.controller)):
         raise ValueError(
-            "account: `local` takes a step of an explicit method that has an error estimate, of a length that a "
+            "measures: `local` takes a step of an explicit method that has an error estimate, of a length that a "
             "diffrax.PIDController chooses: give Integrate(diffrax.Tsit5(), diffrax.PIDController(...))"
         )
-    again = dataclasses.replace(integrate, adjoint=DiscreteAdjoint(), account=of_one_time(integrate))
+    again = dataclasses.replace(integrate, adjoint=DiscreteAdjoint(), measures=of_one_time(integrate))
     of, inexact, whole = closed_over(lambda t, y, args: field(t, y, args), ts[0], y0, args)
     still = jax.lax.stop_gradient(inexact)
     ts, y0 = jax.lax.stop_gradient((ts, y0))
@@ -247,19 +247,19 @@ def plan_of(integrate: Integrate) -> Plan:
         integrate.batching == "shared",
         integrate.cotangents == "summed",
         integrate.failed == "hold",
-        any(map(needs_noise, integrate.account)),
+        any(map(needs_noise, integrate.measures)),
         tuple(sorted({m.rule for m in of_one_time(integrate)})),
     )
 
 
 def of_one_time(integrate: Integrate) -> tuple[local, ...]:
     """The measures of one step from a random time."""
-    return tuple(m for m in integrate.account if isinstance(m, local))
+    return tuple(m for m in integrate.measures if isinstance(m, local))
 
 
 def of_steps(integrate: Integrate) -> tuple[Measure, ...]:
     """The measures that look at each accepted step."""
-    return tuple(m for m in integrate.account if not isinstance(m, local))
+    return tuple(m for m in integrate.measures if not isinstance(m, local))
 
 
 def closed_over(field, t, y, args):

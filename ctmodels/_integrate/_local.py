@@ -55,8 +55,8 @@ class Chance(NamedTuple):
     draw: Float[Array, ""] | None
 
     @classmethod
-    def drawn(cls, account, key, y0) -> "Chance":
-        noisy, drawing = any(map(needs_noise, account)), any(isinstance(m, local) for m in account)
+    def drawn(cls, measures, key, y0) -> "Chance":
+        noisy, drawing = any(map(needs_noise, measures)), any(isinstance(m, local) for m in measures)
         if not noisy and not drawing:
             return cls(None, None)
         of_noise, of_draw = jax.random.split(jax.random.key(0) if key is None else key)

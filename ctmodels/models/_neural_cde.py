@@ -60,10 +60,10 @@ class NeuralCDE(AbstractModel):
     **Arguments:** `channels`, `hidden`, `outputs`: sizes; `static`: how many static features a record has;
     `intensity`: whether the counts are part of the control, for records whose gaps say something (without, the model
     has a limit as rows become dense); `width`, `depth`: of [`ctmodels.MatrixField`][], whose place any
-    `F(z) -> (hidden, control)` may take; `scheme`: [`ctmodels.IncrementScheme`][] from row to row (causal, and fast),
+    `F(z) -> (hidden, control)` may take; `solver`: [`ctmodels.IncrementScheme`][] from row to row (causal, and fast),
     or an [`ctmodels.Integrate`][]: dz/dt = F(z) dX/dt along the backward-Hermite cubic through the rows, by any solver,
-    from row to row (the recipe of torchcde and diffrax, whose steps go over rows; it looks one row ahead); `ahead`: the
-    solver between and after rows, by default in steps of at most 1 unit of time.
+    from row to row (the recipe of torchcde and diffrax, whose steps go over rows; it looks one row ahead);
+    `forecast_solver`: what solves between and after rows, by default in steps of at most 1 unit of time.
 
     **Good values:** z-scored channels; times such that a series takes about one to ten units; hidden 32, width 64 to
     128; Adam 1e-3 to 1e-2, gradient clipping at 1.
@@ -72,8 +72,8 @@ class NeuralCDE(AbstractModel):
     initial: eqx.nn.MLP
     field: Callable
     readout: eqx.nn.Linear
-    scheme: IncrementScheme | Integrate
-    ahead: Integrate
+    solver: IncrementScheme | Integrate
+    forecast_solver: Integrate
     intensity: bool = eqx.field(static=True)
     channels: int = eqx.field(static=True)
     static: int = eqx.field(static=True)
@@ -89,8 +89,8 @@ class NeuralCDE(AbstractModel):
         intensity: bool = True,
         width: int = 64,
         depth: int = 1,
-        scheme: IncrementScheme | Integrate = IncrementScheme(),
-        ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
+        solver: IncrementScheme | Integrate = IncrementScheme(),
+        forecast_solver: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
         self.channels, self.static = channels, static
@@ -98,7 +98,7 @@ class NeuralCDE(AbstractModel):
         self.initial = eqx.nn.MLP(2 * (channels + static), hidden, width, 1, key=a)
         self.field = MatrixField(hidden, 1 + channels * (1 + intensity), width=width, depth=depth, key=b)
         self.readout = eqx.nn.Linear(hidden, outputs, key=c)
-        self.scheme, self.ahead, self.intensity = scheme, ahead, intensity
+        self.solver, self.forecast_solver, self.intensity = solver, forecast_solver, intensity
 
     @before(check_reads)
     def __call__(
@@ -107,13 +107,13 @@ class NeuralCDE(AbstractModel):
         ts = times_of(x) if ts is None else ts
         read = Reading.of(x, self.channels, self.static)
         z0 = self.initial(read.start)
-        if isinstance(self.scheme, Integrate):
+        if isinstance(self.solver, Integrate):
             zs, stats = self._along_the_cubic(read, z0)
         else:
-            zs = self.scheme(self.field, z0, read.control(self.intensity))
-            stats = Stats.of_grid(self.scheme.evaluations, read.ts, zs)
+            zs = self.solver(self.field, z0, read.control(self.intensity))
+            stats = Stats.of_grid(self.solver.evaluations, read.ts, zs)
         known = Known(zs, read.ts, self.initial(read.nothing))
-        flow = carried_on(self.ahead, lambda t, z, args: self.field(z)[:, 0])
+        flow = carried_on(self.forecast_solver, lambda t, z, args: self.field(z)[:, 0])
         latents, more = look_ahead(flow, known, ts)
         return Output(jax.vmap(self.readout)(latents), stats + more, latents)
 
@@ -121,7 +121,7 @@ class NeuralCDE(AbstractModel):
         """From row to row: at rows the control has kinks, over which no error estimate of a step holds."""
         X = read.control(self.intensity)
         path = CubicPath.hermite(Series(read.ts, X, jnp.ones(X.shape, bool)))
-        flow = carried_on(self.scheme, lambda t, z, args: self.field(z) @ path.derivative(t))  # pyright: ignore
+        flow = carried_on(self.solver, lambda t, z, args: self.field(z) @ path.derivative(t))  # pyright: ignore
 
         @jax.checkpoint
         def row(z, edges):
