@@ -46,6 +46,7 @@ from ctmodels._model import (
     AbstractFilter as AbstractFilter,
     AbstractLatent as AbstractLatent,
     AbstractModel as AbstractModel,
+    AbstractShooting as AbstractShooting,
     AbstractSolver as AbstractSolver,
     roll_out as roll_out,
 )

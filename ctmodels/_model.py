@@ -130,6 +130,14 @@ class AbstractFilter(AbstractModel):
         """What the model returns; what it expected just before each row of `x`, `(row, channel)`; and these rows."""
 
 
+class AbstractShooting(AbstractModel):
+    """A model of windows whose ends are to meet the next one's starts: what multiple shooting speaks to."""
+
+    @abc.abstractmethod
+    def gap(self, x: PyTree, end: Float[Array, " state"]) -> Float[Array, ""]:
+        """Squared distance from the end of window `x` to the start of the next one; zero for the last."""
+
+
 class AbstractSolver(eqx.Module):
     """What solves for a model, as far as [`ctmodels.objective`][] sets it: `failed`, what a failed solve returns, and
     `cotangents`, how the gradients of a batch are summed, as in [`ctmodels.Integrate`][]."""

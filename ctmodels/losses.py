@@ -155,8 +155,8 @@ def _series(x: Series | Record) -> Series:
 
 
 def shooting(continuity: float):
-    """Loss of [`ctmodels.Shooting`][]: squared error, plus `continuity` times the squared gap between the end
-    of a window and the (free) start of the next (multiple shooting, Bock 1983)."""
+    """Loss of a [`ctmodels.AbstractShooting`][], as [`ctmodels.Shooting`][]: squared error, plus `continuity` times the
+    squared gap between the end of a window and the (free) start of the next (multiple shooting, Bock 1983)."""
 
     @before(check_example)
     def loss(model, example: Example, key=None) -> tuple:
