@@ -14,6 +14,7 @@ from ctmodels import NeuralODE, Scaling
 from ctmodels.data import Table
 from ctmodels.reconstruction import Candidate, Fitted, Problem, Reconstruction, Trained
 from ctmodels.report import _figures, render
+from ctmodels.report._table import columns
 from ctmodels.report._view import View
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -277,3 +278,10 @@ def test_long_series_stay_small():
         reconstruction(samples=60_000, horizon=5_000, candidates=("neural",)),
         figures=1 + 2 + 1 + 1 + 1,
     )
+
+
+def test_a_score_that_has_no_description_is_shown_all_the_same():
+    result = reconstruction(candidates=("neural",))
+    result.fitted["neural"].scores["of my own {x}"] = 0.625
+    table = columns(View.of(result))
+    assert [c.head for c in table if c.meaning == "Not described here."] == ["of my own {x}"]
