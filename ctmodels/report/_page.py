@@ -6,11 +6,12 @@ from pathlib import PurePath
 import jax
 import numpy as np
 
-from ctmodels.reconstruction import Reconstruction
+from ctmodels.reconstruction._result import Reconstruction
 from ctmodels.report import _sections
 from ctmodels.report._html import definitions, note, section
 from ctmodels.report._style import CSS
 from ctmodels.report._view import View, digits, html
+from ctmodels.train._structure import version
 
 NOTES = 12  # of the reader; a table of many columns may have one for each
 
@@ -129,12 +130,10 @@ def _training(view: View, name: str) -> str:
 
 
 def _versions() -> str:
-    import ctmodels  # which may be importing this module
-
     versions = {
-        "ctmodels": ctmodels.__version__,
+        "ctmodels": version("ctmodels"),
         "jax": jax.__version__,
         "numpy": np.__version__,
         "Python": platform.python_version(),
     }
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+    return ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels.reconstruction import Scores
+from ctmodels.reconstruction._scores import Scores
 from ctmodels.reconstruction._verdict import Evidence
 from ctmodels.report._html import definitions
 from ctmodels.report._view import View, digits, html, ranked
