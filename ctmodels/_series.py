@@ -202,8 +202,8 @@ def check_resolution(ts: np.ndarray, dtype, at: Callable[[int], str] | None = No
             )
         span = abs(float(ts[-1] - ts[0]))
         raise DataError(
-            f"{at(i + 1)}: follows the time before it by {gaps[i] / span:.2g} of the record's length, and {name} resolves "
-            f"{least[i] / span:.2g} there: the times would run together; drop one of the two rows, {remedy}"
+            f"{at(i + 1)}: follows the time before it by {gaps[i] / span:.2g} of the record's length, and {name} "
+            f"resolves {least[i] / span:.2g} there: the times would run together; drop one of the two rows, {remedy}"
         )
 
 
