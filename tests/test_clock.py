@@ -17,6 +17,8 @@ from ctmodels.data import Table, from_pandas, from_xarray, read
 from ctmodels.data._timeline import Timeline, instants
 from ctmodels.reconstruction import Recipe, forecast_csv, reconstruct
 
+pytestmark = pytest.mark.only("float32")
+
 
 def says(*parts: str) -> str:
     """A pattern that finds all the parts, in their order, in one message."""

@@ -38,6 +38,7 @@ def at_origin(ts):
     return jnp.exp(-(ts - ts[:, :1]))[..., None]
 
 
+@pytest.mark.mostly("float64")
 @pytest.mark.parametrize("integrate", ENGINES.values(), ids=ENGINES)
 def test_bad_times_under_jit_are_a_status_and_nan_and_spoil_no_other(integrate):
     @jax.jit
@@ -51,6 +52,7 @@ def test_bad_times_under_jit_are_a_status_and_nan_and_spoil_no_other(integrate):
     np.testing.assert_allclose(ys[-good:], at_origin(TIMES[-good:]), rtol=2e-3)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("integrate", [*ENGINES.values(), GRIDS["explicit"]])
 @pytest.mark.parametrize("ts", [*UNSORTED, *NOT_FINITE])
 def test_bad_times_that_are_known_are_refused(integrate, ts):
@@ -58,6 +60,7 @@ def test_bad_times_that_are_known_are_refused(integrate, ts):
         integrate(decay, jnp.array(ts), jnp.ones(1))
 
 
+@pytest.mark.mostly("float64")
 @pytest.mark.parametrize("integrate", GRIDS.values(), ids=GRIDS)
 def test_a_grid_goes_from_the_first_time_to_the_last(integrate):
     """Forward, backward, and a little off by rounding; with the derivative in both ends."""
@@ -79,6 +82,7 @@ def test_a_grid_goes_from_the_first_time_to_the_last(integrate):
     np.testing.assert_allclose(ys[:, 0], np.exp(1 - ts[::-1] ** 2), atol=3 * order)
 
 
+@pytest.mark.only("float32")
 def test_a_grid_of_unsorted_or_repeated_times_is_refused():
     for grid in ([0.0, 0.7, 0.3, 1.0], [0.0, 0.5, 0.5, 1.0]):
         integrate = ct.Integrate(ct.RK4(), diffrax.StepTo(jnp.array(grid)))
@@ -146,12 +150,14 @@ def test_derivatives_that_replay_has_not_are_taken_all_the_same(derivative):
     np.testing.assert_allclose(derivative(end(ours))(POINT), exact, rtol=1e-5)
 
 
+@pytest.mark.only("float32")
 def test_accepted_times_need_no_noise_of_measures():
     at = lambda *account: ct.accepted_times(ct.Integrate(account=account), decay, GRID[jnp.array([0, -1])], jnp.ones(1))
     for account in ((ct.jacobian,), (ct.local(),), (ct.local(), ct.jacobian)):
         np.testing.assert_array_equal(at(*account), at())
 
 
+@pytest.mark.only("float32")
 def test_a_good_solve_has_no_nan_at_which_debugging_stops():
     with jax.debug_nans(True):
         assert DIFFRAX(decay, GRID, jnp.ones(1))[1].status == 0

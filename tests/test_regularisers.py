@@ -12,6 +12,8 @@ import ctmodels as ct
 from ctmodels._integrate._inspect import _solved
 from ctmodels._integrate._measures import stability_size
 
+pytestmark = pytest.mark.mostly("float64")
+
 METHOD = diffrax.Dopri5()
 RTOL, ATOL = 1e-4, 1e-5
 PID = diffrax.PIDController(rtol=RTOL, atol=ATOL)
@@ -165,6 +167,7 @@ def test_diffraxs_engine_has_the_same_measures(tolerance):
     assert set(found) == set(NAMES)
 
 
+@pytest.mark.only("float32")
 def test_integrals_of_a_linear_field_are_exact():
     A = jnp.array([[-0.5, 1.0], [-1.0, -0.5]])  # y(t) is y0 times exp(-t / 2), turned
     fine = diffrax.PIDController(rtol=1e-6, atol=1e-6)
@@ -188,6 +191,7 @@ def test_the_stability_size_is_the_known_one():
 # -- local
 
 
+@pytest.mark.only("float32")
 def test_local_times_are_uniform_in_time_and_uniform_over_steps():
     from ctmodels._integrate._integrate import Chance, _by_replay
 
@@ -268,6 +272,7 @@ def model(**options) -> ct.NeuralODE:
     return ct.NeuralODE(ct.MLPField(2, width=4, depth=1, key=jax.random.key(0)), 2, integrate=integrate(**options))
 
 
+@pytest.mark.only("float32")
 def test_any_number_in_one_objective_with_numbers_and_schedules():
     r = ct.regularisers
     schedule = lambda step: 0.5 * jnp.exp(-0.1 * step)
@@ -310,6 +315,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_is_refused_before_training_with_name_and_remedy(case):
     options, weight, regulariser, words = REFUSED[case]
@@ -320,6 +326,7 @@ def test_what_cannot_be_is_refused_before_training_with_name_and_remedy(case):
         step(step.init(asked, key=jax.random.key(0)), Data.made())
 
 
+@pytest.mark.only("float32")
 def test_a_field_that_taylor_mode_cannot_take_is_refused():
     sorted_field = lambda t, y, args: jnp.linalg.qr(jnp.outer(y, y) + jnp.eye(2))[0] @ y
     with pytest.raises(ValueError, match="`taylor_2` cannot go through this field.*kinetic"):
@@ -333,6 +340,7 @@ def test_a_field_that_taylor_mode_cannot_take_is_refused():
 # -- steer
 
 
+@pytest.mark.only("float32")
 def test_steer_moves_the_end_by_no_more_than_it_may():
     example = jax.tree.map(lambda x: x[0], Data.made())
     padded = eqx.tree_at(lambda e: e.target, example, example.target.pad(6))

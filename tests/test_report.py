@@ -16,6 +16,8 @@ from ctmodels.reconstruction import Candidate, Fitted, Problem, Reconstruction, 
 from ctmodels.report import _figures, render
 from ctmodels.report._view import View
 
+pytestmark = pytest.mark.only("float32")
+
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
