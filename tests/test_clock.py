@@ -374,8 +374,8 @@ def folder(tmp_path_factory):
     cells = [f"{t[8:10]}.{t[5:7]}.{t[:4]} {t[11:]}:00.5+02:00" for t in hours(40, "2024-05-31T00:00")]
     (path / "a.csv").write_text(driven(cells, u))
     table = read(path / "a.csv", "t", sentinels=[-999])
-    toy = lambda n: dataclasses.replace(Recipe.default(n), members=1, steps=2, window=4, refreshes=1)
-    reconstruct(table, inputs=["u"], recipe=toy, out=path / "out", progress=False)
+    toy = lambda n: dataclasses.replace(Recipe.default(n), members=1, steps=2, window=4, free=True)
+    reconstruct(table, models=["neural"], inputs=["u"], recipe=toy, out=path / "out", progress=False)
     return path / "out"
 
 

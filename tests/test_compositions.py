@@ -179,7 +179,9 @@ def ways(f, argnums, refused=False):
     return jax.jit(all_of_them)(W, Y0, T, WHICH)
 
 
-@pytest.mark.parametrize("name, case", map(marked, TABLE), ids=lambda x: x if isinstance(x, str) else x.__name__)
+@pytest.mark.parametrize(
+    "name, case", [marked(row) for row in TABLE], ids=lambda x: x if isinstance(x, str) else x.__name__
+)
 def test_every_composition_gives_the_closed_form(name, case):
     argnums = (0, 1) if name in NO_TIMES else (0, 1, 2)
     refused = (name, case) == REFUSED
