@@ -29,6 +29,10 @@ if os.environ.get("CTMODELS_TEST_FLAGS") != "users":
 # float64 or not is JAX's own JAX_ENABLE_X64, which `make test` sets to 0 and to 1 in two processes.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# Half of the rest is tracing: without where each operation was written, and all frames in the trace of an error.
+jax.config.update("jax_include_full_tracebacks_in_locations", False)
+jax.config.update("jax_traceback_in_locations_limit", 0)
+jax.config.update("jax_traceback_filtering", "off")
 matplotlib.use("Agg")
 
 # A first call compiles, so time says nothing; in CI the same examples every time.
@@ -122,9 +126,11 @@ def pytest_collection_modifyitems(config, items) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays to the end: the collector need not walk through it again at each module."""
+    """What is imported by now stays to the end: the collector need not walk through it again. Traces are made of many
+    small objects, which are let go with their module."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 SECONDS = collections.Counter()  # of the processor, by module
