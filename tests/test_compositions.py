@@ -139,8 +139,11 @@ TABLE += [("ours, shared", case) for case in (by_switch, by_cond_of_unequal, by_
 TABLE += [("ours, a small buffer", case) for case in (by_cond_of_unequal, by_cond_in_scan)]
 TABLE += [("ours, shared, a small buffer", case) for case in (by_cond_of_unequal, by_checkpoint)]
 TABLE += [("ours, Dopri8", case) for case in (by_cond_of_unequal, by_map)]
-TABLE += [(name, case) for name in OTHERS for case in (by_switch, by_scan)] + [("StepTo", by_cond)]
-# Each engine but one, which is long to trace, and each composition, the hardest with our own; the whole table is slow.
+TABLE += [(name, case) for name in OTHERS for case in (by_switch, by_scan)] + [
+    ("StepTo", by_cond),
+    ("BacksolveAdjoint", by_checkpoint),
+]
+# Each composition, and each engine but two of Diffrax's, which take long to trace; the whole table is slow.
 USUAL = {
     ("ours", by_cond_in_scan),
     ("ours", by_custom_vjp),
@@ -151,14 +154,15 @@ USUAL = {
     ("ours, Dopri8", by_map),
     ("fixed grid", by_switch),
     ("StepTo", by_cond),
-    ("BacksolveAdjoint", by_scan),
-    ("RecursiveCheckpointAdjoint", by_switch),
+    ("fixed grid", by_scan),
+    ("BacksolveAdjoint", by_checkpoint),
 }
 
 
 def marked(row):
     """Long, and what they show does not depend on the precision: the two processes share them."""
-    marks = [pytest.mark.only("float64" if row[0] in OURS else "float32")]
+    light = row[0] in OTHERS or row[0] in ("ours, Dopri8", "ours, shared, a small buffer")
+    marks = [pytest.mark.only("float32" if light else "float64")]
     return pytest.param(*row, marks=marks if row in USUAL else [*marks, pytest.mark.slow])
 
 
