@@ -22,7 +22,7 @@ import ctmodels as ct
 from benchmarks import faults
 from ctmodels.train._structure import describe
 
-pytestmark = pytest.mark.only("float64")
+pytestmark = pytest.mark.only("float32")
 
 ROOT = Path(__file__).parents[1]
 

@@ -143,7 +143,7 @@ TABLE += [(name, case) for name in OTHERS for case in (by_switch, by_scan)] + [
     ("StepTo", by_cond),
     ("BacksolveAdjoint", by_checkpoint),
 ]
-# Each composition, and each engine but two of Diffrax's, which take long to trace; the whole table is slow.
+# Each composition, and each engine but those of Diffrax's adjoints, which take long to trace; the whole table is slow.
 USUAL = {
     ("ours", by_cond_in_scan),
     ("ours", by_custom_vjp),
@@ -155,7 +155,6 @@ USUAL = {
     ("fixed grid", by_switch),
     ("StepTo", by_cond),
     ("fixed grid", by_scan),
-    ("BacksolveAdjoint", by_checkpoint),
 }
 
 
@@ -216,7 +215,7 @@ class Linear(eqx.Module):
 
 
 EACH = pytest.param("per_sample", marks=pytest.mark.only("float64"))
-TOGETHER = pytest.param("shared", marks=pytest.mark.only("float32"))
+TOGETHER = pytest.param("shared", marks=[pytest.mark.only("float32"), pytest.mark.slow])
 
 
 @pytest.mark.parametrize("batching", [EACH, TOGETHER])

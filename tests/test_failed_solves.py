@@ -174,7 +174,7 @@ ENGINES = {
 }
 
 
-LATER = ("diffrax", False), ("ours", True), ("substeps", False)
+LATER = ("shared", False), ("diffrax", False), ("ours", True), ("substeps", False)
 ROWS = [*((name, False) for name in ENGINES), ("ours", True), ("substeps", True)]
 
 

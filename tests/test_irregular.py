@@ -104,7 +104,7 @@ def assert_same(a, b):
 
 
 @pytest.mark.only("float64")
-@each_model(ALIKE)
+@each_model([*ALIKE, "neural CDE, adaptive"])
 def test_padding_order_unseen_rows_and_what_lies_under_the_mask_change_nothing(row):
     model = row.make(jax.random.key(0))
     xs = [series(jax.random.key(i)) for i in range(3)]
@@ -144,7 +144,7 @@ def test_a_causal_model_does_not_change_its_past_with_the_future(row):
 
 
 @pytest.mark.only("float64")
-@each_model([*ALIKE, "neural CDE"])
+@each_model([*ALIKE, "neural CDE", "latent ODE"])
 def test_times_that_are_not_in_order_are_refused_or_a_status_and_nan(row):
     """Of the rows, and of the outputs."""
     model, x, ts = row.make(jax.random.key(0)), series(jax.random.key(1)), jnp.array([0.1, 0.2, 0.3])

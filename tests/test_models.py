@@ -81,7 +81,7 @@ def assert_close(a, b, loose=1.0):
         np.testing.assert_allclose(x, y, rtol=scale * loose, atol=scale * loose)
 
 
-@pytest.mark.mostly("float64")
+@pytest.mark.mostly("float32")
 @each_model
 def test_finite_of_the_right_shape_and_vmap_equals_loop(row):
     model, xs = row.make(jax.random.key(0)), batch_of(row)
@@ -143,14 +143,14 @@ def of_a_sample(row):
     return run(model, target), run(model, target.pad(6))
 
 
-@pytest.mark.mostly("float64")
+@pytest.mark.mostly("float32")
 @each_model
 def test_every_parameter_gets_a_finite_gradient(row):
     for path, leaf in jax.tree_util.tree_leaves_with_path(of_a_sample(row)[0][1]):
         assert np.isfinite(leaf).all() and np.any(np.asarray(leaf) != 0), jax.tree_util.keystr(path)
 
 
-@pytest.mark.mostly("float64")
+@pytest.mark.mostly("float32")
 @each_model
 def test_padding_changes_neither_outputs_nor_gradient(row):
     ((value, out), gradient), ((padded, out_padded), gradient_padded) = of_a_sample(row)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import equal
+from toys import equal, on_a_grid
 
 import ctmodels as ct
 from ctmodels.data import Table
@@ -36,14 +36,7 @@ def oscillation(n=60, inputs=False):
     return Table(ts, values, names, "year", "", "", "toy.csv")
 
 
-def on_a_grid(problem, key):
-    """The neural ODE of the table, which is compiled in half the time on a fixed grid. That of `free` has steps that
-    adapt, as the one of test_cli.py."""
-    neural = ct.reconstruction.CANDIDATES["neural"].build(problem, key)
-    return eqx.tree_at(lambda m: m.integrate, neural, ct.Integrate(ct.RK4(), ct.Substeps(1)))
-
-
-GRID = Candidate("grid", on_a_grid)
+GRID = Candidate("grid", on_a_grid)  # steps adapt in `free`, and in the job of test_cli.py
 
 
 @pytest.fixture(scope="module")
