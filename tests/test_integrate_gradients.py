@@ -187,6 +187,7 @@ def test_a_field_of_each_sample_and_times_of_each_sample():
 
 
 @only64
+@pytest.mark.slow  # steps that are shared, with times of each sample, are in test_compositions.py
 def test_shared_steps_with_times_of_each_sample():
     integrate = ct.Integrate(controller=diffrax.PIDController(rtol=1e-5, atol=1e-5), batching="shared")
     alone = ct.Integrate(controller=diffrax.PIDController(rtol=1e-5, atol=1e-5))
@@ -229,7 +230,9 @@ def test_a_penalty_on_first_derivatives_of_each_sample(loop):
     np.testing.assert_allclose(inner, [jnp.sum(b**2) for _, b in loop], **CLOSE)
 
 
-@pytest.mark.parametrize("method", [diffrax.Heun(), diffrax.Bosh3(), diffrax.Dopri5()])
+@pytest.mark.parametrize(
+    "method", [diffrax.Heun(), diffrax.Bosh3(), pytest.param(diffrax.Dopri5(), marks=pytest.mark.slow)]
+)
 def test_every_tableau_with_measures(method):
     measures = (ct.local_error,)
     integrate = ct.Integrate(method, PID, max_steps=64, account=measures)
