@@ -10,6 +10,8 @@ from toys import arrays, compiled_once, equal, model, series, windows
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float32")
+
 
 def examples(n=8):
     return jax.tree.map(lambda x: np.array(x[:n]), windows()[jnp.arange(13)])

@@ -133,7 +133,7 @@ def test_calendar_times_are_read_and_forecast_as_dates(tmp_path, capsys):
     stamps = days.astype("datetime64[ms]").astype(int)
     path, out = tmp_path / "data.csv", tmp_path / "out"
     path.write_text("when,x\n" + "\n".join(f"{s},{np.sin(i):.4f}" for i, s in enumerate(stamps)))
-    assert main(["reconstruct", str(path), "--time", "when", "--out", str(out), *TOY]) == 0
+    assert main(["reconstruct", str(path), "--time", "when", "--out", str(out), "--model", "neural", *TOY]) == 0
     assert "report: " in capsys.readouterr().out and (out / "report.html").stat().st_size > 1000
     assert main(["forecast", str(out), "--steps", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()

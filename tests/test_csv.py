@@ -9,6 +9,8 @@ import pytest
 from ctmodels._validation import DataError
 from ctmodels.data import bundled_path, co2, lynx_hare, read_csv, sunspots
 
+pytestmark = pytest.mark.only("float32")
+
 
 def says(*parts: str) -> str:
     """A pattern that finds all the parts, in their order, in one message."""

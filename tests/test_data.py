@@ -25,6 +25,8 @@ from ctmodels.data import Table, _memory, from_pandas, from_xarray, read
 from ctmodels.data._clock import clock_of
 from ctmodels.data._sentinels import sift
 
+pytestmark = pytest.mark.only("float32")
+
 TS = np.array([0.0, 0.5, 2.0, 2.25])
 XS = np.array([1.0, np.nan, 3.0, -4.5])
 US = np.array([2.0, 1.0, np.nan, 7.0])

@@ -7,6 +7,8 @@ import pytest
 
 from ctmodels._validation import DataError, check_lengths, check_times, check_values
 
+pytestmark = pytest.mark.only("float32")
+
 
 def says(*parts: str) -> str:
     """A pattern that finds all the parts, in their order, in one message."""

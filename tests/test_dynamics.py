@@ -64,9 +64,10 @@ def langevin(problem, key):
     return ct.NeuralODE(sde.drift, problem.channels, integrate=problem.integrate())
 
 
-OWN = Candidate("leaky RNN", leaky), pytest.param(Candidate("drift", langevin), marks=pytest.mark.slow)
+OWN = Candidate("leaky RNN", leaky), Candidate("drift", langevin)
 
 
+@pytest.mark.slow  # a candidate of one's own goes through the job in test_reconstruction.py too
 @pytest.mark.parametrize("candidate", OWN, ids=lambda candidate: candidate.name)
 def test_any_dynamics_goes_through_the_main_job(candidate, tmp_path):
     recipe = lambda n: Recipe(members=2, steps=20, window=4, batch_size=16, refreshes=1)

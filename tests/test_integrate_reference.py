@@ -33,7 +33,7 @@ def spiral(t, y, p):
     return y**3 @ p
 
 
-@pytest.mark.parametrize("field", [lv, vdp1, lorenz, spiral])
+@pytest.mark.parametrize("field", [lv, lorenz, *(pytest.param(f, marks=pytest.mark.slow) for f in (vdp1, spiral))])
 def test_values_and_gradients_are_torchdiffeqs(field):
     known = {k: jnp.asarray(v) for k, v in REFERENCE[field.__name__].items()}
     integrate = ct.Integrate(diffrax.Dopri5(), TIGHT, max_steps=8192, adjoint=ct.DiscreteAdjoint(128))

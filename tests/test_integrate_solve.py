@@ -30,6 +30,7 @@ def exact(ts):
     return np.real(np.stack([V @ (np.exp(w * float(t)) * c) for t in ts]))
 
 
+@pytest.mark.mostly("float64")
 @pytest.mark.parametrize(
     "method, order",
     [
@@ -54,6 +55,7 @@ def test_order_of_the_fixed_grid(method, order):
         assert error(64 if order == 2 else 32) < (2e-4 if order == 2 else 5e-6)
 
 
+@pytest.mark.only("float64")
 def test_order_eight_on_an_orbit():
     """Dopri8 is of order nine on linear problems; here, on an orbit of eccentricity 0.5 (Kepler's equation), eight."""
     field = lambda t, y, args: jnp.concatenate([y[2:], -y[:2] / jnp.sum(y[:2] ** 2) ** 1.5])
@@ -73,6 +75,7 @@ def test_order_eight_on_an_orbit():
         assert error(24) < 1e-5
 
 
+@pytest.mark.mostly("float64")
 @pytest.mark.parametrize("ts", [TS, TS[::-1], jnp.array([0.0, 0.3, 0.3, 2.0, 2.0])])
 def test_adaptive_and_fixed_agree_with_the_exact_solution(ts, tolerance):
     # Forward, backward in time, and with repeated times (padding).
@@ -84,6 +87,7 @@ def test_adaptive_and_fixed_agree_with_the_exact_solution(ts, tolerance):
     np.testing.assert_allclose(adaptive, exact(ts - ts[0]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.only("float32")
 def test_a_state_may_be_any_pytree(tolerance):
     def field(t, y, args):
         return {"q": y["p"], "p": -y["q"]}
@@ -92,6 +96,7 @@ def test_a_state_may_be_any_pytree(tolerance):
     np.testing.assert_allclose(ys["q"][:, 0], np.cos(TS), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.only("float32")
 def test_evaluations_are_counted_truly():
     calls = []
 
@@ -107,6 +112,7 @@ def test_evaluations_are_counted_truly():
         assert len(calls) == int(stats.evaluations)
 
 
+@pytest.mark.only("float64")
 def test_the_account_of_both_paths():
     measures = (ct.local_error, ct.stiffness)
     for controller in (diffrax.PIDController(rtol=1e-4, atol=1e-6), ct.Substeps(3)):
@@ -119,6 +125,7 @@ def test_the_account_of_both_paths():
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
 
 
+@pytest.mark.only("float64")
 def test_only_accepted_steps_count():
     # A field that turns sharp makes rejections; the same accepted steps, taken as a fixed grid, give the same sum.
     def sharp(t, y, args):
@@ -136,6 +143,7 @@ def test_only_accepted_steps_count():
     )
 
 
+@pytest.mark.only("float64")
 def test_gradients_of_both_paths_agree_with_finite_differences():
     integrate = ct.Integrate(ct.RK4(), ct.Substeps(4))
 
@@ -149,6 +157,7 @@ def test_gradients_of_both_paths_agree_with_finite_differences():
     np.testing.assert_allclose(gradient, difference, rtol=1e-7 if jax.config.jax_enable_x64 else 5e-3)
 
 
+@pytest.mark.only("float32")
 def test_failure_is_a_status_and_nan_never_a_plausible_value():
     blow_up = lambda t, y, args: y**2
     ts = jnp.array([0.0, 0.5, 2.0])
@@ -161,6 +170,7 @@ def test_failure_is_a_status_and_nan_never_a_plausible_value():
     assert np.isnan(ct.Integrate(max_steps=64)(blow_up, ts, jnp.ones(1))[0][-1]).all()
 
 
+@pytest.mark.only("float64")
 def test_vmap_equals_loop_and_one_bad_sample_spoils_no_other():
     # y' = y^2 from 3 blows up at 1/3; its neighbours are what they are alone.
     integrate = ct.Integrate(max_steps=256)
@@ -176,6 +186,7 @@ def test_vmap_equals_loop_and_one_bad_sample_spoils_no_other():
         stats.check()
 
 
+@pytest.mark.only("float32")
 def test_misuse_is_named():
     with pytest.raises(ValueError, match=r"field returns shape \(\) for a state of shape \(2,\)"):
         ct.Integrate()(lambda t, y, args: y[0], TS, Y0)
@@ -189,6 +200,7 @@ def test_misuse_is_named():
         ct.Substeps(0)
 
 
+@pytest.mark.only("float32")
 def test_stats_add_up():
     _, stats = ct.Integrate(measures=(ct.local_error,))(linear, TS, Y0)
     both = stats + stats
@@ -196,6 +208,7 @@ def test_stats_add_up():
     np.testing.assert_allclose(both.measures["local_error"], 2 * stats.measures["local_error"], rtol=1e-6)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize(
     "integrate", [ct.Integrate, lambda measures: ct.Integrate(ct.RK4(), ct.Substeps(2), measures=measures)]
 )
@@ -210,6 +223,7 @@ def test_of_a_measure_that_keeps_the_largest_the_larger_stays(integrate):
     assert (alone + second).measures["largest_kinetic"] == second.measures["largest_kinetic"]
 
 
+@pytest.mark.mostly("float64")
 @pytest.mark.parametrize("adjoint", [diffrax.DirectAdjoint(), diffrax.ForwardMode()])
 def test_the_accounting_solver_takes_other_adjoints(adjoint):
     # Diffrax 0.7.2 sets `scan_kind` on wrapped solvers; one that does not forward it breaks these.
@@ -218,6 +232,7 @@ def test_the_accounting_solver_takes_other_adjoints(adjoint):
     np.testing.assert_allclose(ys[-1], exact([0.5])[0], rtol=1e-3)
 
 
+@pytest.mark.only("float32")
 def test_a_solve_without_a_way_back_keeps_no_states():
     """A trail of 64 states of 4096 numbers is 2 MB in float32; what a prediction needs is some stages."""
     y0, ts = jnp.ones(4096), jnp.array([0.0, 1.0])

@@ -8,6 +8,8 @@ import pytest
 from ctmodels._validation import DataError
 from ctmodels.data import read, read_csv
 
+pytestmark = pytest.mark.only("float32")
+
 TOA5 = (
     '"TOA5","CR1000","CR1000","1234","std","p.CR1","1","T1"\n"TIMESTAMP","RECORD","AirTC"\n"TS","RN","Deg C"\n'
     '"","","Avg"\n"2024-01-01 00:00:00",0,1.5\n"2024-01-01 00:10:00",1,1.7\n"2024-01-01 00:20:00",2,"NAN"\n'

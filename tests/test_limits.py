@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.only("float64")
+
 ROOT = Path(__file__).parents[1]
 NUMBERS = list(range(1, 117))
 ROWS = re.findall(

@@ -10,6 +10,8 @@ from scipy.stats import poisson
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.mostly("float64")
+
 
 @pytest.fixture
 def as_users():
@@ -50,6 +52,7 @@ def test_outputs_of_another_shape_than_the_target_are_refused(loss, shape):
         loss(Says(jnp.zeros(shape)), ct.Example(of(2), of(2)))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("target, message", [(jnp.zeros((5, 2)), r"of shape \(5, 2\)"), (1, "target is a int")])
 def test_a_target_that_is_no_series_is_refused(target, message):
     with pytest.raises(ValueError, match=f"squared: .*{message}"):
@@ -60,6 +63,7 @@ def logits(number=3):
     return Says(jnp.asarray(np.linspace(0, 1, number))[None])
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize(
     "label, message",
     [
@@ -79,6 +83,7 @@ def test_a_label_that_is_no_class_is_refused(label, message):
         ct.losses.cross_entropy(logits(1), ct.Example(of(2), jnp.asarray(0)))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
 def test_a_label_that_shows_only_under_jit_is_nan_and_so_is_its_gradient(dtype):
     labels = jnp.asarray(np.array([0, 2, 3, -1]).astype(dtype))
@@ -114,6 +119,7 @@ def test_a_model_refuses_other_channels_static_features_and_batches(make, as_use
         model(ct.collate([of(2), of(2)]))
 
 
+@pytest.mark.only("float32")
 def test_a_control_of_other_channels_than_the_field_has_inputs_is_refused(as_users):
     model = ct.NeuralODE(ct.MLPField(2, inputs=1, width=4, key=jax.random.key(0)), 2)
     with pytest.raises(ValueError, match=r"inputs=1 and the control has values of shape \(2,\)"):
@@ -124,6 +130,7 @@ def test_a_control_of_other_channels_than_the_field_has_inputs_is_refused(as_use
         model(ct.Driven(jnp.zeros((2, 2)), ct.LinearPath.from_series(of(1))))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize(
     "make, message",
     [

@@ -18,6 +18,8 @@ from ctmodels.data import from_pandas, from_xarray, read
 from ctmodels.data._packed import FILLS
 from ctmodels.data._sentinels import equal, shown, sift
 
+pytestmark = pytest.mark.only("float32")
+
 TS = np.arange(60.0)
 HOLES = [5, 17]
 

@@ -11,6 +11,8 @@ from toys import arrays, equal, model, windows
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float64")
+
 OPTIMISERS = {
     "adam": lambda: optax.adam(1e-2),
     "lbfgs": lambda: optax.lbfgs(memory_size=3),

@@ -236,8 +236,9 @@ def found():
 
 
 def environment(devices):
-    """Of a process with so many devices; most of its time is compilation, which need not be thorough."""
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    """Of a process with so many devices; most of its time is compilation, which need not be thorough: as here."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    flags += " --xla_backend_optimization_level=0"
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     return os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
 

@@ -11,6 +11,8 @@ import pytest
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.mostly("float64")
+
 TORCHCDE = np.load(Path(__file__).parent / "reference" / "torchcde.npz")
 TS, QUERY = TORCHCDE["t"], TORCHCDE["query"]
 INSIDE = (QUERY >= TS[0]) & (QUERY <= TS[-1])
@@ -188,6 +190,7 @@ def test_of_nothing_and_of_one(tolerance):
         np.testing.assert_allclose(values[:, 1], wanted.get(name, [3] * 5), err_msg=name, **tolerance())
 
 
+@pytest.mark.only("float32")
 def test_one_time_is_refused_and_may_be_held():
     one = by_hand(np.array([2.0]), np.array([[5.0, 5.0, 5.0]]))
     for make in MAKE.values():
@@ -199,12 +202,14 @@ def test_one_time_is_refused_and_may_be_held():
         assert np.all(values[:, -1] == 5) and not slopes.any(), name
 
 
+@pytest.mark.only("float32")
 def test_a_batch_is_refused_and_sent_to_vmap():
     for make in [*MAKE.values(), ct.with_time, ct.with_intensity]:
         with pytest.raises(ValueError, match=r"shape \(2, 12\).*jax.vmap"):
             make(batch("full"))
 
 
+@pytest.mark.only("float32")
 def test_duplicate_times_and_empty_channels_stay_at_the_door():
     with pytest.raises(ct.DataError, match=r"ts\[1\].*duplicate"):
         ct.Series.from_nan([0.0, 0.0, 1.0], np.arange(3.0)[:, None])
@@ -312,6 +317,7 @@ def test_a_held_control_at_other_times_and_back():
     assert stats.t == 0
 
 
+@pytest.mark.only("float32")
 def test_gradients_and_batches_of_held_controls():
     us = jnp.asarray(HELD, jnp.zeros(()).dtype)[:, None]
     many = jnp.stack([us, -2 * us])
@@ -323,6 +329,7 @@ def test_gradients_and_batches_of_held_controls():
     assert slopes[0, -1, 0] == 0 and np.all(slopes[0, :-1] > 0)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("failed", ["nan", "hold"])
 def test_a_failed_stretch_ends_the_solve(failed):
     path = held()
@@ -334,6 +341,7 @@ def test_a_failed_stretch_ends_the_solve(failed):
     np.testing.assert_array_equal(ys[3:, 0], np.nan if failed == "nan" else 0)
 
 
+@pytest.mark.only("float32")
 def test_every_path_says_where_it_jumps():
     for name, path in sampled(sample_of("full", 0), times(*QUERY))[0].items():
         assert (path.jumps is None) if name in ("natural", "hermite") else (path.jumps is path.ts)

@@ -1,5 +1,7 @@
 """Every regulariser: its formula by hand, its gradient by finite differences on the frozen grid, its refusals."""
 
+import functools
+
 import diffrax
 import equinox as eqx
 import jax
@@ -11,6 +13,8 @@ import pytest
 import ctmodels as ct
 from ctmodels._integrate._inspect import _solved
 from ctmodels._integrate._measures import stability_size
+
+pytestmark = pytest.mark.mostly("float64")
 
 METHOD = diffrax.Dopri5()
 RTOL, ATOL = 1e-4, 1e-5
@@ -107,7 +111,10 @@ def noise_of(lanes):
 
 
 @only64
-@pytest.mark.parametrize("batching, cotangents", [("per_sample", "per_sample"), ("shared", "summed")])
+@pytest.mark.parametrize(
+    "batching, cotangents",
+    [("per_sample", "per_sample"), pytest.param("shared", "summed", marks=pytest.mark.slow)],
+)
 def test_formulas_and_gradients_on_the_frozen_grid(batching, cotangents):
     total = lambda W: jax.tree.map(jnp.sum, measures(W, batching=batching, cotangents=cotangents))
     ours = jax.jit(lambda W: measures(W, batching=batching))(W)
@@ -165,6 +172,7 @@ def test_diffraxs_engine_has_the_same_measures(tolerance):
     assert set(found) == set(NAMES)
 
 
+@pytest.mark.only("float32")
 def test_integrals_of_a_linear_field_are_exact():
     A = jnp.array([[-0.5, 1.0], [-1.0, -0.5]])  # y(t) is y0 times exp(-t / 2), turned
     fine = diffrax.PIDController(rtol=1e-6, atol=1e-6)
@@ -188,6 +196,7 @@ def test_the_stability_size_is_the_known_one():
 # -- local
 
 
+@pytest.mark.only("float32")
 def test_local_times_are_uniform_in_time_and_uniform_over_steps():
     from ctmodels._integrate._integrate import Chance, _by_replay
 
@@ -218,20 +227,27 @@ def test_local_times_are_uniform_in_time_and_uniform_over_steps():
     np.testing.assert_allclose(y[which == 0], jnp.broadcast_to(Y0S[2], y[which == 0].shape))
 
 
+KEY = keys()[0]
+
+
+@functools.cache
+def of_local(adjoint):
+    """The measures of one sample, and their derivatives."""
+    solve = ct.Integrate(METHOD, PID, max_steps=64, measures=LOCAL, adjoint=adjoint)
+    found = lambda W: solve(field, TS, Y0S[0], W, key=KEY)[1].measures
+    return jax.jit(lambda W: (found(W), jax.jacrev(found)(W)))(W)
+
+
+REPLAY = ct.DiscreteAdjoint(64)
+
+
 @only64
 def test_local_is_one_step_whose_gradient_is_its_own():
-    """By every adjoint the same; by finite differences at the time, state and length that were drawn."""
+    """By finite differences at the time, state and length that were drawn."""
     from ctmodels._integrate._local import Chance
 
-    key = keys()[0]
-
-    def found(W, adjoint):
-        solve = ct.Integrate(METHOD, PID, max_steps=64, measures=LOCAL, adjoint=adjoint)
-        return solve(field, TS, Y0S[0], W, key=key)[1].measures
-
-    replay = ct.DiscreteAdjoint(64)
-    value, slope = jax.jit(lambda W: (found(W, replay), jax.jacrev(lambda W: found(W, replay))(W)))(W)
-    t = 1.5 * float(Chance.drawn(LOCAL, key, Y0S[0]).draw)
+    value, slope = of_local(REPLAY)
+    t = 1.5 * float(Chance.drawn(LOCAL, KEY, Y0S[0]).draw)
     exact = ct.Integrate(controller=diffrax.PIDController(rtol=1e-10, atol=1e-12))
     y = exact(field, jnp.array([0.0, t]), Y0S[0], W)[0][-1]
     edges = ct._integrate.accepted_times(integrate(), field, TS, Y0S[0], W)
@@ -242,14 +258,22 @@ def test_local_is_one_step_whose_gradient_is_its_own():
         scale = ATOL + RTOL * jnp.maximum(abs(y), abs(one.y1))
         return jnp.sqrt(jnp.mean((one.error / scale) ** 2)) * h
 
+    wanted, its_slope = jax.jit(jax.value_and_grad(step))(W)
     name = "local_error_unbiased"
-    np.testing.assert_allclose(value[name], step(W), rtol=1e-2)  # the solution there is known to the tolerance
-    np.testing.assert_allclose(slope[name], jax.grad(step)(W), rtol=2e-2, atol=1e-3 * float(value[name]))
-    for adjoint in (diffrax.BacksolveAdjoint(), diffrax.RecursiveCheckpointAdjoint()):
-        other = jax.jit(lambda W, a=adjoint: (found(W, a), jax.jacrev(lambda W: found(W, a))(W)))(W)
-        for m in LOCAL:
-            np.testing.assert_allclose(other[0][m.__name__], value[m.__name__], rtol=1e-9)
-            np.testing.assert_allclose(other[1][m.__name__], slope[m.__name__], rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(value[name], wanted, rtol=1e-2)  # the solution there is known to the tolerance
+    np.testing.assert_allclose(slope[name], its_slope, rtol=2e-2, atol=1e-3 * float(value[name]))
+
+
+@only64
+@pytest.mark.parametrize(
+    "adjoint",
+    [diffrax.BacksolveAdjoint(), pytest.param(diffrax.RecursiveCheckpointAdjoint(), marks=pytest.mark.slow)],
+)
+def test_local_is_the_same_by_every_adjoint(adjoint):
+    (value, slope), (other, its_slope) = of_local(REPLAY), of_local(adjoint)
+    for m in LOCAL:
+        np.testing.assert_allclose(other[m.__name__], value[m.__name__], rtol=1e-9)
+        np.testing.assert_allclose(its_slope[m.__name__], slope[m.__name__], rtol=1e-7, atol=1e-12)
 
 
 # -- in training
@@ -268,6 +292,7 @@ def model(**options) -> ct.NeuralODE:
     return ct.NeuralODE(ct.MLPField(2, width=4, depth=1, key=jax.random.key(0)), 2, integrate=integrate(**options))
 
 
+@pytest.mark.only("float32")
 def test_any_number_in_one_objective_with_numbers_and_schedules():
     r = ct.regularisers
     schedule = lambda step: 0.5 * jnp.exp(-0.1 * step)
@@ -312,6 +337,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_is_refused_before_training_with_name_and_remedy(case):
     options, weight, regulariser, words = REFUSED[case]
@@ -322,6 +348,7 @@ def test_what_cannot_be_is_refused_before_training_with_name_and_remedy(case):
         step(step.init(asked, key=jax.random.key(0)), Data.made())
 
 
+@pytest.mark.only("float32")
 def test_a_field_that_taylor_mode_cannot_take_is_refused():
     sorted_field = lambda t, y, args: jnp.linalg.qr(jnp.outer(y, y) + jnp.eye(2))[0] @ y
     with pytest.raises(ValueError, match="`taylor_2` cannot go through this field.*kinetic"):
@@ -335,6 +362,7 @@ def test_a_field_that_taylor_mode_cannot_take_is_refused():
 # -- steer
 
 
+@pytest.mark.only("float32")
 def test_steer_moves_the_end_by_no_more_than_it_may():
     example = jax.tree.map(lambda x: x[0], Data.made())
     padded = eqx.tree_at(lambda e: e.target, example, example.target.pad(6))

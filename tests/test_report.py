@@ -17,6 +17,8 @@ from ctmodels.report import _figures, render
 from ctmodels.report._table import columns
 from ctmodels.report._view import View
 
+pytestmark = pytest.mark.only("float32")
+
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 

@@ -15,6 +15,8 @@ from toys import arrays, compiled_once, equal, model, series, step_and_state, wi
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float32")
+
 
 def test_the_loss_is_a_pooled_mean_and_not_a_mean_of_means(tolerance):
     batch = windows()[jnp.arange(5)]
