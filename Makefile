@@ -40,7 +40,7 @@ docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) .lock-venv .hypothesis .pytest_cache .ruff_cache build dist site
+	rm -rf $(VENV) .lock-venv .hypothesis .jax_cache .pytest_cache .ruff_cache build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two processes, because JAX settles its precision once. float32 is shown as it runs, float64 when both are done.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import ctmodels as ct
-from ctmodels._reading import Known, Reading, account, look_ahead, times_of
+from ctmodels._online import Known, Reading, look_ahead, times_of
 
 
 class Row(NamedTuple):
@@ -68,13 +68,13 @@ class Recurrent(eqx.Module):
             h, y, known = jnp.split(z, [self.hidden, self.hidden + channels])
             new = self.step(h, Row(y, jnp.zeros(channels, dtype), t1 - known, t1 - t0, read.static))
             moved = jnp.where(t1 > t0, jnp.concatenate([new, y, known]), z)
-            return moved, account(0, jnp.stack([z, moved]), jnp.stack([t0, t1]))
+            return moved, ct.Stats.of_grid(0, jnp.stack([t0, t1]), jnp.stack([z, moved]))
 
         zs = jnp.concatenate([hs, read.ys, last], axis=1)
         start = jnp.concatenate([nothing, jnp.zeros(channels, dtype), jnp.broadcast_to(ts[0], channels)])
         latents, stats = look_ahead(flow, Known(zs, read.ts, start), ts)
         states = latents[:, : self.hidden]
-        return ct.Output(jax.vmap(self.readout)(states), stats, jnp.zeros((), dtype), states)
+        return ct.Output(jax.vmap(self.readout)(states), stats, states)
 
 
 def seen_last(read: Reading) -> Float[Array, "row channel"]:

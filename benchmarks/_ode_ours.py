@@ -57,7 +57,9 @@ class Problem:
         return diffrax.PIDController(rtol=self.setting.tol, atol=self.setting.tol, **options)
 
     def model(self, batching: str, **options) -> ct.NeuralODE:
-        settings = dict(max_steps=MAX_STEPS, adjoint=ct.Replay(buffer=BUFFER), account=ACCOUNT, batching=batching)
+        settings = dict(
+            max_steps=MAX_STEPS, adjoint=ct.DiscreteAdjoint(buffer=BUFFER), measures=ACCOUNT, batching=batching
+        )
         integrate = ct.Integrate(METHOD, **{"controller": self.controller(), **settings, **options})
         return ct.NeuralODE(self.field(), self.setting.channels, integrate=integrate)
 

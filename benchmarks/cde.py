@@ -47,10 +47,10 @@ class Problem:
         ts = np.broadcast_to(self.ts[:, None], (*self.ys.shape[:2], 1))
         return np.concatenate([ts, self.ys], axis=2)
 
-    def model(self, scheme=ct.Increments()) -> ct.NeuralCDE:
+    def model(self, scheme=ct.IncrementScheme()) -> ct.NeuralCDE:
         key = jax.random.key(0)
         sizes = self.channels, self.hidden, self.hidden
-        return ct.NeuralCDE(*sizes, width=self.width, intensity=False, scheme=scheme, key=key)
+        return ct.NeuralCDE(*sizes, width=self.width, intensity=False, solver=scheme, key=key)
 
     def series(self) -> ct.Series:
         ts = jnp.broadcast_to(self.ts, self.ys.shape[:2])
@@ -170,11 +170,11 @@ def accuracy(scheme, number: int, samples: int, steps: int) -> float:
 
     rng = np.random.default_rng(0)
     train, (series, labels) = spirals(rng), spirals(rng)
-    model = ct.NeuralCDE(2, 16, 2, width=64, scheme=scheme, key=jax.random.key(0))
+    model = ct.NeuralCDE(2, 16, 2, width=64, solver=scheme, key=jax.random.key(0))
     adam = optax.adam(optax.cosine_decay_schedule(5e-3, steps))
     step = ct.make_step(ct.objective(ct.losses.cross_entropy), optax.chain(optax.clip_by_global_norm(1.0), adam))
     state = step.init(model, key=jax.random.key(1))
-    state = ct.fit(step, state, ct.Rows(ct.Example(*train)), steps=steps, batch_size=min(64, number))
+    state = ct.fit(step, state, ct.ArrayDataset(ct.Example(*train)), steps=steps, batch_size=min(64, number))
     answers = eqx.filter_jit(lambda model, xs: jax.vmap(lambda x: model(x, x.end).ys[-1])(xs))(state.model, series)
     return float(jnp.mean(jnp.argmax(answers, axis=1) == labels))
 
@@ -196,10 +196,10 @@ def log_ode_memory(length: int, batch: int) -> float:
 
 def run(quick: bool) -> tuple[list[dict], dict]:
     problem = Problem(4, 8, 2, 4, 8) if quick else Problem()
-    adaptive = ct.Integrate(controller=diffrax.PIDController(rtol=1e-3, atol=1e-6), adjoint=ct.Replay(256))
+    adaptive = ct.Integrate(controller=diffrax.PIDController(rtol=1e-3, atol=1e-6), adjoint=ct.DiscreteAdjoint(256))
     steps = {
-        "increments": ours(problem, ct.Increments()),
-        "heun": ours(problem, ct.Increments(heun=True)),
+        "increments": ours(problem, ct.IncrementScheme()),
+        "heun": ours(problem, ct.IncrementScheme(heun=True)),
         **bare(problem),
     }
     if not quick:
@@ -214,7 +214,7 @@ def run(quick: bool) -> tuple[list[dict], dict]:
         "x_limit": taken["increments"] / limit,
         "x_limit_heun": taken["heun"] / (2 * limit),
         **{f"speedup_{n}": taken[n] / taken["increments"] if n in taken else None for n in PEERS},
-        "accuracy_increments": accuracy(ct.Increments(), *size),
+        "accuracy_increments": accuracy(ct.IncrementScheme(), *size),
         "accuracy_adaptive": accuracy(adaptive, *size),
         "log_ode_gib": log_ode_memory(200 if quick else 17_000, 2 if quick else 32),
     }

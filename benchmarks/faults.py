@@ -27,7 +27,7 @@ import optax
 import ctmodels as ct
 from benchmarks._harness import main
 from ctmodels.train._checkpoint import encode
-from ctmodels.train._run import Run
+from ctmodels.train._run_folder import Run
 from ctmodels.train._structure import on_host, sha256
 
 CALLS = 14  # places before and after the seven system calls of a save

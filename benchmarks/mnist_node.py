@@ -79,14 +79,14 @@ class Classifier(eqx.Module):
     def __call__(self, image, ts=None, *, key=None) -> ct.Output:
         ts = jnp.array([0.0, 1.0]) if ts is None else ts
         zs, stats = self.integrate(self.field, ts, image, key=key)
-        return ct.Output(self.classifier(zs[-1]), stats, jnp.zeros(()), zs)
+        return ct.Output(self.classifier(zs[-1]), stats, zs)
 
 
 def model(pixels: int, width: int, account: tuple, key) -> Classifier:
     a, b = jax.random.split(key)
     controller = diffrax.PIDController(rtol=TOLERANCE, atol=TOLERANCE)
     integrate = ct.Integrate(
-        diffrax.Tsit5(), controller, account=account, batching="shared", max_steps=256, adjoint=ct.Replay(16)
+        diffrax.Tsit5(), controller, measures=account, batching="shared", max_steps=256, adjoint=ct.DiscreteAdjoint(16)
     )
     return Classifier(Field.made(pixels, width, a), eqx.nn.Linear(pixels, 10, key=b), integrate)
 

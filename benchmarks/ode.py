@@ -129,7 +129,7 @@ def measure(setting: Setting, seconds: float) -> Measured:
     steps = {
         SHARED: training(problem, "shared"),
         PER_SAMPLE: training(problem, "per_sample"),
-        UNCOUNTED: training(problem, "shared", account=()),
+        UNCOUNTED: training(problem, "shared", measures=()),
         CLOCKED: training_with_own_clocks(problem, "shared"),
     }
     others = peers(problem)

@@ -76,7 +76,7 @@ class Answering(eqx.Module):
 
     def __call__(self, x, ts=None, *, key=None) -> ct.Output:
         out = self.filtered(x, ts)
-        return ct.Output(jax.vmap(self.readout)(out.latents.hidden), out.stats, jnp.zeros_like(out.kl), out.latents)
+        return ct.Output(jax.vmap(self.readout)(out.latents), out.stats, out.latents)
 
 
 def one(method: str, seed: int, data: Records, quick: bool) -> dict:
@@ -114,7 +114,7 @@ def interpolated(data: Records, train, test, sizes: Sizes, seed: int) -> float:
     model = latent_ode(zs.shape[2], sizes, jax.random.key(seed))
     state = step.init(model, key=jax.random.key(seed + 1))
     batch = min(256, len(train) // 2)
-    state = ct.fit(step, state, ct.Rows((zs[train], data.mask[train])), steps=sizes.steps, batch_size=batch)
+    state = ct.fit(step, state, ct.ArrayDataset((zs[train], data.mask[train])), steps=sizes.steps, batch_size=batch)
     judged = eqx.filter_jit(lambda model, records: jax.vmap(lambda r: loss(model, r)[:2])(records))
     totals = [judged(state.model, part) for part in parts((zs[test], data.mask[test]), 400)]
     error, weight = (sum(float(jnp.sum(t[i])) for t in totals) for i in range(2))
@@ -123,7 +123,7 @@ def interpolated(data: Records, train, test, sizes: Sizes, seed: int) -> float:
 
 def latent_ode(channels: int, sizes: Sizes, key, latent: int = 20) -> ct.LatentODE:
     a, b, c, d = jax.random.split(key, 4)
-    encoder = ct.BackwardGRU(channels, sizes.hidden, key=a)
+    encoder = ct.ReverseGRUEncoder(channels, sizes.hidden, key=a)
     posterior = eqx.nn.MLP(encoder.size, 2 * latent, sizes.width, 1, jnp.tanh, key=b)
     field = ct.MLPField(latent, width=sizes.width, depth=2, activation=jnp.tanh, key=c)
     steps = diffrax.PIDController(rtol=1e-3, atol=1e-3)

@@ -53,11 +53,11 @@ class Field(eqx.Module):
 
 def model(channels: int, account: tuple, key, hidden=40, latent=20, width=50) -> ct.LatentODE:
     a, b, c, d = jax.random.split(key, 4)
-    encoder = ct.BackwardGRU(channels, hidden, key=a)
+    encoder = ct.ReverseGRUEncoder(channels, hidden, key=a)
     posterior = eqx.nn.MLP(encoder.size, 2 * latent, width, 1, jnp.tanh, key=b)
     controller = diffrax.PIDController(rtol=TOLERANCE, atol=TOLERANCE)
     integrate = ct.Integrate(
-        diffrax.Tsit5(), controller, account=account, batching="shared", max_steps=512, adjoint=ct.Replay(128)
+        diffrax.Tsit5(), controller, measures=account, batching="shared", max_steps=512, adjoint=ct.DiscreteAdjoint(128)
     )
     field, decoder = Field.made(latent, width, c), eqx.nn.Linear(latent, channels, key=d)
     return ct.LatentODE(encoder, posterior, field, decoder, integrate, t0=0.0)

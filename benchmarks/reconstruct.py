@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks._harness import main
 from ctmodels import metrics, systems
 from ctmodels.demo import noisy_lorenz63
-from ctmodels.reconstruction import Recipe, consensus, reconstruct
+from ctmodels.reconstruction import MeanDynamics, Recipe, reconstruct
 
 DT, EXPONENT = 0.02, 0.906
 
@@ -46,10 +46,10 @@ def one(seed: int, quick: bool) -> dict:
     points = 2000 if quick else 50_000
     true = reference(1000 + seed, points, scaling)
     dt = DT / scaling.time_scale
-    model = consensus(trained)
+    model = MeanDynamics(trained.model)
     flow = eqx.filter_jit(lambda z, n: model(z, jnp.arange(n, dtype=z.dtype) * dt).ys)
     generated = flow(true[0], points + 1000)[1000:]
-    step = lambda z: model(z, jnp.asarray([0.0, dt], z.dtype)).ys[1]
+    step = lambda z: model.flow(jnp.zeros((), z.dtype), jnp.asarray(dt, z.dtype), z)[0]
     spectrum = metrics.lyapunov_spectrum(step, true[0], steps=points, dt=DT, transient=1000)
     return {
         "seed": seed,

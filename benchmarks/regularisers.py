@@ -43,7 +43,7 @@ def run(quick: bool) -> tuple[list[dict], dict]:
 
 
 def model(problem: Problem, account: tuple) -> ct.NeuralODE:
-    return problem.model("shared", account=account, max_steps=128, adjoint=ct.Replay(128))
+    return problem.model("shared", measures=account, max_steps=128, adjoint=ct.DiscreteAdjoint(128))
 
 
 def training(problem: Problem, account: tuple, terms: dict):

@@ -50,7 +50,7 @@ def truth(t, y, args):
 
 def solver(account: tuple = (), tolerance: float = TOLERANCE) -> ct.Integrate:
     controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)
-    return ct.Integrate(diffrax.Tsit5(), controller, account=account, max_steps=1024, adjoint=ct.Replay(256))
+    return ct.Integrate(diffrax.Tsit5(), controller, measures=account, max_steps=1024, adjoint=ct.DiscreteAdjoint(256))
 
 
 def one(method: str, seed: int, data, quick: bool) -> dict:

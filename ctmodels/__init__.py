@@ -4,6 +4,7 @@ from jax import __version__ as _jax_version
 
 from ctmodels import (
     data as data,
+    distributions as distributions,
     losses as losses,
     metrics as metrics,
     models as models,
@@ -11,7 +12,6 @@ from ctmodels import (
     regularisers as regularisers,
     systems as systems,
 )
-from ctmodels._door import DataError as DataError
 from ctmodels._export import export as export
 from ctmodels._fields import (
     MatrixField as MatrixField,
@@ -22,26 +22,34 @@ from ctmodels._fields import (
 )
 from ctmodels._integrate import (
     RK4 as RK4,
+    DiscreteAdjoint as DiscreteAdjoint,
     Integrate as Integrate,
-    Replay as Replay,
     Step as Step,
     Substeps as Substeps,
     accepted_times as accepted_times,
     eigenvalue as eigenvalue,
     jacobian as jacobian,
     kinetic as kinetic,
-    largest as largest,
     largest_eigenvalue as largest_eigenvalue,
     local as local,
     local_error as local_error,
+    maximum_over_steps as maximum_over_steps,
     path_length as path_length,
     rk_step as rk_step,
     scaled_error as scaled_error,
-    solve_held as solve_held,
+    solve_piecewise_constant as solve_piecewise_constant,
     stiffness as stiffness,
     taylor as taylor,
 )
-from ctmodels._model import AbstractModel as AbstractModel
+from ctmodels._model import (
+    AbstractDynamics as AbstractDynamics,
+    AbstractFilter as AbstractFilter,
+    AbstractLatent as AbstractLatent,
+    AbstractModel as AbstractModel,
+    AbstractShooting as AbstractShooting,
+    AbstractSolver as AbstractSolver,
+    roll_out as roll_out,
+)
 from ctmodels._output import STATUS as STATUS, Output as Output, Stats as Stats
 from ctmodels._paths import (
     CubicPath as CubicPath,
@@ -57,14 +65,14 @@ from ctmodels._series import (
     Example as Example,
     Record as Record,
     Series as Series,
-    buckets as buckets,
+    bucket_by_length as bucket_by_length,
     collate as collate,
 )
 from ctmodels._shooting import (
     FreeStart as FreeStart,
     Shooting as Shooting,
     Windows as Windows,
-    grow as grow,
+    growing_horizon as growing_horizon,
 )
 from ctmodels._signatures import (
     chen as chen,
@@ -80,27 +88,27 @@ from ctmodels._signatures import (
 from ctmodels._smoothing import (
     Noise as Noise,
     Smoothed as Smoothed,
-    coast as coast,
+    constant_velocity as constant_velocity,
     smooth as smooth,
     tune_noise as tune_noise,
 )
+from ctmodels._validation import DataError as DataError
 from ctmodels._versions import warn_if_bad as _warn_if_bad
 from ctmodels.models import (
     ODERNN as ODERNN,
-    BackwardGRU as BackwardGRU,
-    BackwardODERNN as BackwardODERNN,
     GRUODEBayes as GRUODEBayes,
-    Increments as Increments,
+    IncrementScheme as IncrementScheme,
     LatentODE as LatentODE,
     LogNCDE as LogNCDE,
     NeuralCDE as NeuralCDE,
     NeuralODE as NeuralODE,
-    Posterior as Posterior,
+    ReverseGRUEncoder as ReverseGRUEncoder,
+    ReverseODERNNEncoder as ReverseODERNNEncoder,
 )
 from ctmodels.reconstruction import reconstruct as reconstruct
 from ctmodels.train import (
+    ArrayDataset as ArrayDataset,
     FitResult as FitResult,
-    Rows as Rows,
     State as State,
     fit as fit,
     load as load,

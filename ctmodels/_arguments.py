@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument, kind_of
 
 LARGEST_SEED = 2**32 - 1  # what a random key of 32 bits tells apart

@@ -7,19 +7,19 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from ctmodels._disk import write_whole
-from ctmodels._door import DataError
-from ctmodels._model import AbstractModel
+from ctmodels._files import write_whole
+from ctmodels._model import AbstractDynamics
 from ctmodels._paths import LinearPath
 from ctmodels._scaling import Scaling
 from ctmodels._series import Driven
+from ctmodels._validation import DataError
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def export(
     path: str | os.PathLike,
-    model: AbstractModel,
+    model: AbstractDynamics,
     scaling: Scaling,
     *,
     inputs: Scaling | None = None,
@@ -34,7 +34,7 @@ def export(
         solve = jax.export.deserialize(bytearray(open(path, "rb").read())).call
         ys = solve(y0, ts)
 
-    - `y0`: `(batch, channel)`, the observed channels at the first time; hidden ones start at zero.
+    - `y0`: `(batch, channel)`, the observed channels at the first time; the model's `lift` makes a state of them.
     - `ts`: `(batch, time)`, from the first time on in the data's unit. Take off a large origin in float64 first: a
       date in seconds does not fit into float32.
     - `us`: `(batch, time, input)`, the inputs at `ts`, between which they are linear.
@@ -42,7 +42,7 @@ def export(
 
     **Arguments:**
 
-    - `model`: that starts from a state, such as [`ctmodels.NeuralODE`][]; in scaled units.
+    - `model`: any [`ctmodels.AbstractDynamics`][], such as [`ctmodels.NeuralODE`][]; in scaled units.
     - `scaling`: of the times and of the channels. `inputs`: of the inputs, if there are any.
     - `ensemble`: the model's arrays have a leading axis of members, as `Trained.model` has.
     - `times`: how many times the file takes; default: any number. Needed with inputs.
@@ -72,7 +72,7 @@ def export(
 def _solve(model, scaling: Scaling, inputs: Scaling | None, y0, ts, us=None):
     taus = (ts - ts[0]) / scaling.time_scale
     control = None if inputs is None else LinearPath(taus, inputs.scale(us))
-    return scaling.unscale(model(Driven(scaling.scale(y0), control), taus).ys)
+    return scaling.unscale(model(Driven(model.lift(scaling.scale(y0)), control), taus).ys)
 
 
 def _shapes(model, scaling: Scaling, inputs: Scaling | None, times: int | None):

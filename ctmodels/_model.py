@@ -1,11 +1,19 @@
-"""The one promise that every model keeps."""
+"""What models promise: all of them, those that move a state on, those with a latent cause, and what solves for them.
+
+The rest of the library speaks to these promises and asks no model who it is.
+"""
 
 import abc
+from typing import TYPE_CHECKING
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ctmodels._output import Output
+from ctmodels._output import Output, Stats
+from ctmodels._series import Driven, Series
+from ctmodels.distributions import AbstractDistribution, Gaussian
 
 
 class AbstractModel(eqx.Module):
@@ -22,3 +30,126 @@ class AbstractModel(eqx.Module):
         - `ts`: where outputs are wanted, `(out,)`; None means at the times of `x`.
         - `key`: randomness; None means the mean, without sampling.
         """
+
+
+class AbstractDynamics(AbstractModel):
+    r"""A model whose state moves on by itself or under a control, and is observed:
+    $z(t_1) = \mathrm{flow}(t_0, t_1, z(t_0))$, $y = \mathrm{observe}(z)$.
+
+    Reconstruction, forecasts, the smoother, Lyapunov spectra, export and report speak to this alone: behind it may be a
+    field that is solved, a map, a known law. `x` is a state, `(size,)`, observed channels, `(channels,)`, which are
+    lifted to one, or a [`ctmodels.Driven`][] of either and a control. `ys` is `(out, channels)`, `latents` is
+    `(out, size)`.
+
+    - `channels`: how many are observed; `size`: of the state.
+    """
+
+    if TYPE_CHECKING:  # to whom an AbstractVar is one more argument of `__init__`
+
+        @property
+        def channels(self) -> int: ...
+
+        @property
+        def size(self) -> int: ...
+
+    else:
+        channels: eqx.AbstractVar[int]
+        size: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def lift(
+        self, ys: Float[Array, " channel"], slopes: Float[Array, " channel"] | None = None
+    ) -> Float[Array, " state"]:
+        """A state that is observed as `ys`. `slopes`: how fast these move, where that is known, for a state that has
+        use for it."""
+
+    @abc.abstractmethod
+    def flow(
+        self, t0: Float[Array, ""], t1: Float[Array, ""], z: Float[Array, " state"], control: PyTree = None
+    ) -> tuple[Float[Array, " state"], Stats]:
+        """The state at t1 that follows from `z` at t0, and the account of the work. `control`: a path `t -> (input,)`,
+        or None."""
+
+    @abc.abstractmethod
+    def observe(self, z: Float[Array, " state"]) -> Float[Array, " channel"]:
+        """What is observed of a state."""
+
+    @abc.abstractmethod
+    def describe(self) -> str:
+        """How it moves on, in words, for a report."""
+
+
+def roll_out(dynamics: AbstractDynamics, x: Float[Array, " state"] | Driven, ts: Float[Array, " out"]) -> Output:
+    """The outputs of a dynamics by its flow from each time to the next: `__call__` of a map.
+
+    **Arguments:** `x`, `ts`: as of [`ctmodels.AbstractDynamics`][].
+
+    **Returns:** its `Output`.
+    """
+    x = x if isinstance(x, Driven) else Driven(x)
+    z0 = x.y0 if x.y0.shape[0] == dynamics.size else dynamics.lift(x.y0)
+    if ts.shape[0] == 1:
+        return Output(dynamics.observe(z0)[None], Stats.none(ts[0]), z0[None])
+
+    def move(z, span):
+        t0, t1 = span
+        z, stats = dynamics.flow(t0, t1, z, x.control)
+        return z, (z, stats)
+
+    _, (zs, stats) = jax.lax.scan(move, z0, (ts[:-1], ts[1:]))
+    zs = jnp.concatenate([z0[None], zs])
+    return Output(jax.vmap(dynamics.observe)(zs), Stats.in_sequence(stats), zs)
+
+
+class AbstractLatent(AbstractModel):
+    """A model of a latent start that is inferred from what was seen: what the evidence bounds speak to."""
+
+    @abc.abstractmethod
+    def infer(self, x: PyTree) -> tuple[Gaussian, Gaussian, Float[Array, ""]]:
+        """The posterior q(z0 | x), the prior p(z0), and the time at which z0 lies."""
+
+    @abc.abstractmethod
+    def decode(
+        self,
+        z0: Float[Array, " latent"],
+        t0: Float[Array, ""],
+        ts: Float[Array, " out"],
+        *,
+        key: PRNGKeyArray | None = None,
+    ) -> Output:
+        """The outputs that follow from one start."""
+
+
+class AbstractFilter(AbstractModel):
+    """A model that says what it expects of each row before it sees it: what one-step likelihoods speak to."""
+
+    @abc.abstractmethod
+    def filter(
+        self, x: PyTree, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Output, AbstractDistribution, Series]:
+        """What the model returns; what it expected just before each row of `x`, `(row, channel)`; and these rows."""
+
+
+class AbstractShooting(AbstractModel):
+    """A model of windows whose ends are to meet the next one's starts: what multiple shooting speaks to."""
+
+    @abc.abstractmethod
+    def gap(self, x: PyTree, end: Float[Array, " state"]) -> Float[Array, ""]:
+        """Squared distance from the end of window `x` to the start of the next one; zero for the last."""
+
+
+class AbstractSolver(eqx.Module):
+    """What solves for a model, as far as [`ctmodels.objective`][] sets it: `failed`, what a failed solve returns, and
+    `cotangents`, how the gradients of a batch are summed, as in [`ctmodels.Integrate`][]."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def cotangents(self) -> str: ...
+
+        @property
+        def failed(self) -> str: ...
+
+    else:
+        cotangents: eqx.AbstractVar[str]
+        failed: eqx.AbstractVar[str]

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
+from ctmodels.distributions import AbstractDistribution
+
 SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER, STEP_UNDERFLOW, BAD_TIMES = 0, 1, 2, 3, 4, 5
 STATUS = {
     SUCCESS: "success",
@@ -28,13 +30,18 @@ def gather(name: str, total: Array, value: Array) -> Array:
     return jnp.maximum(total, value) if is_largest(name) else total + value
 
 
+def gathered(values: dict[str, Array]) -> dict[str, Array]:
+    """Totals of arrays of values."""
+    return {name: jnp.max(x, initial=0) if is_largest(name) else jnp.sum(x) for name, x in values.items()}
+
+
 class Stats(eqx.Module):
     """The account of a solve's work. Counts carry no gradient; `measures` do.
 
     - `evaluations`: field evaluations, those of rejected steps included.
     - `accepted`, `rejected`: steps.
     - `status`: 0 is success; the meanings are in `ctmodels.STATUS`.
-    - `measures`: name -> scalar, what the `account` of [`ctmodels.Integrate`][] asked for, summed over
+    - `measures`: name -> scalar, what the `measures` of [`ctmodels.Integrate`][] asked for, summed over
       the accepted steps, or the largest of them where the name says `largest_`; NaN for a solve that failed.
     - `shortest`, `longest`: the accepted steps' lengths, in units of time; zero and infinity where diffrax's engine
       does not say.
@@ -50,22 +57,59 @@ class Stats(eqx.Module):
     longest: Float[Array, "..."]
     t: Float[Array, "..."]
 
+    @classmethod
+    def none(cls, t: Float[Array, ""]) -> "Stats":
+        """Of outputs at `t` that took no solve."""
+        return cls.of_grid(0, jnp.asarray(t)[None], jnp.asarray(t)[None, None])
+
+    @classmethod
+    def of_grid(cls, evaluations: int, ts: Float[Array, " row"], zs: Float[Array, "row state"]) -> "Stats":
+        """Of one step from each row to the next, of so many evaluations; it fails where a state is not finite."""
+        steps, gaps = zs.shape[0] - 1, jax.lax.stop_gradient(jnp.diff(ts))
+        failed = jnp.where(jnp.isfinite(ts[-1]), NON_FINITE, BAD_TIMES)
+        return cls(
+            evaluations=jnp.asarray(evaluations * steps, jnp.int32),
+            accepted=jnp.asarray(steps, jnp.int32),
+            rejected=jnp.asarray(0, jnp.int32),
+            status=jnp.where(jnp.all(jnp.isfinite(zs)), SUCCESS, failed).astype(jnp.int32),
+            measures={},
+            shortest=jnp.min(jnp.where(gaps > 0, gaps, jnp.inf), initial=jnp.inf),
+            longest=jnp.max(gaps, initial=0),
+            t=jax.lax.stop_gradient(ts[-1]),
+        )
+
+    @classmethod
+    def in_sequence(cls, stacked: "Stats") -> "Stats":
+        """Of solves in a row, along a leading axis: of failures the first, and the work up to it."""
+        failed = stacked.status != SUCCESS
+        first = jnp.where(jnp.any(failed), jnp.argmax(failed), failed.shape[0] - 1)
+        took = jnp.arange(failed.shape[0]) <= first
+        count = lambda counts: jnp.sum(jnp.where(took, counts, 0), dtype=jnp.int32)
+        return cls(
+            evaluations=count(stacked.evaluations),
+            accepted=count(stacked.accepted),
+            rejected=count(stacked.rejected),
+            status=stacked.status[first].astype(jnp.int32),
+            measures=gathered(stacked.measures),
+            shortest=jnp.min(stacked.shortest),
+            longest=jnp.max(stacked.longest),
+            t=stacked.t[first],
+        )
+
     def __add__(self, other: "Stats") -> "Stats":
         """Two solves in a row: work adds up, of the largest of a measure the larger stays, and the worse status."""
+        measures = {**self.measures, **other.measures}
+        for name in self.measures.keys() & other.measures.keys():
+            measures[name] = gather(name, self.measures[name], other.measures[name])
         return Stats(
-            self.evaluations + other.evaluations,
-            self.accepted + other.accepted,
-            self.rejected + other.rejected,
-            jnp.maximum(self.status, other.status),
-            {
-                name: gather(name, self.measures[name], other.measures[name])
-                if name in self.measures and name in other.measures
-                else {**self.measures, **other.measures}[name]
-                for name in {**self.measures, **other.measures}
-            },
-            jnp.minimum(self.shortest, other.shortest),
-            jnp.maximum(self.longest, other.longest),
-            jnp.where(self.status == SUCCESS, other.t, self.t),
+            evaluations=self.evaluations + other.evaluations,
+            accepted=self.accepted + other.accepted,
+            rejected=self.rejected + other.rejected,
+            status=jnp.maximum(self.status, other.status),
+            measures=measures,
+            shortest=jnp.minimum(self.shortest, other.shortest),
+            longest=jnp.maximum(self.longest, other.longest),
+            t=jnp.where(self.status == SUCCESS, other.t, self.t),
         )
 
     def check(self) -> None:
@@ -85,11 +129,14 @@ class Output(eqx.Module):
 
     - `ys`: outputs at the wanted times, `(time, channel)`.
     - `stats`: the account of the work, [`ctmodels.Stats`][].
-    - `kl`: divergence between posterior and prior, a scalar; zero for a deterministic model.
-    - `latents`: the states behind the outputs, `(time, state)`.
+    - `latents`: the states behind the outputs, `(time, state)`, if there are any.
+    - `kl`: divergence between posterior and prior, a scalar; None of a model that has none.
+    - `predictive`: what is expected at the wanted times, one of [`ctmodels.distributions`][]; None of a model that
+      gives but a mean.
     """
 
     ys: Shaped[Array, "..."]
     stats: Stats
-    kl: Float[Array, "..."]
-    latents: PyTree
+    latents: PyTree = None
+    kl: Float[Array, "..."] | None = None
+    predictive: AbstractDistribution | None = None

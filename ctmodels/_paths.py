@@ -167,8 +167,8 @@ class HeldPath(eqx.Module):
 
     The value jumps, and a Runge-Kutta step that ends at a knot takes its last slope there, with the next value (and a
     left-continuous hold would give the step after it the last value, at its first stage): on a fixed grid the error is
-    of first order whatever the method, silently. Solve with [`ctmodels.solve_held`][], or with adaptive steps that know
-    of `jumps`.
+    of first order whatever the method, silently. Solve with [`ctmodels.solve_piecewise_constant`][], or with adaptive
+    steps that know of `jumps`.
     """
 
     ts: Knots

@@ -77,7 +77,7 @@ def _hint(x: Any) -> str:
             "these windows have no starts: give some, ct.Windows(series, length, starts=...), or train them too, "
             "ct.Shooting(model, starts)"
         )
-    if name in ("Windows", "Rows"):
+    if name in ("Windows", "ArrayDataset"):
         return "these are data to draw batches from: windows[jnp.arange(8)] is a batch of examples"
     if isinstance(x, Example):
         return "an example is what a loss takes: model(example.x, example.target.ts)"
@@ -89,7 +89,7 @@ def check_example(example, **_) -> None:
     if not isinstance(example, Example):
         raise TypeError(
             f"example: {kind_of(example)}, where a loss takes a ct.Example(x, target): let the data be "
-            "ct.Rows(ct.Example(xs, targets))"
+            "ct.ArrayDataset(ct.Example(xs, targets))"
         )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._door import DataError, check_lengths, check_times, check_values
 from ctmodels._series import Series
+from ctmodels._validation import DataError, check_lengths, check_times, check_values
 from ctmodels._words import argument
 
 
@@ -127,7 +127,9 @@ def _unit_of_time(ts: list[np.ndarray], zs: list[np.ndarray]) -> float:
     gaps = np.concatenate([np.diff(t) for t in ts])
     spacing = float(np.median(gaps))
     speed = np.concatenate([np.diff(z, axis=0) for z in zs]) / gaps[:, None]
-    rms = float(np.sqrt(np.nanmean(speed**2))) if np.any(np.isfinite(speed)) else 0.0
+    # Over a gap much shorter than usual, noise moves faster than the data do.
+    weights = np.where(np.isfinite(speed), np.minimum(gaps / spacing, 1)[:, None] ** 2, 0)
+    rms = float(np.sqrt(np.nansum(weights * speed**2) / np.sum(weights))) if np.any(weights) else 0.0
     per_unit = 1 / (rms * spacing) if rms > 0 else 1.0
     # Measurement noise only makes the estimate shorter; a unit under one sample would be meaningless.
     return spacing * 2.0 ** max(0, round(np.log2(per_unit)))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ctmodels._arguments import before
-from ctmodels._door import DataError, check_lengths, check_times, check_values
+from ctmodels._validation import DataError, check_lengths, check_times, check_values
 from ctmodels._words import kind_of
 
 
@@ -172,7 +172,7 @@ def _padded(series: Series, length: int, xp=np) -> tuple:
 
 
 @before(_check_list)
-def buckets(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
+def bucket_by_length(series: Sequence[Series]) -> dict[int, tuple[np.ndarray, Series]]:
     """Series of very unequal length, sorted into batches by the power of two to which each is padded: a model compiles
     once for each of these few lengths, and less than half of a batch is padding.
 
@@ -189,12 +189,21 @@ def check_resolution(ts: np.ndarray, dtype, at: Callable[[int], str] | None = No
     gaps, ulp = np.diff(ts), np.spacing(np.maximum(np.abs(ts[1:]), np.abs(ts[:-1])).astype(dtype))
     bad = np.flatnonzero(gaps < 8 * ulp.astype(np.float64))
     if bad.size:
-        i = int(bad[0])
+        i, least = int(bad[0]), 8 * ulp.astype(np.float64)
+        name, remedy = (
+            np.dtype(dtype).name,
+            "use a shorter stretch, or enable x64 (JAX_ENABLE_X64=1 in the environment)",
+        )
+        if at is None:
+            raise DataError(
+                f"ts[{i + 1}]: spacing {gaps[i]:.3g} at time {ts[i + 1]:.9g} is under 8 units in the last place of "
+                f"{name} ({least[i]:.3g}): the times would run together; take the origin off and scale "
+                f"(ctmodels.Scaling), {remedy}"
+            )
+        span = abs(float(ts[-1] - ts[0]))
         raise DataError(
-            f"{at(i + 1) if at else f'ts[{i + 1}]'}: spacing {gaps[i]:.3g} at time {ts[i + 1]:.9g} is under 8 units in "
-            f"the last place of {np.dtype(dtype).name} ({8 * float(ulp[i]):.3g}): the times would run together; "
-            f"{'' if at else 'take the origin off and scale (ctmodels.Scaling), '}use a shorter stretch, or enable x64 "
-            "(JAX_ENABLE_X64=1 in the environment)"
+            f"{at(i + 1)}: follows the time before it by {gaps[i] / span:.2g} of the record's length, and {name} "
+            f"resolves {least[i] / span:.2g} there: the times would run together; drop one of the two rows, {remedy}"
         )
 
 

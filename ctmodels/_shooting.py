@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ctmodels._arguments import before, check_whole
-from ctmodels._model import AbstractModel
+from ctmodels._model import AbstractModel, AbstractShooting
 from ctmodels._output import Output
 from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Example, Series
@@ -106,7 +106,7 @@ def _check_free(x, **_) -> None:
         )
 
 
-class Shooting(AbstractModel):
+class Shooting(AbstractShooting):
     """A model beside the free starts of its windows: both are trained (multiple shooting).
 
     `x` is a [`ctmodels.FreeStart`][]. `starts`: `(window, state)`.
@@ -135,7 +135,7 @@ class Shooting(AbstractModel):
         return jnp.where(x.last, 0, jnp.sum((end - self.starts[following]) ** 2))
 
 
-def grow(horizon: Callable) -> Callable:
+def growing_horizon(horizon: Callable) -> Callable:
     """A transform of examples: only the first `horizon(step)` samples after the start count.
 
     The horizon is a mask and not a shape: nothing is compiled again as it grows. `horizon`: an optax schedule.

@@ -1,13 +1,12 @@
 """The states behind a noisy, partly observed series, under any flow.
 
-z_{i+1} = flow(t_i, t_{i+1}, z_i) + N(0, h_i Q),  x_i = z_i[:channels] + N(0, R),  Q and R diagonal.
+z_{i+1} = flow(t_i, t_{i+1}, z_i) + N(0, h_i Q),  x_i = observe(z_i) + N(0, R),  Q and R diagonal.
 
 Forward an extended Kalman filter, backward Rauch, Tung and Striebel's smoother (1965); Q and R by expectation
 maximisation on the linearised flow (Shumway and Stoffer 1982; Ghahramani and Roweis 1999). Särkkä, "Bayesian
 Filtering and Smoothing" (2013), chapters 5, 9 and 12.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,6 +17,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels._series import Series
 
+Observe = Callable[[Float[Array, " state"]], Float[Array, " channel"]]
+
 SETTLED = 2  # rounds in a row that gain next to nothing end a search for the noise
 
 Flow = Callable[[Float[Array, ""], Float[Array, ""], Float[Array, " state"]], Float[Array, " state"]]
@@ -25,11 +26,10 @@ Flow = Callable[[Float[Array, ""], Float[Array, ""], Float[Array, " state"]], Fl
 
 class Noise(eqx.Module):
     """`process`: variance that the flow's error gains per unit of time, `(state,)`; `observation`: variance of
-    the measurement, `(channel,)`; `converged`: of what [`ctmodels.tune_noise`][] found, whether it came to an end."""
+    the measurement, `(channel,)`."""
 
     process: Float[Array, "*batch state"]
     observation: Float[Array, "*batch channel"]
-    converged: Bool[Array, "*batch"] | None = None
 
 
 class Smoothed(eqx.Module):
@@ -55,37 +55,42 @@ def smooth(
     noise: Noise,
     *,
     prior: tuple[Float[Array, " state"], Float[Array, "state state"]] | None = None,
+    observe: Observe | None = None,
 ) -> Smoothed:
     """Filter and smooth one series, missing values included. Pure: jit and vmap it.
 
     **Arguments:**
 
     - `flow(t0, t1, z) -> z1`: the solution from t0 to t1. Any: a learned field's, a random walk, a map.
-    - `series`: `(time, channel)`; its channels are the first ones of the state.
+    - `series`: `(time, channel)`.
     - `noise`: variances assumed.
     - `prior`: mean and covariance of the first state; default zero and one, as fits z-scored data. Data in other units
         need one of their own; all else follows the units by itself.
+    - `observe(z) -> channels`: what is observed of a state; default: its first channels.
 
     **Returns:** [`ctmodels.Smoothed`][]; its `noise` is the update to assume next time.
     """
     size = noise.process.shape[0]
     dtype = series.ys.dtype
     mean, cov = (jnp.zeros(size, dtype), jnp.eye(size, dtype=dtype)) if prior is None else prior
-    first = _update(mean, cov, series.ys[0], series.mask[0], noise.observation)
-    forward = _filter(flow, series, noise, first[:2])
+    observe = observe or _first(series.ys.shape[1])
+    first = _update(observe, mean, cov, series.ys[0], series.mask[0], noise.observation)
+    forward = _filter(flow, observe, series, noise, first[:2])
     (filtered, covs), (predicted, predicted_covs, transitions), gains = forward
     filtered = jnp.concatenate([first[0][None], filtered])
     covs = jnp.concatenate([first[1][None], covs])
     inside = (filtered[:-1], covs[:-1], predicted, predicted_covs, transitions)
     means_s, covs_s, backs = _rts(inside, (filtered[-1], covs[-1]))
-    update = Noise(_process(series.ts, means_s, covs_s, backs, inside), _observation(series, means_s, covs_s))
+    update = Noise(_process(series.ts, means_s, covs_s, backs, inside), _observation(observe, series, means_s, covs_s))
     # Rounding may leave a variance of nothing or less. What was assumed gives the unit.
     floor = lambda new, old: jnp.maximum(new, jnp.finfo(dtype).eps * old)
     update = Noise(floor(update.process, noise.process), floor(update.observation, noise.observation))
     return Smoothed(means_s, covs_s, filtered, covs, first[2] + jnp.sum(gains), update)
 
 
-def tune_noise(flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, prior=None) -> Noise:
+def tune_noise(
+    flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, prior=None, observe: Observe | None = None
+) -> tuple[Noise, Bool[Array, ""]]:
     """The noise under which the series is likeliest.
 
     Expectation maximisation finds the observation noise in a few iterations, but creeps elsewhere. So its update is
@@ -93,11 +98,12 @@ def tune_noise(flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, pr
     quasi-Newton search (BFGS) in the logarithms of the variances; and as a first guess may be orders of magnitude off,
     each round tries multiples of it too. A stretch of one or two thousand samples is enough.
 
-    **Arguments:** `flow`, `series`, `prior`: as in [`ctmodels.smooth`][]; `noise`: where the search starts; `rounds`:
-    at most so many. The search ends before them, once two rounds in a row gain less than a twentieth of a nat each.
+    **Arguments:** `flow`, `series`, `prior`, `observe`: as in [`ctmodels.smooth`][]; `noise`: where the search starts;
+    `rounds`: at most so many. The search ends before them, once two rounds in a row gain less than a twentieth of a nat
+    each.
 
     **Returns:** the likeliest noise found, never one less likely than `noise` itself; a local maximum, where there are
-    several. Its `converged` is false where `rounds` ran out: start from it again.
+    several. And whether the search came to its end: where `rounds` ran out, start from what it found.
     """
     size = noise.process.shape[0]
     # The logarithm of a variance that n values speak of is known to sqrt(2 / n): the unit of the search.
@@ -105,7 +111,7 @@ def tune_noise(flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, pr
 
     def at(x):
         assumed = _unflat(jnp.exp(x * unit), size)
-        out = smooth(flow, series, assumed, prior=prior)
+        out = smooth(flow, series, assumed, prior=prior, observe=observe)
         ratio = _flat(out.noise) / _flat(assumed)
         return _Point(x, out.log_likelihood, (ratio - 1) / unit, x + jnp.log(ratio) / unit)
 
@@ -125,11 +131,10 @@ def tune_noise(flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, pr
 
     search = _Search.start(jnp.log(_flat(noise)) / unit)
     search = jax.lax.while_loop(lambda s: (s.stalled < SETTLED) & (s.round < rounds), again, search)
-    found = _unflat(jnp.exp(search.point.x * unit), size)
-    return dataclasses.replace(found, converged=search.stalled >= SETTLED)
+    return _unflat(jnp.exp(search.point.x * unit), size), search.stalled >= SETTLED
 
 
-def coast(t0, t1, z):
+def constant_velocity(t0, t1, z):
     """The flow of free motion, z = (q, q'): with process noise on q' it smooths without knowing any law."""
     half = z.shape[0] // 2
     return jnp.concatenate([z[:half] + (t1 - t0) * z[half:], z[half:]])
@@ -207,25 +212,29 @@ def _unflat(x, size: int) -> Noise:
     return Noise(x[:size], x[size:])
 
 
-def _filter(flow: Flow, series: Series, noise: Noise, first):
+def _first(channels: int) -> Observe:
+    return lambda z: z[:channels]
+
+
+def _filter(flow: Flow, observe: Observe, series: Series, noise: Noise, first):
     def step(carry, now):
         mean, cov = carry
         t0, t1, y, mask = now
         predicted, F = flow(t0, t1, mean), jax.jacfwd(lambda z: flow(t0, t1, z))(mean)
         predicted_cov = _symmetric(F @ cov @ F.T) + jnp.abs(t1 - t0) * jnp.diag(noise.process)
-        mean, cov, gain = _update(predicted, predicted_cov, y, mask, noise.observation)
+        mean, cov, gain = _update(observe, predicted, predicted_cov, y, mask, noise.observation)
         return (mean, cov), ((mean, cov), (predicted, predicted_cov, F), gain)
 
     _, out = jax.lax.scan(step, first, (series.ts[:-1], series.ts[1:], series.ys[1:], series.mask[1:]))
     return out
 
 
-def _update(mean, cov, y, mask: Bool[Array, " channel"], observation):
+def _update(observe: Observe, mean, cov, y, mask: Bool[Array, " channel"], observation):
     """Condition on the observed entries. A missing one has a row of zeros in H and variance one, so that it
     changes nothing and the shapes stay."""
-    H = jnp.where(mask[:, None], jnp.eye(y.shape[0], mean.shape[0], dtype=mean.dtype), 0)
+    H = jnp.where(mask[:, None], jax.jacfwd(observe)(mean), 0)
     R = jnp.diag(jnp.where(mask, observation, 1))
-    residual = jnp.where(mask, y, 0) - H @ mean
+    residual = jnp.where(mask, y - observe(mean), 0)
     factor = jax.scipy.linalg.cho_factor(H @ cov @ H.T + R, lower=True)
     K = jax.scipy.linalg.cho_solve(factor, H @ cov).T
     left = jnp.eye(mean.shape[0], dtype=mean.dtype) - K @ H
@@ -275,10 +284,10 @@ def _process(ts, means, covs, cross, inside):
     return jnp.sum(jnp.where(h > 0, rate, 0), axis=0) / jnp.maximum(jnp.sum(h > 0, dtype=h.dtype), 1)
 
 
-def _observation(series: Series, means, covs):
-    channels = series.ys.shape[1]
-    variance = jnp.diagonal(covs, axis1=1, axis2=2)[:, :channels]
-    square = jnp.where(series.mask, (series.ys - means[:, :channels]) ** 2 + variance, 0)
+def _observation(observe: Observe, series: Series, means, covs):
+    H = jax.vmap(jax.jacfwd(observe))(means)
+    variance = jnp.einsum("tci,tij,tcj->tc", H, covs, H)
+    square = jnp.where(series.mask, (series.ys - jax.vmap(observe)(means)) ** 2 + variance, 0)
     return jnp.sum(square, axis=0) / jnp.maximum(jnp.sum(series.mask, axis=0, dtype=square.dtype), 1)
 
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ctmodels._command_line import CommandLine, one_line
-from ctmodels._disk import write_whole
-from ctmodels._door import DataError
+from ctmodels._files import write_whole
+from ctmodels._validation import DataError
 from ctmodels._words import argument, spoken
+from ctmodels.reconstruction import CANDIDATES
 from ctmodels.train._structure import version
 
 
@@ -93,7 +94,7 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--wraps", type=_count, metavar="N",
         help="counts after which a counter begins again, as 4294967296 (default: it does not)")  # fmt: skip
     add("--model", dest="models", action="append", default=[], metavar="NAME",
-        help="neural, augmented, second-order, lotka-volterra, hybrid-lotka-volterra; repeat it to compare "
+        help=f"{', '.join(CANDIDATES)}; repeat it to compare "
         "(default: neural; for one channel that turns back, second-order and augmented too)")  # fmt: skip
     add("--held-out", "--test", dest="held_out", type=_fraction_or_count, default=0.2, metavar="N",
         help="the tail to judge by: a fraction, or a number of rows (default: %(default)s)")  # fmt: skip

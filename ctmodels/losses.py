@@ -4,6 +4,7 @@ The objective divides the batch's sum by its weight: a pooled mean over what was
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.core
@@ -11,10 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer
 
 from ctmodels._arguments import before
-from ctmodels._integrate import total
-from ctmodels._output import Output
+from ctmodels._output import Output, Stats
 from ctmodels._promises import check_example
 from ctmodels._series import Example, Record, Series
+from ctmodels.distributions import AbstractDistribution
 
 
 @before(check_example)
@@ -53,11 +54,11 @@ def gaussian(deviation: float):
 
 
 def iwae(deviation: float, samples: int):
-    """The importance-weighted bound of [`ctmodels.LatentODE`][], negative: -log mean_k p(y | z_k) p(z_k) / q(z_k | x)
-    over samples z_k of q, observed entries being normal about the outputs with this deviation, the constant of that
-    left out. With one sample its mean is the ELBO's, and it falls with more to the likelihood itself. The divergence is
-    within: no `regularisers.kl` is added. The output is the samples' mean, with the work of all of them. Burda, Grosse,
-    Salakhutdinov (2016).
+    """The importance-weighted bound of a [`ctmodels.AbstractLatent`][], negative:
+    -log mean_k p(y | z_k) p(z_k) / q(z_k | x) over samples z_k of q, observed entries being normal about the outputs
+    with this deviation, the constant of that left out. With one sample its mean is the ELBO's, and it falls with more
+    to the likelihood itself. The divergence is within: no `regularisers.kl` is added. The output is the samples' mean,
+    with the work of all of them. Burda, Grosse, Salakhutdinov (2016).
 
     **Good values:** 5 samples, and a model that was trained by the ELBO with its divergence annealed: from the start,
     with the whole divergence, `examples/latent_ode.py` learnt nothing.
@@ -70,19 +71,20 @@ def iwae(deviation: float, samples: int):
     @before(check_example)
     def loss(model, example: Example, key) -> tuple:
         target = _wanted(example, "iwae")
-        q, t0 = model.infer(example.x)
+        q, p, t0 = model.infer(example.x)
 
         def one(key) -> tuple:
             of_start, of_solve = jax.random.split(key)
             z0 = q.sample(of_start)
-            out = model.unroll(q, z0, t0, target.ts, key=of_solve)
+            out = model.decode(z0, t0, target.ts, key=of_solve)
             error, _, _ = _squared(out, target, "iwae")
-            return q.log_prior_over(z0) - error / (2 * deviation**2), out
+            return jnp.sum(p.log_prob(z0) - q.log_prob(z0)) - error / (2 * deviation**2), out
 
         log_weights, outs = jax.vmap(one)(jax.random.split(key, samples))
-        mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), (outs.ys, outs.kl, outs.latents))
+        ys, latents = jax.tree.map(lambda x: jnp.mean(x, axis=0), (outs.ys, outs.latents))
+        out = Output(ys, Stats.in_sequence(outs.stats), latents, jnp.sum(q.kl(p)))
         bound = jax.nn.logsumexp(log_weights) - math.log(samples)
-        return -bound, jnp.sum(target.mask, dtype=bound.dtype), Output(mean[0], total(outs.stats), *mean[1:])
+        return -bound, jnp.sum(target.mask, dtype=bound.dtype), out
 
     return loss
 
@@ -104,14 +106,48 @@ def cross_entropy(model, example: Example, key=None) -> tuple:
 
 
 @before(check_example)
-def foretold(model, example: Example, key=None) -> tuple:
-    """Negative logarithm of the likelihood of each observation of `example.x` under what the model said just before it
-    ([`ctmodels.GRUODEBayes`][]), its constant left out. The target's times are the outputs'; its values are not looked
-    at."""
-    out = model(example.x, _wanted(example, "foretold").ts, key=key)
-    ys, mask, (mean, log_variance) = *out.latents.seen, jnp.moveaxis(out.latents.foretold, 1, 0)
-    terms = 0.5 * (jnp.where(mask, ys - mean, 0) ** 2 * jnp.exp(-log_variance) + log_variance)
-    return jnp.sum(jnp.where(mask, terms, 0)), jnp.sum(mask, dtype=terms.dtype), out
+def one_step_likelihood(model, example: Example, key=None) -> tuple:
+    """Negative logarithm of the likelihood of each observation of `example.x` under what a
+    [`ctmodels.AbstractFilter`][] expected just before it. The target's times are the outputs'; its values are not
+    looked at."""
+    out, expected, rows = model.filter(example.x, _wanted(example, "one_step_likelihood").ts, key=key)
+    return *_likelihood(expected, rows), out
+
+
+def likelihood(family: Callable | None = None):
+    """Negative logarithm of the likelihood of the observed entries of the target: under the model's `predictive`
+    distribution, or under `family(ys)` of its outputs, one of [`ctmodels.distributions`][]:
+    `likelihood(ct.distributions.Poisson)` has counts whose log rates are the outputs,
+    `likelihood(lambda ys: ct.distributions.Gaussian(ys, 0.1))` the normal's with its constant.
+
+    Raises `ValueError` where there is neither, or where the distribution and the target differ in shape.
+    """
+
+    @before(check_example)
+    def loss(model, example: Example, key=None) -> tuple:
+        target = _wanted(example, "likelihood")
+        out = model(example.x, target.ts, key=key)
+        if family is None and out.predictive is None:
+            raise ValueError(
+                f"likelihood: {type(model).__name__} returns no `predictive`: give a family of its outputs, "
+                "ct.losses.likelihood(lambda ys: ct.distributions.Gaussian(ys, 0.1))"
+            )
+        predictive = out.predictive if family is None else family(out.ys)
+        return *_likelihood(predictive, target), out
+
+    return loss
+
+
+def _likelihood(predictive: AbstractDistribution, target: Series) -> tuple:
+    """The sum over what was observed, negative, and how many entries that are."""
+    # Under the mask lies a zero, whose density may be infinite, and the gradient NaN; one is a value of every family.
+    terms = predictive.log_prob(jnp.where(target.mask, target.ys, 1))
+    if terms.shape != target.ys.shape or predictive.mean.shape[:2] != target.ys.shape:
+        raise ValueError(
+            f"likelihood: the distribution has entries of shape {predictive.mean.shape} and target has values of shape "
+            f"{target.ys.shape}, (time, channel): make them equal"
+        )
+    return -jnp.sum(jnp.where(target.mask, terms, 0)), jnp.sum(target.mask, dtype=terms.dtype)
 
 
 def _series(x: Series | Record) -> Series:
@@ -119,8 +155,8 @@ def _series(x: Series | Record) -> Series:
 
 
 def shooting(continuity: float):
-    """Loss of [`ctmodels.Shooting`][]: squared error, plus `continuity` times the squared gap between the end
-    of a window and the (free) start of the next (multiple shooting, Bock 1983)."""
+    """Loss of a [`ctmodels.AbstractShooting`][], as [`ctmodels.Shooting`][]: squared error, plus `continuity` times the
+    squared gap between the end of a window and the (free) start of the next (multiple shooting, Bock 1983)."""
 
     @before(check_example)
     def loss(model, example: Example, key=None) -> tuple:

@@ -1,9 +1,9 @@
 """Regularisers: (model, Output) -> scalar, each for one example; and `steer`, a transform of the example.
 
-Each reads one measure out of the account that `Integrate(account=...)` was asked for, which has the same name; what is
+Each reads one measure out of the account that `Integrate(measures=...)` was asked for, which has the same name; what is
 punished is chosen in the objective, with a weight or an optax schedule of it:
 
-    model = ct.NeuralODE(field, 2, integrate=ct.Integrate(account=(ct.scaled_error,), batching="shared"))
+    model = ct.NeuralODE(field, 2, integrate=ct.Integrate(measures=(ct.scaled_error,), batching="shared"))
     objective = ct.objective(ct.losses.squared, {"error": (weight, ct.regularisers.scaled_error)})
 """
 
@@ -33,7 +33,7 @@ class Measured:
             asked = ", ".join(stats.measures) or "nothing"
             raise ValueError(
                 f"regulariser `{name}`: the solve did not measure it (it measured {asked}); ask for it by "
-                f"Integrate(account=(ctmodels.{_written(self.measure)},))"
+                f"Integrate(measures=(ctmodels.{_written(self.measure)},))"
             )
         value = stats.measures[name]
         return value / jnp.maximum(stats.accepted, 1).astype(value.dtype) if self.per_step else value
@@ -68,7 +68,10 @@ path_length = Measured(account.path_length)
 
 def kl(model, output: Output) -> Float[Array, ""]:
     """Divergence of the posterior from the prior, a latent model's. Losses are means over observed entries: where an
-    example has n of these, a weight of 1 / n makes the evidence bound."""
+    example has n of these, a weight of 1 / n makes the evidence bound. Raises `ValueError` for a model that has none.
+    """
+    if output.kl is None:
+        raise ValueError(f"kl: {type(model).__name__} returns no divergence: a regulariser of latent models")
     return output.kl
 
 

@@ -33,7 +33,7 @@ def main(number=256, samples=100, missing=0.7, hidden=16, width=64, steps=400, b
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(5e-3, steps)))
     step = ct.make_step(ct.objective(ct.losses.cross_entropy), optimiser)
     state = step.init(model, key=jax.random.key(seed + 1))
-    model = ct.fit(step, state, ct.Rows(ct.Example(*train)), steps=steps, batch_size=batch_size).model
+    model = ct.fit(step, state, ct.ArrayDataset(ct.Example(*train)), steps=steps, batch_size=batch_size).model
 
     # At the end of each, and on the way: how sure it is after a quarter, a half, ... of the time.
     series, labels = test

@@ -34,7 +34,7 @@ def oscillations(rng, count, samples):
 def main(series=128, samples=20, width=32, steps=1000, batch_size=64, learning_rate=1e-2, seed=0):
     # The same in every process: data and their order, the model, its start.
     rng = np.random.default_rng(seed)
-    data, new = ct.Rows(oscillations(rng, series, samples)), oscillations(rng, series, samples)
+    data, new = ct.ArrayDataset(oscillations(rng, series, samples)), oscillations(rng, series, samples)
     field = ct.MLPField(2, width=width, key=jax.random.key(seed))
     model = ct.NeuralODE(field, 2, integrate=ct.Integrate(ct.RK4(), ct.Substeps(2)))
 

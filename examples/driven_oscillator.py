@@ -61,7 +61,7 @@ def main(
     driven, clean = respond(truth, ts, waves(rng, ts))
     noisy = np.asarray(clean) + noise * rng.normal(size=clean.shape)
     target = ct.collate([ct.Series.from_nan(t, y) for t, y in zip(ts, noisy, strict=True)])
-    data = ct.Rows(ct.Example(driven, target))
+    data = ct.ArrayDataset(ct.Example(driven, target))
 
     # Model: the acceleration is learned, as a function of state and input.
     field = ct.SecondOrder(ct.MLPField((2, 1), inputs=1, width=width, key=jax.random.key(seed)))

@@ -32,7 +32,7 @@ class Classifier(eqx.Module):
 
     def __call__(self, point, ts=None, *, key=None) -> ct.Output:
         zs, stats = self.integrate(self.field, jnp.array([0.0, 1.0]), point, key=key)
-        return ct.Output(self.readout(zs[-1])[0], stats, jnp.zeros(()), zs)
+        return ct.Output(self.readout(zs[-1])[0], stats, zs)
 
 
 def cross_entropy(model, example, key):
@@ -43,7 +43,7 @@ def cross_entropy(model, example, key):
 
 def train(points, ring, regularisers, account, width, steps, batch_size, learning_rate, seed):
     a, b = jax.random.split(jax.random.key(seed))
-    integrate = ct.Integrate(max_steps=256, batching="shared", account=account)
+    integrate = ct.Integrate(max_steps=256, batching="shared", measures=account)
     model = Classifier(ct.MLPField(2, width=width, activation=jnp.tanh, key=a), eqx.nn.Linear(2, 1, key=b), integrate)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(ct.objective(cross_entropy, regularisers), optax.adam(schedule))

@@ -50,7 +50,7 @@ def main(number=256, samples=40, ahead=8, missing=0.4, noise=0.03, hidden=32, st
         optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
         step = ct.make_step(ct.objective(ct.losses.squared), optimiser)
         state = step.init(model, key=jax.random.key(seed + 1))
-        model = ct.fit(step, state, ct.Rows(train), steps=steps, batch_size=min(batch_size, number)).model
+        model = ct.fit(step, state, ct.ArrayDataset(train), steps=steps, batch_size=min(batch_size, number)).model
         ys = judged(model, test.x, test.target.ts)
         errors[name] = float(ct.metrics.rmse(test.target.ys, ys, test.target.mask))
     for name, error in errors.items():

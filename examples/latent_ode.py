@@ -33,7 +33,7 @@ def waves(rng, number, samples):
 
 def latent_ode(latent, hidden, width, key):
     a, b, c, d = jax.random.split(key, 4)
-    encoder = ct.BackwardODERNN(1, hidden, width=width, key=a)
+    encoder = ct.ReverseODERNNEncoder(1, hidden, width=width, key=a)
     posterior = eqx.nn.MLP(encoder.size, 2 * latent, width, 1, jnp.tanh, key=b)
     field = ct.MLPField(latent, width=width, depth=2, activation=jnp.tanh, key=c)
     decoder = eqx.nn.MLP(latent, 1, width, 1, jnp.tanh, key=d)
@@ -54,7 +54,7 @@ def main(number=512, samples=25, latent=8, hidden=32, width=64, steps=1500, batc
         schedule = optax.cosine_decay_schedule(rate, length)
         step = ct.make_step(objective, optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule)))
         state = step.init(model, key=jax.random.key(seed + 1))
-        model = ct.fit(step, state, ct.Rows(ct.Example(seen, whole)), steps=length, batch_size=batch_size).model
+        model = ct.fit(step, state, ct.ArrayDataset(ct.Example(seen, whole)), steps=length, batch_size=batch_size).model
 
         said = eqx.filter_jit(lambda model, x, ts, key: jax.vmap(lambda x, k: model(x, ts, key=k).ys)(x, key))
         ts = true.ts[0]

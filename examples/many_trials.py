@@ -61,7 +61,7 @@ def main(
     train, test = runs.split_by_trial(held_out, seed)
     scaling = train.scaling()
     seen, unseen = (ct.collate(part.series(scaling)) for part in (train, test))
-    data = ct.Rows(ct.Example(seen.ys[:, 0], seen))
+    data = ct.ArrayDataset(ct.Example(seen.ys[:, 0], seen))
 
     # Model: started at the first sample of a run.
     field = ct.MLPField(2, width=width, key=jax.random.key(seed))

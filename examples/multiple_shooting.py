@@ -46,7 +46,7 @@ def main(
     horizon = optax.linear_schedule(2.0, float(window), steps // 2)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(
-        ct.objective(ct.losses.shooting(continuity), transform=ct.grow(horizon)),
+        ct.objective(ct.losses.shooting(continuity), transform=ct.growing_horizon(horizon)),
         optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)),
     )
     state = step.init(ct.Shooting(model, starts), key=jax.random.key(seed + 1))

@@ -54,11 +54,11 @@ def main(
     ys[:, 1:][rng.uniform(size=ys[:, 1:].shape) < missing] = np.nan
     lengths = rng.integers(samples // 2, samples + 1, series)
     target = ct.collate([ct.Series.from_nan(t[:n], y[:n]) for t, y, n in zip(ts, ys, lengths, strict=True)])
-    data = ct.Rows(ct.Example(target.ys[:, 0], target))
+    data = ct.ArrayDataset(ct.Example(target.ys[:, 0], target))
 
     # Model: what is measured is asked of Integrate, what is punished of the objective.
     field = ct.MLPField(2, width=width, key=jax.random.key(seed))
-    model = ct.NeuralODE(field, 2, integrate=ct.Integrate(account=(ct.local_error,)))
+    model = ct.NeuralODE(field, 2, integrate=ct.Integrate(measures=(ct.local_error,)))
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(
         ct.objective(ct.losses.squared, {"local_error": (weight, ct.regularisers.local_error)}),

@@ -47,7 +47,7 @@ def fitted(data, **kwargs):
 
 
 def latent():
-    encoder = ct.BackwardGRU(2, 4, key=KEY)
+    encoder = ct.ReverseGRUEncoder(2, 4, key=KEY)
     make = lambda inside, out: eqx.nn.Linear(inside, out, key=KEY)
     return ct.LatentODE(encoder, make(5, 4), ct.MLPField(2, key=KEY), make(2, 2))
 
@@ -145,7 +145,7 @@ MISUSES = {
         lambda: ct.collate([values(5, 2)]),
         r"series\[0\]: an array of float32, shape \(5, 2\), where a Series",
     ),
-    "buckets of one series": (lambda: ct.buckets(series()), "series: a Series of shape"),
+    "buckets of one series": (lambda: ct.bucket_by_length(series()), "series: a Series of shape"),
     "windows of an array": (lambda: ct.Windows(values(9, 2), 3), "series: an array of float32, .*Series.from_nan"),
     "windows of a batch": (lambda: ct.Windows(batch(), 3), "series: a Series of shape .* is a batch"),
     "windows of half a sample": (lambda: ct.Windows(series(), 2.5), "length=2.5: a whole number is needed"),
@@ -182,6 +182,10 @@ MISUSES = {
         objective(ct.losses.squared, {"small": ct.regularisers.kl}),
         "regularisers: `small` is the function kl, where a pair",
     ),
+    "a divergence of a model that has none": (
+        objective(ct.losses.squared, {"kl": (1.0, ct.regularisers.kl)}),
+        "kl: NeuralODE returns no divergence",
+    ),
     "regularisers in a list": (
         objective(ct.losses.squared, [ct.regularisers.kl]),
         "regularisers: a list, where a dict",
@@ -192,12 +196,12 @@ MISUSES = {
     ),
     "rows without an example": (
         lambda: ct.fit(
-            step(), step().init(model(), key=KEY), ct.Rows((values(4, 2), values(4, 2))), steps=1, batch_size=2
+            step(), step().init(model(), key=KEY), ct.ArrayDataset((values(4, 2), values(4, 2))), steps=1, batch_size=2
         ),
-        r"example: a tuple, where a loss takes a ct.Example.*ct.Rows\(ct.Example\(xs, targets\)\)",
+        r"example: a tuple, where a loss takes a ct.Example.*ct.ArrayDataset\(ct.Example\(xs, targets\)\)",
     ),
     "rows of arrays": (
-        fitted(ct.Rows(values(4, 2))),
+        fitted(ct.ArrayDataset(values(4, 2))),
         r"example: an array of float32, shape \(2,\), where a loss takes a ct.Example",
     ),
     # training

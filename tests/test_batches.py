@@ -10,6 +10,8 @@ from toys import arrays, compiled_once, equal, model, series, windows
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float32")
+
 
 def examples(n=8):
     return jax.tree.map(lambda x: np.array(x[:n]), windows()[jnp.arange(13)])
@@ -48,7 +50,7 @@ def memmapped(tmp_path):
         np.save(name, x)
         return np.load(name, mmap_mode="r")
 
-    return ct.Rows(jax.tree.map(put, examples()))
+    return ct.ArrayDataset(jax.tree.map(put, examples()))
 
 
 def flat_only(index):
@@ -57,7 +59,7 @@ def flat_only(index):
 
 
 KINDS = {
-    "NumPy": lambda _: ct.Rows(examples()),
+    "NumPy": lambda _: ct.ArrayDataset(examples()),
     "a memmap": memmapped,
     "a list": lambda _: [one(examples(), i) for i in range(8)],
     "a list on the device": lambda _: [jax.tree.map(jnp.asarray, one(examples(), i)) for i in range(8)],
@@ -90,7 +92,7 @@ def ensemble_step():
 @pytest.mark.parametrize("ensemble", [False, True], ids=["one", "ensemble"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_data_on_the_host_train_as_on_the_device(kind, ensemble, tmp_path):
-    on_device = ct.Rows(jax.tree.map(jnp.asarray, examples()))
+    on_device = ct.ArrayDataset(jax.tree.map(jnp.asarray, examples()))
     wanted = run(on_device, 3, ensemble=ensemble)
     found = run(KINDS[kind](tmp_path), 3, ensemble=ensemble)
     assert equal(found.state.model, wanted.state.model) and found.history == wanted.history
@@ -115,7 +117,7 @@ def test_refreshed_data_are_given_as_they_came_and_kept_in_checkpoints(kind, tmp
 
     data = KINDS[kind](tmp_path / "data")
     how = {"refresh": refresh, "refresh_every": 2}
-    wanted = run(ct.Rows(jax.tree.map(jnp.asarray, examples())), 5, **how)
+    wanted = run(ct.ArrayDataset(jax.tree.map(jnp.asarray, examples())), 5, **how)
     broken = run(data, 3, 5, folder=tmp_path / "run", resume=True, **how)
     assert equal(broken.state.model, wanted.state.model) and set(seen[2:]) == {type(data)}
     with pytest.raises(TypeError, match="^data: a Taking is no PyTree of arrays, so that no checkpoint could hold"):
@@ -131,17 +133,17 @@ def test_a_data_set_is_asked_anew_each_time_and_only_for_its_batch():
 def test_numbers_of_other_types_are_those_of_the_device(tolerance):
     """Files hold float64 whatever the models compute in, and plain lists."""
     wide = jax.tree.map(lambda x: x.astype(float) if x.dtype.kind == "f" else x, examples())
-    wanted = run(ct.Rows(examples()), 2)
-    for a, b in zip(arrays(run(ct.Rows(wide), 2).state.model), arrays(wanted.state.model), strict=True):
+    wanted = run(ct.ArrayDataset(examples()), 2)
+    for a, b in zip(arrays(run(ct.ArrayDataset(wide), 2).state.model), arrays(wanted.state.model), strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.dtype == b.dtype
 
 
 BAD = {
-    "a dict": ({"x": np.zeros(3)}, TypeError, "^data: a dict has no rows to draw from: give ct.Rows"),
-    "a tuple": ((np.zeros(3), np.zeros(3)), TypeError, "^data: a tuple has no rows to draw from: give ct.Rows"),
+    "a dict": ({"x": np.zeros(3)}, TypeError, "^data: a dict has no rows to draw from: give ct.ArrayDataset"),
+    "a tuple": ((np.zeros(3), np.zeros(3)), TypeError, "^data: a tuple has no rows to draw from: give ct.ArrayDataset"),
     "a series": (series(), TypeError, "^data: a Series has not both `len` and `data.indices.`"),
-    "an example": (examples(), TypeError, "^data: an Example has not both `len` and .* give ct.Rows"),
+    "an example": (examples(), TypeError, "^data: an Example has not both `len` and .* give ct.ArrayDataset"),
     "a generator": (iter([1]), TypeError, "^data: a list_iterator has not both `len` and"),
     "nothing": ([], ValueError, "^data is empty"),
     "unequal": (

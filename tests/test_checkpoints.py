@@ -22,6 +22,8 @@ import ctmodels as ct
 from benchmarks import faults
 from ctmodels.train._structure import describe
 
+pytestmark = pytest.mark.only("float32")
+
 ROOT = Path(__file__).parents[1]
 
 

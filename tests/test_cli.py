@@ -133,7 +133,7 @@ def test_calendar_times_are_read_and_forecast_as_dates(tmp_path, capsys):
     stamps = days.astype("datetime64[ms]").astype(int)
     path, out = tmp_path / "data.csv", tmp_path / "out"
     path.write_text("when,x\n" + "\n".join(f"{s},{np.sin(i):.4f}" for i, s in enumerate(stamps)))
-    assert main(["reconstruct", str(path), "--time", "when", "--out", str(out), *TOY]) == 0
+    assert main(["reconstruct", str(path), "--time", "when", "--out", str(out), "--model", "neural", *TOY]) == 0
     assert "report: " in capsys.readouterr().out and (out / "report.html").stat().st_size > 1000
     assert main(["forecast", str(out), "--steps", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -157,11 +157,11 @@ def test_doctor_and_help(capsys):
 
 @pytest.mark.parametrize("command, job", [(["export"], "export_model"), (["forecast", "--steps", "1"], "forecast_csv")])
 def test_a_result_that_cannot_be_written_is_one_line(command, job, tmp_path, monkeypatch, capsys):
-    from ctmodels import _disk, reconstruction
+    from ctmodels import _files, reconstruction
 
     there = tmp_path / "no" / "such"
     monkeypatch.setattr(
-        reconstruction, job, lambda *a, **k: _disk.write_whole(there, b"") if job == "export_model" else "t,x\n"
+        reconstruction, job, lambda *a, **k: _files.write_whole(there, b"") if job == "export_model" else "t,x\n"
     )
     assert main([*command, str(tmp_path), "--out", str(there)]) == 2
     assert f"--out {there}: cannot write (No such file or directory)" in capsys.readouterr().err

@@ -22,8 +22,8 @@ integrate = functools.partial(ct.Integrate, controller=PID, max_steps=512)
 OURS = {
     "ours": integrate(),
     "ours, shared": integrate(batching="shared"),
-    "ours, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.Replay(4)),
-    "ours, shared, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.Replay(4), batching="shared"),
+    "ours, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.DiscreteAdjoint(4)),
+    "ours, shared, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.DiscreteAdjoint(4), batching="shared"),
     "ours, Dopri8": integrate(diffrax.Dopri8()),
 }
 OTHERS = {
@@ -137,10 +137,32 @@ CASES = {
 TABLE = [("ours", case) for case in CASES]
 TABLE += [("ours, shared", case) for case in (by_switch, by_cond_of_unequal, by_one_cond, by_cond_in_scan)]
 TABLE += [("ours, a small buffer", case) for case in (by_cond_of_unequal, by_cond_in_scan)]
-TABLE += [(name, case) for name in ("ours, shared, a small buffer", "ours, Dopri8") for case in (by_cond_of_unequal,)]
-TABLE += [(name, case) for name in OTHERS for case in (by_switch, by_scan)]
-# Long, and what they show does not depend on the precision: the two processes share them.
-SHARED_OUT = [pytest.param(*row, marks=pytest.mark.only("float64" if row[0] in OURS else "float32")) for row in TABLE]
+TABLE += [("ours, shared, a small buffer", case) for case in (by_cond_of_unequal, by_checkpoint)]
+TABLE += [("ours, Dopri8", case) for case in (by_cond_of_unequal, by_map)]
+TABLE += [(name, case) for name in OTHERS for case in (by_switch, by_scan)] + [
+    ("StepTo", by_cond),
+    ("BacksolveAdjoint", by_checkpoint),
+]
+# Each composition, and each engine but those of Diffrax's adjoints, which take long to trace; the whole table is slow.
+USUAL = {
+    ("ours", by_cond_in_scan),
+    ("ours", by_custom_vjp),
+    ("ours", inside),
+    ("ours, shared", by_one_cond),
+    ("ours, a small buffer", by_cond_of_unequal),
+    ("ours, shared, a small buffer", by_checkpoint),
+    ("ours, Dopri8", by_map),
+    ("fixed grid", by_switch),
+    ("StepTo", by_cond),
+    ("fixed grid", by_scan),
+}
+
+
+def marked(row):
+    """Long, and what they show does not depend on the precision: the two processes share them."""
+    light = row[0] in OTHERS or row[0] in ("ours, Dopri8", "ours, shared, a small buffer")
+    marks = [pytest.mark.only("float32" if light else "float64")]
+    return pytest.param(*row, marks=marks if row in USUAL else [*marks, pytest.mark.slow])
 
 
 # Equinox's checkpointed loop, in a `cond` that is differentiated within a vmap, says "Nonconstant batch".
@@ -159,7 +181,9 @@ def ways(f, argnums, refused=False):
     return jax.jit(all_of_them)(W, Y0, T, WHICH)
 
 
-@pytest.mark.parametrize("name, case", SHARED_OUT, ids=lambda x: x if isinstance(x, str) else x.__name__)
+@pytest.mark.parametrize(
+    "name, case", [marked(row) for row in TABLE], ids=lambda x: x if isinstance(x, str) else x.__name__
+)
 def test_every_composition_gives_the_closed_form(name, case):
     argnums = (0, 1) if name in NO_TIMES else (0, 1, 2)
     refused = (name, case) == REFUSED
@@ -167,6 +191,7 @@ def test_every_composition_gives_the_closed_form(name, case):
     jax.tree.map(functools.partial(np.testing.assert_allclose, **CLOSE), found, wanted)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("name", ["ours", "ours, shared", "fixed grid"])
 def test_a_while_loop_of_solves_forward(name):
     """As many solves as the sample says."""
@@ -189,7 +214,11 @@ class Linear(eqx.Module):
         return self.w * y
 
 
-@pytest.mark.parametrize("batching", ["per_sample", "shared"])
+EACH = pytest.param("per_sample", marks=pytest.mark.only("float64"))
+TOGETHER = pytest.param("shared", marks=[pytest.mark.only("float32"), pytest.mark.slow])
+
+
+@pytest.mark.parametrize("batching", [EACH, TOGETHER])
 def test_gradients_of_an_objective_for_each_batch_and_each_sample(batching):
     engine = integrate(batching=batching)
     y0 = jnp.arange(1.0, 7.0).reshape(3, 2, 1)
@@ -221,6 +250,7 @@ def test_gradients_of_an_objective_for_each_batch_and_each_sample(batching):
     jax.tree.map(functools.partial(np.testing.assert_allclose, **CLOSE), jax.jit(all_of_them)(w), wanted)
 
 
+@pytest.mark.only("float32")
 def test_a_loss_that_takes_the_gradient_of_its_sample():
     engine = integrate()
 
@@ -229,7 +259,7 @@ def test_a_loss_that_takes_the_gradient_of_its_sample():
         square = lambda w: model.integrate(Linear(w), jnp.array([0.0, 1.0]), y0)[0][-1, 0] ** 2
         ys, stats = model.integrate(model.field, jnp.array([0.0, 1.0]), y0)
         slope = jax.grad(square)(still(model.field.w))
-        return slope * ys[-1, 0], jnp.ones(()), ct.Output(ys, stats, jnp.zeros(()), None)
+        return slope * ys[-1, 0], jnp.ones(()), ct.Output(ys, stats)
 
     judge = ct.objective(weighted)
     y0 = jnp.array([[1.0], [2.0], [3.0]])

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels.data import bundled_path, co2, lynx_hare, read_csv, sunspots
+
+pytestmark = pytest.mark.only("float32")
 
 
 def says(*parts: str) -> str:

@@ -20,10 +20,12 @@ import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels.data import Table, _memory, from_pandas, from_xarray, read
 from ctmodels.data._clock import clock_of
 from ctmodels.data._sentinels import sift
+
+pytestmark = pytest.mark.only("float32")
 
 TS = np.array([0.0, 0.5, 2.0, 2.25])
 XS = np.array([1.0, np.nan, 3.0, -4.5])

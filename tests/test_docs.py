@@ -14,6 +14,8 @@ import pytest
 import ctmodels as ct
 from ctmodels import reconstruction
 
+pytestmark = pytest.mark.only("float32")
+
 DOCS = Path(__file__).parents[1] / "docs"
 ROOMS = [ct, ct.data, ct.metrics, ct.systems, reconstruction]
 

@@ -17,6 +17,7 @@ def test_doctor_prints_versions_and_devices(capsys):
         assert word in said
 
 
+@pytest.mark.only("float64")
 def test_a_wrong_number_or_an_exception_fails_with_a_remedy(monkeypatch, capsys):
     def dies():
         raise FloatingPointError("no")
@@ -29,6 +30,7 @@ def test_a_wrong_number_or_an_exception_fails_with_a_remedy(monkeypatch, capsys)
     assert "pip install" in said
 
 
+@pytest.mark.only("float32")
 def test_a_release_that_is_known_to_be_bad_fails_and_warns(monkeypatch, capsys):
     monkeypatch.setattr(surgery, "CANARIES", {})
     monkeypatch.setattr(jax, "__version__", "0.10.2")
@@ -39,6 +41,7 @@ def test_a_release_that_is_known_to_be_bad_fails_and_warns(monkeypatch, capsys):
     warn_if_bad("0.10.1")
 
 
+@pytest.mark.only("float32")
 def test_a_platform_that_is_not_there_is_one_line():
     code = "import os; os.environ['JAX_PLATFORMS'] = 'abacus'"
     code += "; from ctmodels.doctor import doctor; raise SystemExit(doctor())"

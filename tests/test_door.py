@@ -5,7 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from ctmodels._door import DataError, check_lengths, check_times, check_values
+from ctmodels._validation import DataError, check_lengths, check_times, check_values
+
+pytestmark = pytest.mark.only("float32")
 
 
 def says(*parts: str) -> str:

@@ -1,6 +1,7 @@
 """Each example runs, at toy size, and says something sane; so does the README's."""
 
 import importlib.util
+import inspect
 import math
 import re
 from pathlib import Path
@@ -63,10 +64,17 @@ def test_every_example_is_here():
     assert sorted(TOYS) == EXAMPLES
 
 
-SLOW = {"reconstruct_lorenz"}  # it compiles much, whatever the size
+@pytest.mark.parametrize("name", TOYS)
+def test_an_example_is_imported_and_has_its_settings(name):
+    """What runs of the slow ones too: their imports, and their names for what is set."""
+    inspect.signature(main_of(name)).bind(**TOYS[name][0])
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in TOYS])
+# One of each kind, a solver and a training, a loop over series and a file; the others compile much, whatever the size.
+USUAL = {"batched_solves", "export_model", "many_trials", "resume_training"}
+
+
+@pytest.mark.parametrize("name", [n if n in USUAL else pytest.param(n, marks=pytest.mark.slow) for n in TOYS])
 def test_example(name, tmp_path, monkeypatch):
     settings, metric, (low, high) = TOYS[name]
     monkeypatch.chdir(tmp_path)  # what it writes

@@ -18,7 +18,7 @@ from toys import arrays, compiled_once, equal, model, step_and_state, windows
 
 import ctmodels as ct
 from benchmarks import faults
-from ctmodels.train._run import Run, read_lines
+from ctmodels.train._run_folder import Run, read_lines
 
 pytestmark = pytest.mark.only("float64")
 
@@ -71,14 +71,15 @@ def test_one_bad_member_of_an_ensemble_harms_no_other():
 
 
 def test_bad_batches_now_and_then_do_not_stop_training():
-    result = train(Data(windows(), (3,)), steps=12, every=1)
+    with pytest.warns(RuntimeWarning, match=r"of 12 steps were not finite, the last of them from `batch\.x\.y0` on"):
+        result = train(Data(windows(), (3,)), steps=12, every=1)
     losses = np.array([line["loss"] for line in result.history])
     assert result.stopped == "finished" and 0 < np.isnan(losses).sum() == result.history[-1]["skipped"] < 12
     assert all(map(np.all, map(np.isfinite, arrays(result.model)))) and not equal(result.model, model())
 
 
 def test_large_gradients_of_half_precision_are_no_fault():
-    from ctmodels.train._faults import Faults
+    from ctmodels.train._nonfinite import Faults
 
     leaf = jnp.full(100, 6e4, jnp.float16)  # whose sum would be infinite
     _, faults = Faults.none(leaf).look((), jnp.ones(()), leaf, leaf)
@@ -129,7 +130,7 @@ def test_arrays_that_no_gradient_reaches_are_named():
 
 def test_a_loss_that_never_moves_is_said():
     step = ct.make_step(ct.objective(ct.losses.squared), optax.sgd(0.0))
-    same = ct.Rows(windows()[jnp.zeros(8, int)])
+    same = ct.ArrayDataset(windows()[jnp.zeros(8, int)])
     with pytest.warns(RuntimeWarning, match="the loss was .* at each of the last 5 lines"):
         ct.fit(step, step.init(model(), key=jax.random.key(0)), same, steps=5, batch_size=8, every=1, progress=False)
 
@@ -300,7 +301,7 @@ def test_an_unfriendly_environment_changes_nothing(tmp_path):
     """No UTF-8, spaces and umlauts in the path, Equinox's errors off: a failed solve is still told by its status."""
     code = """
 import sys, jax.numpy as jnp, ctmodels as ct
-from ctmodels.train._run import Run
+from ctmodels.train._run_folder import Run
 blown = ct.Integrate(ct.RK4(), ct.Substeps(1))(lambda t, y, args: 1e9 * y**2, jnp.arange(9.0), jnp.ones(1))[1]
 with Run(sys.argv[1], 1) as run:
     run.save(1, jnp.arange(3.0), {"note": chr(229)})

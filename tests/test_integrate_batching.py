@@ -22,7 +22,7 @@ def stiff(t, y, rate):
 
 
 def test_narrowed_batches_give_each_lane_what_it_has_alone():
-    integrate = ct.Integrate(controller=PID, max_steps=512, adjoint=ct.Replay(64))
+    integrate = ct.Integrate(controller=PID, max_steps=512, adjoint=ct.DiscreteAdjoint(64))
     rates = jnp.concatenate([jnp.linspace(0.5, 2.0, 62), jnp.array([60.0, 300.0])])
     one = lambda rate: integrate(stiff, TS, jnp.zeros(2), rate)
     # A closure over a lane's own parameter, so that what it closes over has to be narrowed too.
@@ -39,7 +39,7 @@ def test_narrowed_batches_give_each_lane_what_it_has_alone():
 
 
 def test_the_loop_runs_at_the_width_that_is_needed():
-    integrate = ct.Integrate(controller=PID, max_steps=2048, adjoint=ct.Replay(2048))
+    integrate = ct.Integrate(controller=PID, max_steps=2048, adjoint=ct.DiscreteAdjoint(2048))
     rates = jnp.ones(64).at[3].set(400.0)
     field = lambda t, y, args: -y[1:] * (y[:1] - jnp.cos(t))
     field = lambda t, y, args: jnp.stack([-y[1] * (y[0] - jnp.cos(t)), 0 * y[1]])
@@ -64,14 +64,14 @@ def test_one_failing_lane_changes_no_others_value_or_gradient():
         run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
         a, bad = jnp.array(1.0), jnp.array([[0.1], [3.0], [-1.0]])
         (value, (ys, stats)), (da, dy) = run(a, bad)
-        (value_2, (ys_2, _)), (da_2, dy_2) = run(a, jnp.array([[0.1], [-1.0]]))
+        (value_2, (ys_2, _)), (da_2, dy_2) = run(a, bad.at[1].set(0))  # which rests and adds nothing: the same program
         assert stats.status.tolist()[0] == SUCCESS == stats.status.tolist()[2]
         assert stats.status[1] in (NON_FINITE, STEP_UNDERFLOW, TOO_MANY_STEPS)
         assert np.isnan(ys[1, -1]).all() and 0.3 < stats.t[1] < 0.34
         close = dict(rtol=1e-6) if batching == "per_sample" else dict(rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(ys[jnp.array([0, 2])], ys_2, **close)
+        np.testing.assert_allclose(ys[jnp.array([0, 2])], ys_2[jnp.array([0, 2])], **close)
         np.testing.assert_allclose([value, da], [value_2, da_2], **close)
-        np.testing.assert_allclose(dy[jnp.array([0, 2])], dy_2, **close)
+        np.testing.assert_allclose(dy, dy_2, **close)
         assert dy[1] == 0
         with pytest.raises(RuntimeError, match=r"1 of 3 solves failed; sample 1 at time 0\.3"):
             stats.check()
@@ -112,7 +112,7 @@ def test_permuting_and_splitting_a_batch(batching):
 
 
 def test_data_types_are_kept_and_the_account_is_per_sample():
-    integrate = ct.Integrate(account=(ct.local_error, ct.stiffness))
+    integrate = ct.Integrate(measures=(ct.local_error, ct.stiffness))
     for dtype in (jnp.float32, jnp.float64):
         y0s = jnp.ones((2, 3), dtype)
         ys, stats = jax.vmap(lambda y, dtype=dtype: integrate(lambda t, y, a: -y, TS.astype(dtype), y))(y0s)

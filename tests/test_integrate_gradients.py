@@ -10,6 +10,8 @@ import pytest
 import ctmodels as ct
 from ctmodels._integrate import accepted_times
 
+pytestmark = pytest.mark.mostly("float64")
+
 X64 = jax.config.jax_enable_x64
 only64 = pytest.mark.only("float64")
 CLOSE = dict(rtol=1e-9, atol=1e-10) if X64 else dict(rtol=2e-4, atol=2e-5)
@@ -17,7 +19,7 @@ TS = jnp.array([0.0, 0.7, 0.9, 2.0])
 W = jax.random.normal(jax.random.key(0), (2, 2))
 Y0S = jax.random.normal(jax.random.key(1), (3, 2))
 PID = diffrax.PIDController(rtol=1e-3, atol=1e-3)
-INTEGRATE = ct.Integrate(controller=PID, max_steps=32, adjoint=ct.Replay(32))
+INTEGRATE = ct.Integrate(controller=PID, max_steps=32, adjoint=ct.DiscreteAdjoint(32))
 
 
 def field(t, y, W):
@@ -30,7 +32,10 @@ def solved(W, y0, ts=TS, integrate=INTEGRATE):
 
 
 def loss(W, y0, ts=TS, integrate=INTEGRATE):
-    ys = solved(W, y0, ts, integrate)
+    return score(solved(W, y0, ts, integrate))
+
+
+def score(ys):
     return jnp.sum(jnp.sin(ys) * jnp.arange(1.0, 1 + ys.size, dtype=ys.dtype).reshape(ys.shape))
 
 
@@ -61,9 +66,8 @@ def test_agreement_with_diffrax_and_finite_differences_on_the_grid():
 
     ours, theirs = jax.jit(jax.grad(loss))(W, Y0S[0]), jax.jit(jax.grad(by_diffrax))(W, Y0S[0])
     np.testing.assert_allclose(ours, theirs, **CLOSE)
-    frozen, h = on_grid(grid), 1e-5 if X64 else 1e-2
-    up, down = W.at[0, 1].add(h), W.at[0, 1].add(-h)
-    difference = (loss(up, Y0S[0], TS, frozen) - loss(down, Y0S[0], TS, frozen)) / (2 * h)
+    frozen, h = jax.jit(lambda w: loss(W.at[0, 1].add(w), Y0S[0], TS, on_grid(grid))), 1e-5 if X64 else 1e-2
+    difference = (frozen(h) - frozen(-h)) / (2 * h)
     np.testing.assert_allclose(ours[0, 1], difference, rtol=1e-6 if X64 else 2e-2)
 
 
@@ -86,13 +90,20 @@ def test_gradients_of_times_are_those_of_the_first_and_last_step_and_of_the_inte
 def test_thinned_states_give_the_same_gradient(buffer=4):
     fine = diffrax.PIDController(rtol=1e-5, atol=1e-7)
     all_kept = ct.Integrate(controller=fine, max_steps=64)
-    few_kept = ct.Integrate(controller=fine, max_steps=64, adjoint=ct.Replay(buffer))
-    many, _ = all_kept(field, TS, Y0S[0], W)
-    assert all_kept(field, TS, Y0S[0], W)[1].accepted > buffer  # it does overflow
-    np.testing.assert_allclose(few_kept(field, TS, Y0S[0], W)[0], many, rtol=1e-6)
-    for a, b in zip(
-        jax.grad(loss, (0, 1))(W, Y0S[0], TS, few_kept), jax.grad(loss, (0, 1))(W, Y0S[0], TS, all_kept), strict=True
-    ):
+    few_kept = ct.Integrate(controller=fine, max_steps=64, adjoint=ct.DiscreteAdjoint(buffer))
+
+    @eqx.filter_jit
+    def run(integrate):
+        def total(W, y0):
+            ys, stats = integrate(field, TS, y0, W)
+            return score(ys), (ys, stats)
+
+        return jax.grad(total, (0, 1), has_aux=True)(W, Y0S[0])
+
+    (many, (ys, stats)), (few, (thinned, _)) = run(all_kept), run(few_kept)
+    assert stats.accepted > buffer  # it does overflow
+    np.testing.assert_allclose(thinned, ys, rtol=1e-6)
+    for a, b in zip(few, many, strict=True):
         np.testing.assert_allclose(a, b, **CLOSE)
 
 
@@ -135,7 +146,10 @@ def test_jacrev_in_states_and_parameters_alone_and_under_vmap():
 
 
 @only64
-@pytest.mark.parametrize("cotangents, batching", [("per_sample", "per_sample"), ("summed", "shared")])
+@pytest.mark.parametrize(
+    "cotangents, batching",
+    [("per_sample", "per_sample"), pytest.param("summed", "shared", marks=pytest.mark.slow)],
+)
 def test_ensembles_and_nested_vmaps(cotangents, batching):
     rtol = 1e-3 if batching == "per_sample" else 1e-5
     controller = diffrax.PIDController(rtol=rtol, atol=rtol)
@@ -173,6 +187,7 @@ def test_a_field_of_each_sample_and_times_of_each_sample():
 
 
 @only64
+@pytest.mark.slow  # steps that are shared, with times of each sample, are in test_compositions.py
 def test_shared_steps_with_times_of_each_sample():
     integrate = ct.Integrate(controller=diffrax.PIDController(rtol=1e-5, atol=1e-5), batching="shared")
     alone = ct.Integrate(controller=diffrax.PIDController(rtol=1e-5, atol=1e-5))
@@ -183,6 +198,7 @@ def test_shared_steps_with_times_of_each_sample():
         np.testing.assert_allclose(together, one_by_one, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.only("float32")
 def test_a_gradient_penalty_inside_a_loss():
     """Second derivatives, by a fixed grid."""
     grid = ct.Integrate(ct.RK4(), ct.Substeps(3))
@@ -202,7 +218,7 @@ def test_forward_mode_by_another_adjoint():
     fine = diffrax.PIDController(rtol=1e-6, atol=1e-6)
     forward = ct.Integrate(controller=fine, max_steps=64, adjoint=diffrax.ForwardMode())
     ours = ct.Integrate(controller=fine, max_steps=64)
-    _, tangent = jax.jvp(lambda y0: solved(W, y0, TS, forward), (Y0S[0],), (jnp.ones(2),))
+    _, tangent = jax.jit(lambda y0: jax.jvp(lambda y0: solved(W, y0, TS, forward), (y0,), (jnp.ones(2),)))(Y0S[0])
     total = jax.jit(jax.jacrev(lambda y0: solved(W, y0, TS, ours)))(Y0S[0]).sum(-1)
     np.testing.assert_allclose(tangent, total, rtol=2e-3, atol=2e-3)
 
@@ -210,15 +226,17 @@ def test_forward_mode_by_another_adjoint():
 @only64
 def test_a_penalty_on_first_derivatives_of_each_sample(loop):
     """The gradient in y0 inside a vmap, of which only the value is used."""
-    inner = jax.vmap(lambda y0: jnp.sum(jax.grad(loss, argnums=1)(W, y0) ** 2))(Y0S)
+    inner = jax.jit(jax.vmap(lambda y0: jnp.sum(jax.grad(loss, argnums=1)(W, y0) ** 2)))(Y0S)
     np.testing.assert_allclose(inner, [jnp.sum(b**2) for _, b in loop], **CLOSE)
 
 
-@pytest.mark.parametrize("method", [diffrax.Heun(), diffrax.Bosh3(), diffrax.Dopri5()])
+@pytest.mark.parametrize(
+    "method", [diffrax.Heun(), diffrax.Bosh3(), pytest.param(diffrax.Dopri5(), marks=pytest.mark.slow)]
+)
 def test_every_tableau_with_measures(method):
     measures = (ct.local_error,)
-    integrate = ct.Integrate(method, PID, max_steps=64, account=measures)
-    frozen = ct.Integrate(method, diffrax.StepTo(ts=accepted_times(integrate, field, TS, Y0S[0], W)), account=measures)
+    integrate = ct.Integrate(method, PID, max_steps=64, measures=measures)
+    frozen = ct.Integrate(method, diffrax.StepTo(ts=accepted_times(integrate, field, TS, Y0S[0], W)), measures=measures)
 
     def total(W, integrate):
         ys, stats = integrate(field, TS, Y0S[0], W)

@@ -33,10 +33,10 @@ def spiral(t, y, p):
     return y**3 @ p
 
 
-@pytest.mark.parametrize("field", [lv, vdp1, lorenz, spiral])
+@pytest.mark.parametrize("field", [lv, lorenz, *(pytest.param(f, marks=pytest.mark.slow) for f in (vdp1, spiral))])
 def test_values_and_gradients_are_torchdiffeqs(field):
     known = {k: jnp.asarray(v) for k, v in REFERENCE[field.__name__].items()}
-    integrate = ct.Integrate(diffrax.Dopri5(), TIGHT, max_steps=8192, adjoint=ct.Replay(128))
+    integrate = ct.Integrate(diffrax.Dopri5(), TIGHT, max_steps=8192, adjoint=ct.DiscreteAdjoint(128))
 
     @jax.jit
     def loss(y0, p, ts):
@@ -80,5 +80,5 @@ def test_the_same_steps_as_diffrax(method, pi):
 def first_step_of(integrate, ts, y0, args) -> float:
     from ctmodels._integrate import accepted_times
 
-    every = ct.Integrate(integrate.method, integrate.controller, max_steps=4096, adjoint=ct.Replay(4096))
+    every = ct.Integrate(integrate.method, integrate.controller, max_steps=4096, adjoint=ct.DiscreteAdjoint(4096))
     return float(accepted_times(every, vdp1, ts, y0, args)[1])

@@ -38,6 +38,7 @@ def at_origin(ts):
     return jnp.exp(-(ts - ts[:, :1]))[..., None]
 
 
+@pytest.mark.mostly("float64")
 @pytest.mark.parametrize("integrate", ENGINES.values(), ids=ENGINES)
 def test_bad_times_under_jit_are_a_status_and_nan_and_spoil_no_other(integrate):
     @jax.jit
@@ -51,6 +52,7 @@ def test_bad_times_under_jit_are_a_status_and_nan_and_spoil_no_other(integrate):
     np.testing.assert_allclose(ys[-good:], at_origin(TIMES[-good:]), rtol=2e-3)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("integrate", [*ENGINES.values(), GRIDS["explicit"]])
 @pytest.mark.parametrize("ts", [*UNSORTED, *NOT_FINITE])
 def test_bad_times_that_are_known_are_refused(integrate, ts):
@@ -58,6 +60,7 @@ def test_bad_times_that_are_known_are_refused(integrate, ts):
         integrate(decay, jnp.array(ts), jnp.ones(1))
 
 
+@pytest.mark.mostly("float64")
 @pytest.mark.parametrize("integrate", GRIDS.values(), ids=GRIDS)
 def test_a_grid_goes_from_the_first_time_to_the_last(integrate):
     """Forward, backward, and a little off by rounding; with the derivative in both ends."""
@@ -79,6 +82,7 @@ def test_a_grid_goes_from_the_first_time_to_the_last(integrate):
     np.testing.assert_allclose(ys[:, 0], np.exp(1 - ts[::-1] ** 2), atol=3 * order)
 
 
+@pytest.mark.only("float32")
 def test_a_grid_of_unsorted_or_repeated_times_is_refused():
     for grid in ([0.0, 0.7, 0.3, 1.0], [0.0, 0.5, 0.5, 1.0]):
         integrate = ct.Integrate(ct.RK4(), diffrax.StepTo(jnp.array(grid)))
@@ -87,11 +91,16 @@ def test_a_grid_of_unsorted_or_repeated_times_is_refused():
         assert eqx.filter_jit(integrate)(decay, GRID, jnp.ones(1))[1].status == BAD_TIMES
 
 
+MIXED = [(engine, *types) for types in (("float32", "float64"), ("float64", "float32")) for engine in ENGINES | GRIDS]
+LATER = [(engine, "float64", "float32") for engine in ("shared", "diffrax", "explicit", "implicit")]
+
+
 @only64
-@pytest.mark.parametrize("integrate", [*ENGINES.values(), *GRIDS.values()])
-@pytest.mark.parametrize("of_state, of_time", [("float32", "float64"), ("float64", "float32")])
-def test_the_state_keeps_its_type_and_the_times_theirs(integrate, of_state, of_time):
-    seen = []
+@pytest.mark.parametrize(
+    "name, of_state, of_time", [pytest.param(*row, marks=[pytest.mark.slow] if row in LATER else []) for row in MIXED]
+)
+def test_the_state_keeps_its_type_and_the_times_theirs(name, of_state, of_time):
+    integrate, seen = (ENGINES | GRIDS)[name], []
 
     def field(t, y, args):
         seen.append((t.dtype, y.dtype))
@@ -102,7 +111,7 @@ def test_the_state_keeps_its_type_and_the_times_theirs(integrate, of_state, of_t
     value, (of_ts, of_y0) = jax.jit(run)(ts, y0)
     assert {(t.name, y.name) for t, y in seen} == {(of_time, of_state)}
     assert (value.dtype, of_ts.dtype, of_y0.dtype) == (of_state, of_time, of_state)
-    np.testing.assert_allclose(value, np.float32(np.exp(-1)), atol=0.05 if integrate is GRIDS["implicit"] else 1e-4)
+    np.testing.assert_allclose(value, np.float32(np.exp(-1)), atol=0.05 if name == "implicit" else 1e-4)
 
 
 # -- other derivatives
@@ -130,7 +139,9 @@ def in_a_scan(f, p):
 
 
 @only64
-@pytest.mark.parametrize("second", [product, lambda f, p: jax.hessian(jax.jit(f))(p), in_a_scan])
+@pytest.mark.parametrize(
+    "second", [pytest.param(product, marks=pytest.mark.slow), lambda f, p: jax.hessian(jax.jit(f))(p), in_a_scan]
+)
 def test_second_derivatives_are_those_of_the_steps_as_taken(second, tolerance):
     ours = ct.Integrate(controller=diffrax.PIDController(rtol=1e-3, atol=1e-6))
     edges = ct.accepted_times(ours, riccati, jnp.array([0.0, 1.0]), POINT[:1], POINT[1])
@@ -139,19 +150,25 @@ def test_second_derivatives_are_those_of_the_steps_as_taken(second, tolerance):
 
 
 @only64
-@pytest.mark.parametrize("derivative", [jax.jacfwd, lambda f: jax.jacrev(jax.jacfwd(f))])
+@pytest.mark.parametrize(
+    "derivative", [jax.jacfwd, pytest.param(lambda f: jax.jacrev(jax.jacfwd(f)), marks=pytest.mark.slow)]
+)
 def test_derivatives_that_replay_has_not_are_taken_all_the_same(derivative):
     ours = ct.Integrate(controller=diffrax.PIDController(rtol=1e-8, atol=1e-8))
     exact = derivative(lambda p: p[0] / (1 + p[0] * p[1]))(POINT)
     np.testing.assert_allclose(derivative(end(ours))(POINT), exact, rtol=1e-5)
 
 
+@pytest.mark.only("float32")
 def test_accepted_times_need_no_noise_of_measures():
-    at = lambda *account: ct.accepted_times(ct.Integrate(account=account), decay, GRID[jnp.array([0, -1])], jnp.ones(1))
+    at = lambda *account: ct.accepted_times(
+        ct.Integrate(measures=account), decay, GRID[jnp.array([0, -1])], jnp.ones(1)
+    )
     for account in ((ct.jacobian,), (ct.local(),), (ct.local(), ct.jacobian)):
         np.testing.assert_array_equal(at(*account), at())
 
 
+@pytest.mark.only("float32")
 def test_a_good_solve_has_no_nan_at_which_debugging_stops():
     with jax.debug_nans(True):
         assert DIFFRAX(decay, GRID, jnp.ones(1))[1].status == 0

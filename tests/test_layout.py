@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels.data import read, read_csv
+
+pytestmark = pytest.mark.only("float32")
 
 TOA5 = (
     '"TOA5","CR1000","CR1000","1234","std","p.CR1","1","T1"\n"TIMESTAMP","RECORD","AirTC"\n"TS","RN","Deg C"\n'

@@ -6,8 +6,11 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from scipy.stats import poisson
 
 import ctmodels as ct
+
+pytestmark = pytest.mark.mostly("float64")
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ class Says(eqx.Module):
     def __call__(self, x, ts=None, *, key=None):
         zs = jnp.zeros((2, 1))
         stats = ct.Integrate(ct.RK4(), ct.Substeps(1))(lambda t, y, args: y, jnp.arange(2.0), zs[0])[1]
-        return ct.Output(self.ys, stats, jnp.zeros(()), zs)
+        return ct.Output(self.ys, stats, zs)
 
 
 LOSSES = [ct.losses.squared, ct.losses.absolute, ct.losses.gaussian(0.1), ct.losses.shooting(0.0)]
@@ -49,6 +52,7 @@ def test_outputs_of_another_shape_than_the_target_are_refused(loss, shape):
         loss(Says(jnp.zeros(shape)), ct.Example(of(2), of(2)))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("target, message", [(jnp.zeros((5, 2)), r"of shape \(5, 2\)"), (1, "target is a int")])
 def test_a_target_that_is_no_series_is_refused(target, message):
     with pytest.raises(ValueError, match=f"squared: .*{message}"):
@@ -59,6 +63,7 @@ def logits(number=3):
     return Says(jnp.asarray(np.linspace(0, 1, number))[None])
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize(
     "label, message",
     [
@@ -78,6 +83,7 @@ def test_a_label_that_is_no_class_is_refused(label, message):
         ct.losses.cross_entropy(logits(1), ct.Example(of(2), jnp.asarray(0)))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
 def test_a_label_that_shows_only_under_jit_is_nan_and_so_is_its_gradient(dtype):
     labels = jnp.asarray(np.array([0, 2, 3, -1]).astype(dtype))
@@ -94,7 +100,7 @@ MAKE = {
     "log NCDE": lambda key: ct.LogNCDE(2, 3, 1, window=2, width=4, key=key),
     "ODE-RNN": lambda key: ct.ODERNN(2, 3, 1, width=4, key=key),
     "GRU-ODE-Bayes": lambda key: ct.GRUODEBayes(2, 3, prepared=2, key=key),
-    "encoder": lambda key: lambda x: ct.BackwardGRU(2, 3, key=key)(x, jnp.zeros(())),
+    "encoder": lambda key: lambda x: ct.ReverseGRUEncoder(2, 3, key=key)(x, jnp.zeros(())),
 }
 
 
@@ -113,6 +119,7 @@ def test_a_model_refuses_other_channels_static_features_and_batches(make, as_use
         model(ct.collate([of(2), of(2)]))
 
 
+@pytest.mark.only("float32")
 def test_a_control_of_other_channels_than_the_field_has_inputs_is_refused(as_users):
     model = ct.NeuralODE(ct.MLPField(2, inputs=1, width=4, key=jax.random.key(0)), 2)
     with pytest.raises(ValueError, match=r"inputs=1 and the control has values of shape \(2,\)"):
@@ -123,6 +130,7 @@ def test_a_control_of_other_channels_than_the_field_has_inputs_is_refused(as_use
         model(ct.Driven(jnp.zeros((2, 2)), ct.LinearPath.from_series(of(1))))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -139,3 +147,20 @@ def test_a_control_of_other_channels_than_the_field_has_inputs_is_refused(as_use
 def test_parts_of_unequal_shape_are_refused(make, message, as_users):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.only("float64")
+def test_a_likelihood_is_of_the_predictive_or_of_a_family_of_the_outputs(tolerance):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(3.0, (5, 2)).astype(float)
+    counts[1, 0] = np.nan
+    rates, example = rng.normal(size=(5, 2)), ct.Example(None, ct.Series.from_nan(np.arange(5.0), counts))
+    value, weight, _ = ct.losses.likelihood(ct.distributions.Poisson)(Says(jnp.asarray(rates)), example)
+    seen = ~np.isnan(counts)
+    np.testing.assert_allclose(value, -poisson.logpmf(counts[seen], np.exp(rates)[seen]).sum(), **tolerance(10))
+    assert weight == 9
+    with pytest.raises(ValueError, match="likelihood: Says returns no `predictive`: give a family"):
+        ct.losses.likelihood()(Says(jnp.asarray(rates)), example)
+    narrow = ct.losses.likelihood(lambda ys: ct.distributions.Gaussian(ys[:, :1], 0.1))
+    with pytest.raises(ValueError, match=r"entries of shape \(5, 1\).*of shape \(5, 2\)"):
+        narrow(Says(jnp.asarray(rates)), example)

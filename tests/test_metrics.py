@@ -11,6 +11,8 @@ from scipy.ndimage import gaussian_filter1d
 from ctmodels import metrics
 from ctmodels.metrics._arrays import numbers
 
+pytestmark = pytest.mark.mostly("float64")
+
 close = np.testing.assert_allclose
 
 DTYPES = [jnp.float32] + ([jnp.float64] if jax.config.jax_enable_x64 else [])
@@ -266,6 +268,7 @@ COMPARED = {
 PERFECT = {"vpt": 5, "valid_time": 5}
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("name", COMPARED)
 def test_one_channel_with_its_axis_or_without(name):
     metric, wanted = COMPARED[name], PERFECT.get(name, 0)
@@ -273,6 +276,7 @@ def test_one_channel_with_its_axis_or_without(name):
         assert np.isclose(metric(a, b), wanted, atol=1e-6)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("name", COMPARED)
 @pytest.mark.parametrize("shape", [(1, 6), (6, 2), (6, 1, 1), (1,), ()])
 def test_other_shapes_are_refused_with_both(name, shape):
@@ -281,18 +285,21 @@ def test_other_shapes_are_refused_with_both(name, shape):
     assert str(shape) in str(told.value)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("name", sorted({*COMPARED} - {"d_stsp", "d_stsp_gmm"}))
 def test_other_lengths_are_refused_with_both(name):
     with pytest.raises(ValueError, match=r"\(7, 2\).*\(6, 2\)|\(6, 2\).*\(7, 2\)"):
         COMPARED[name](np.ones((6, 2), DTYPE), np.ones((7, 2), DTYPE))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("name", COMPARED)
 def test_nothing_to_compare_is_refused(name):
     with pytest.raises(ValueError, match="nothing in it|one time for each row"):
         COMPARED[name](np.ones((0, 2), DTYPE), np.ones((0, 2), DTYPE))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("name", COMPARED)
 def test_counts_of_any_type_are_computed_in_floating_numbers(name, tolerance):
     """Differences of unsigned integers wrap, squares of short ones overflow, and half of the rest is no number."""
@@ -303,6 +310,7 @@ def test_counts_of_any_type_are_computed_in_floating_numbers(name, tolerance):
         close(value, COMPARED[name](a.astype(value.dtype), b.astype(value.dtype)), **tolerance(10))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize(
     "dtype", [bool, np.int8, np.uint8, np.int16, np.uint16, np.int64, np.uint64, np.float16, jnp.bfloat16, np.float64]
 )
@@ -314,6 +322,7 @@ def test_no_type_is_computed_in_unless_it_can(dtype):
     assert numbers(x.astype(narrow), "x").dtype == x.dtype
 
 
+@pytest.mark.only("float32")
 def test_counts_by_hand():
     assert metrics.rmse(np.array([0, 0]), np.array([60000, 60000])) == 60000
     assert metrics.rmse(np.array([0], np.int64), np.array([3 * 10**9])) == 3e9
@@ -325,6 +334,7 @@ def test_counts_by_hand():
     assert np.isclose(metrics.lyapunov_spectrum(lambda y: 2 * y, np.array([1]), steps=4)[0], np.log(2))
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("unit", [1e-30, 1e30])
 def test_units_whose_squares_are_no_numbers(unit, tolerance):
     true, predicted = array([[1.0, 2.0], [3.0, 5.0], [4.0, 4.0]]), array([[1.0, 2.5], [3.5, 5.0], [4.0, 3.0]])
@@ -336,6 +346,7 @@ def test_units_whose_squares_are_no_numbers(unit, tolerance):
     assert metrics.valid_prediction_time(ts, true * unit, predicted * unit, threshold=0.1) == 0
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("name", ["smape", "mase", "rmse", "nrmse", "vpt"])
 def test_masks_of_numbers_and_of_other_shapes_are_refused(name):
     y = np.ones((6, 2), DTYPE)
@@ -357,6 +368,7 @@ FORECASTS_PLAIN = {
 }
 
 
+@pytest.mark.only("float32")
 def test_the_history_has_the_channels_of_the_truth():
     y = np.ones((6, 2), DTYPE)
     for shape in ((9, 1), (9,), (9, 3)):
@@ -367,6 +379,7 @@ def test_the_history_has_the_channels_of_the_truth():
     assert metrics.mase(Y, Y[:, None] + 1, Y) == 1
 
 
+@pytest.mark.only("float32")
 def test_what_is_no_real_number_is_refused():
     for bad in (np.ones(6, complex), np.array(["a"] * 6), np.ones(6, object), np.zeros(6, "M8[s]")):
         for call in (metrics.rmse, metrics.d_stsp, metrics.nrmse):
@@ -374,12 +387,14 @@ def test_what_is_no_real_number_is_refused():
                 call(Y, bad)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("ts", [np.arange(5), np.arange(7), np.ones((6, 1)), np.ones(())])
 def test_there_is_one_time_for_each_row(ts):
     with pytest.raises(ValueError, match="ts has shape"):
         metrics.valid_prediction_time(ts, Y, Y)
 
 
+@pytest.mark.only("float32")
 def test_exponents_are_of_one_state():
     identity = lambda y: y
     for bad in (np.ones((3, 1)), np.ones(()), np.ones(0)):
@@ -433,6 +448,7 @@ def test_valid_time_from_where_the_forecast_was_made(horizon):
     assert metrics.valid_time(ts, true, predicted, t0=9.5, scale=1.0).value == 2.0
 
 
+@pytest.mark.only("float32")
 def test_valid_time_of_seconds_since_1970():
     ts = 1.7e9 + np.arange(4.0)
     assert metrics.valid_time(ts, Y[:4], Y[:4], t0=1.7e9 - 1).value == 4
@@ -593,6 +609,7 @@ def test_d_hellinger_of_one_orbit_is_zero_and_of_others_is_not(orbit):
     assert noise > 3 * floor
 
 
+@pytest.mark.only("float32")
 def test_d_hellinger_limits(orbit, tolerance):
     metric, true = d_hellinger, orbit[:500]
     rest = jnp.full_like(true, 0.1)
@@ -739,6 +756,7 @@ def test_lyapunov_of_a_rotation_that_shrinks(tolerance):
     close(spectrum, np.log(0.9), **tolerance(5))
 
 
+@pytest.mark.only("float32")
 def test_lyapunov_sums_do_not_drift():
     """A long sum of equal terms, which a running sum in float32 gets wrong."""
     rates = array([0.9, 0.7])
@@ -751,6 +769,7 @@ def test_lyapunov_of_the_logistic_map():
     assert np.isclose(spectrum[0], np.log(2), atol=0.01)
 
 
+@pytest.mark.only("float32")
 def test_lyapunov_of_the_henon_map():
     def henon(z):
         x, y = z
@@ -762,6 +781,7 @@ def test_lyapunov_of_the_henon_map():
     assert np.isclose(kaplan_yorke(spectrum), 1.258, atol=0.01)
 
 
+@pytest.mark.only("float32")
 def test_lyapunov_of_a_contraction_to_nothing_and_of_divergence():
     spectrum = lyapunov_spectrum(lambda y: jnp.stack([2 * y[0], y[0]]), jnp.ones(2, DTYPE), steps=4)
     assert spectrum[0] > 0

@@ -12,11 +12,13 @@ import xarray as xr
 
 from ctmodels import cli
 from ctmodels._command_line import CommandLine
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import spoken
 from ctmodels.data import from_pandas, from_xarray, read
 from ctmodels.data._packed import FILLS
 from ctmodels.data._sentinels import equal, shown, sift
+
+pytestmark = pytest.mark.only("float32")
 
 TS = np.arange(60.0)
 HOLES = [5, 17]

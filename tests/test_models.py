@@ -1,5 +1,6 @@
 """The table of models, and the laws that hold for each of them. A new model is one row here."""
 
+import functools
 from typing import Any, NamedTuple
 
 import diffrax
@@ -47,7 +48,7 @@ def hybrid(key):
 
 def latent_ode(key):
     a, b, c, d = jax.random.split(key, 4)
-    encoder = ct.BackwardGRU(2, 4, key=a)
+    encoder = ct.ReverseGRUEncoder(2, 4, key=a)
     posterior = eqx.nn.Linear(encoder.size, 6, key=b)
     return ct.LatentODE(encoder, posterior, mlp(3)(c), eqx.nn.Linear(3, 2, key=d), FIXED)
 
@@ -58,8 +59,8 @@ def partly_observed(key):
 
 
 MODELS = [
-    Row("neural ODE, fixed grid", neural_ode(mlp(2)), start),
     Row("neural ODE, adaptive", neural_ode(mlp(2), integrate=ct.Integrate(max_steps=16)), start),
+    Row("neural ODE, fixed grid", neural_ode(mlp(2)), start),
     Row("neural ODE, augmented", neural_ode(mlp(3), augment=1), start),
     Row("neural ODE, second order", neural_ode(lambda k: ct.SecondOrder(mlp((4, 2))(k)), augment=2), start),
     Row("neural ODE, hybrid", neural_ode(hybrid), start),
@@ -80,6 +81,7 @@ def assert_close(a, b, loose=1.0):
         np.testing.assert_allclose(x, y, rtol=scale * loose, atol=scale * loose)
 
 
+@pytest.mark.mostly("float32")
 @each_model
 def test_finite_of_the_right_shape_and_vmap_equals_loop(row):
     model, xs = row.make(jax.random.key(0)), batch_of(row)
@@ -87,13 +89,14 @@ def test_finite_of_the_right_shape_and_vmap_equals_loop(row):
     out = eqx.filter_jit(lambda m, xs: jax.vmap(lambda x: m(x, TS))(xs))(model, xs)
     assert out.ys.shape == (3, len(TS), row.channels) and out.ys.dtype == TS.dtype
     assert np.isfinite(out.ys).all() and (np.asarray(out.stats.status) == 0).all()
-    assert out.kl.shape == (3,) and np.all(np.asarray(out.stats.evaluations) > 0)
+    assert (out.kl is None or out.kl.shape == (3,)) and np.all(np.asarray(out.stats.evaluations) > 0)
     for i in range(3):
         alone = call(model, jax.tree.map(lambda a, i=i: a[i], xs))
         assert_close(alone.ys, out.ys[i])
         assert alone.stats.evaluations == out.stats.evaluations[i]
 
 
+@pytest.mark.only("float64")
 def test_a_held_input_jumps_between_steps_and_not_within():
     """dz/dt = u - z from one held value to the next is a sum of exponentials; through the jumps, the error is 1e-2."""
     ts, us, z = np.array([0.0, 0.5, 1.1, 2.0]), np.array([1.0, -1.0, 2.0, 0.0]), [0.0]
@@ -105,6 +108,7 @@ def test_a_held_input_jumps_between_steps_and_not_within():
     np.testing.assert_allclose(model(x, jnp.array([0.0, 0.8, 2.0])).ys[2, 0], z[3], atol=2e-6)
 
 
+@pytest.mark.mostly("float32")
 @each_model
 def test_trains_compiles_once_and_same_key_gives_the_same_answer(row):
     target = ct.Series(TS, jnp.ones((4, row.channels)), jnp.ones((4, row.channels), bool))
@@ -124,16 +128,9 @@ def test_trains_compiles_once_and_same_key_gives_the_same_answer(row):
     assert run() == losses
 
 
-@each_model
-def test_every_parameter_gets_a_finite_gradient(row):
-    model, x = row.make(jax.random.key(0)), row.x(jax.random.key(1))
-    gradient = eqx.filter_jit(eqx.filter_grad(lambda m: jnp.sum(m(x, TS).ys ** 2)))(model)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
-        assert np.isfinite(leaf).all() and np.any(np.asarray(leaf) != 0), jax.tree_util.keystr(path)
-
-
-@each_model
-def test_padding_changes_neither_outputs_nor_gradient(row):
+@functools.cache
+def of_a_sample(row):
+    """The value, outputs and gradient of one sample, as it is and padded: compiled once for the two tests of it."""
     model, x = row.make(jax.random.key(0)), row.x(jax.random.key(1))
     ys = jnp.ones((4, row.channels))
     target = ct.Series(TS, ys, jnp.ones(ys.shape, bool))
@@ -143,13 +140,26 @@ def test_padding_changes_neither_outputs_nor_gradient(row):
         return value / weight, out.ys
 
     run = eqx.filter_jit(eqx.filter_value_and_grad(total, has_aux=True))
-    (value, out), gradient = run(model, target)
-    (padded, out_padded), gradient_padded = run(model, target.pad(6))
+    return run(model, target), run(model, target.pad(6))
+
+
+@pytest.mark.mostly("float32")
+@each_model
+def test_every_parameter_gets_a_finite_gradient(row):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(of_a_sample(row)[0][1]):
+        assert np.isfinite(leaf).all() and np.any(np.asarray(leaf) != 0), jax.tree_util.keystr(path)
+
+
+@pytest.mark.mostly("float32")
+@each_model
+def test_padding_changes_neither_outputs_nor_gradient(row):
+    ((value, out), gradient), ((padded, out_padded), gradient_padded) = of_a_sample(row)
     # An adaptive solve of the same span takes the same steps: equal to rounding.
     assert_close((value, out), (padded, out_padded[:4]))
     assert_close(gradient, gradient_padded, 100)
 
 
+@pytest.mark.mostly("float32")
 @each_model
 def test_serialises_and_comes_back(row, tmp_path):
     model, x = row.make(jax.random.key(0)), row.x(jax.random.key(1))
@@ -158,6 +168,7 @@ def test_serialises_and_comes_back(row, tmp_path):
     np.testing.assert_array_equal(back(x, TS).ys, model(x, TS).ys)
 
 
+@pytest.mark.only("float32")
 def test_neural_ode_takes_the_observed_or_the_whole_state():
     model = neural_ode(mlp(3), augment=1)(jax.random.key(0))
     y0 = jnp.array([0.1, 0.2])
@@ -168,6 +179,7 @@ def test_neural_ode_takes_the_observed_or_the_whole_state():
         model(y0)
 
 
+@pytest.mark.only("float32")
 def test_neural_ode_without_times_answers_at_those_of_its_control():
     model = neural_ode(mlp(2, inputs=1))(jax.random.key(0))
     x = driven(jax.random.key(1))

@@ -11,6 +11,8 @@ from toys import arrays, equal, model, windows
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float64")
+
 OPTIMISERS = {
     "adam": lambda: optax.adam(1e-2),
     "lbfgs": lambda: optax.lbfgs(memory_size=3),
@@ -107,7 +109,7 @@ def test_a_line_search_differentiates_solves_of_our_engine(name):
 
 @pytest.mark.parametrize("name", ["lbfgs", "accumulated"])
 def test_their_state_is_saved_and_resumed_in_all_bits(name, tmp_path):
-    rows = ct.Rows(points())
+    rows = ct.ArrayDataset(points())
 
     def run(*parts, **kwargs):
         step = ct.make_step(misfit, OPTIMISERS[name]())

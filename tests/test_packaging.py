@@ -12,6 +12,8 @@ import yaml
 
 import ctmodels
 
+pytestmark = pytest.mark.only("float32")
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))

@@ -97,7 +97,7 @@ def adaptive():
     longer = batch.target.ts * jnp.linspace(1.0, 3.0, 16)[:, None]
     batch = eqx.tree_at(lambda b: b.target.ts, batch, longer)
     field = ct.SumField(lambda t, y, args: turn @ y, model().field)
-    adapted = ct.NeuralODE(field, 2, 0, ct.Integrate(account=(ct.local_error,)))
+    adapted = ct.NeuralODE(field, 2, 0, ct.Integrate(measures=(ct.local_error,)))
     whole = ct.objective(ct.losses.squared, {"error": (1.0, ct.regularisers.local_error)})
 
     def objective(*args, **kwargs):
@@ -192,7 +192,7 @@ def checked_by_jax():
     fields = {
         "closure": (ct.Integrate(), lambda w: lambda t, y, _: -w * y**2),
         "module": (ct.Integrate(batching="shared"), Squared),
-        "args": (ct.Integrate(adjoint=ct.Replay(2)), lambda w: lambda t, y, w: -w * y**2),
+        "args": (ct.Integrate(adjoint=ct.DiscreteAdjoint(2)), lambda w: lambda t, y, w: -w * y**2),
     }
 
     def difference_of(name):
@@ -236,8 +236,9 @@ def found():
 
 
 def environment(devices):
-    """Of a process with so many devices; most of its time is compilation, which need not be thorough."""
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    """Of a process with so many devices; most of its time is compilation, which need not be thorough: as here."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    flags += " --xla_backend_optimization_level=0"
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     return os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
 

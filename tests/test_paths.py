@@ -11,6 +11,8 @@ import pytest
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.mostly("float64")
+
 TORCHCDE = np.load(Path(__file__).parent / "reference" / "torchcde.npz")
 TS, QUERY = TORCHCDE["t"], TORCHCDE["query"]
 INSIDE = (QUERY >= TS[0]) & (QUERY <= TS[-1])
@@ -188,6 +190,7 @@ def test_of_nothing_and_of_one(tolerance):
         np.testing.assert_allclose(values[:, 1], wanted.get(name, [3] * 5), err_msg=name, **tolerance())
 
 
+@pytest.mark.only("float32")
 def test_one_time_is_refused_and_may_be_held():
     one = by_hand(np.array([2.0]), np.array([[5.0, 5.0, 5.0]]))
     for make in MAKE.values():
@@ -199,12 +202,14 @@ def test_one_time_is_refused_and_may_be_held():
         assert np.all(values[:, -1] == 5) and not slopes.any(), name
 
 
+@pytest.mark.only("float32")
 def test_a_batch_is_refused_and_sent_to_vmap():
     for make in [*MAKE.values(), ct.with_time, ct.with_intensity]:
         with pytest.raises(ValueError, match=r"shape \(2, 12\).*jax.vmap"):
             make(batch("full"))
 
 
+@pytest.mark.only("float32")
 def test_duplicate_times_and_empty_channels_stay_at_the_door():
     with pytest.raises(ct.DataError, match=r"ts\[1\].*duplicate"):
         ct.Series.from_nan([0.0, 0.0, 1.0], np.arange(3.0)[:, None])
@@ -285,13 +290,13 @@ def test_a_fixed_grid_is_of_first_order_through_jumps_and_of_its_own_between_the
     for n in (2, 4):
         integrate = ct.Integrate(ct.RK4(), ct.Substeps(n))
         through.append(worst(integrate(forced, path.ts, y0, path)[0]))
-        between.append(worst(ct.solve_held(integrate, forced, None, y0, path)[0]))
+        between.append(worst(ct.solve_piecewise_constant(integrate, forced, None, y0, path)[0]))
     through, between = np.log2(through), np.log2(between)
     np.testing.assert_allclose(np.diff(through), -1, atol=0.2)
     assert np.all(np.diff(between) < -3.3) and np.all(between < through - 4)
 
 
-TIGHT = ct.Integrate(diffrax.Tsit5(), diffrax.PIDController(rtol=1e-5, atol=1e-6), ct.Replay(4))
+TIGHT = ct.Integrate(diffrax.Tsit5(), diffrax.PIDController(rtol=1e-5, atol=1e-6), ct.DiscreteAdjoint(4))
 
 GRID = ct.Integrate(ct.RK4(), ct.Substeps(2))
 
@@ -299,7 +304,7 @@ GRID = ct.Integrate(ct.RK4(), ct.Substeps(2))
 @eqx.filter_jit
 def solved(us, y0, t, integrate=TIGHT):
     path = ct.HeldPath(jnp.asarray(KNOTS, y0.dtype), us)
-    return ct.solve_held(integrate, forced, t, y0, path)
+    return ct.solve_piecewise_constant(integrate, forced, t, y0, path)
 
 
 def test_a_held_control_at_other_times_and_back():
@@ -312,6 +317,7 @@ def test_a_held_control_at_other_times_and_back():
     assert stats.t == 0
 
 
+@pytest.mark.only("float32")
 def test_gradients_and_batches_of_held_controls():
     us = jnp.asarray(HELD, jnp.zeros(()).dtype)[:, None]
     many = jnp.stack([us, -2 * us])
@@ -323,17 +329,19 @@ def test_gradients_and_batches_of_held_controls():
     assert slopes[0, -1, 0] == 0 and np.all(slopes[0, :-1] > 0)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("failed", ["nan", "hold"])
 def test_a_failed_stretch_ends_the_solve(failed):
     path = held()
     burst = lambda t, y, u: jnp.where((t > 1.5) & (t < 2), jnp.nan, 1.0) * forced(t, y, u)
     integrate = ct.Integrate(ct.RK4(), ct.Substeps(4), failed=failed)
-    ys, stats = ct.solve_held(integrate, burst, None, jnp.zeros(1), path)
+    ys, stats = ct.solve_piecewise_constant(integrate, burst, None, jnp.zeros(1), path)
     assert stats.status == 2 and stats.t < 2 and stats.accepted == 12
     assert worst(ys[:3], KNOTS[:3]) < 1e-4
     np.testing.assert_array_equal(ys[3:, 0], np.nan if failed == "nan" else 0)
 
 
+@pytest.mark.only("float32")
 def test_every_path_says_where_it_jumps():
     for name, path in sampled(sample_of("full", 0), times(*QUERY))[0].items():
         assert (path.jumps is None) if name in ("natural", "hermite") else (path.jumps is path.ts)

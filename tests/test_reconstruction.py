@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import equal
+from toys import equal, on_a_grid
 
 import ctmodels as ct
 from ctmodels.data import Table
 from ctmodels.demo import noisy_lorenz63
-from ctmodels.reconstruction import Recipe, consensus, export_model, forecast_csv, load_model, reconstruct
+from ctmodels.reconstruction import Candidate, MeanDynamics, Recipe, export_model, forecast_csv, load_model, reconstruct
 from ctmodels.reconstruction._preparing import dominant_period
 
 pytestmark = pytest.mark.only("float32")
@@ -36,10 +36,13 @@ def oscillation(n=60, inputs=False):
     return Table(ts, values, names, "year", "", "", "toy.csv")
 
 
+GRID = Candidate("grid", on_a_grid)  # steps adapt in `free`, and in the job of test_cli.py
+
+
 @pytest.fixture(scope="module")
 def smoothed(tmp_path_factory):
     out = tmp_path_factory.mktemp("smoothed")
-    return reconstruct(noisy_lorenz63(600), recipe=toy(), out=out, progress=False), out
+    return reconstruct(noisy_lorenz63(600), models=[GRID], recipe=toy(), out=out, progress=False), out
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def driven(tmp_path_factory):
 def test_what_is_written(smoothed):
     result, out = smoothed
     assert {p.name for p in out.iterdir()} == {
-        "model-neural.safetensors",
+        "model-grid.safetensors",
         "metrics.json",
         "history.jsonl",
         "report.html",
@@ -71,16 +74,16 @@ def test_what_is_written(smoothed):
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["n_train"] == 480 and metrics["n_test"] == 120 and metrics["horizon"] == 15
     assert metrics["verdict"] in (out / "report.html").read_text()
-    scores = metrics["candidates"]["neural"]
+    scores = metrics["candidates"]["grid"]
     assert {"nrmse", "rmse", "smape", "mase", "valid_prediction_time", "lyapunov_max", "kaplan_yorke", "d_stsp",
             "d_hellinger", "seconds"} <= set(scores)  # fmt: skip
     assert set(metrics["baselines"]) >= {"mean", "persistence"}
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
-    assert lines[-1]["step"] == 40 and lines[-1]["model"] == "neural" and len(lines[-1]["validation"]) == 2
+    assert lines[-1]["step"] == 40 and lines[-1]["model"] == "grid" and len(lines[-1]["validation"]) == 2
 
 
 def test_the_forecast_has_the_shape_of_the_tail_and_its_limits_are_ordered(smoothed):
-    fitted = smoothed[0].fitted["neural"]
+    fitted = smoothed[0].fitted["grid"]
     assert fitted.median.shape == fitted.lower.shape == (120, 3)
     assert np.all(fitted.lower <= fitted.median) and np.all(fitted.median <= fitted.upper)
     assert fitted.generated.shape == (600, 3) and fitted.exponents.shape == (2, 3)
@@ -88,25 +91,25 @@ def test_the_forecast_has_the_shape_of_the_tail_and_its_limits_are_ordered(smoot
 
 def test_a_model_comes_back_from_its_file(smoothed):
     result, out = smoothed
-    trained, problem, about = load_model(out / "model-neural.safetensors")
+    trained, problem, about = load_model(out / "model-grid.safetensors", GRID)
     assert problem == result.problem and about["names"] == ["x", "y", "z"]
-    before, after = (jax.tree.leaves((t.model, t.end, t.noise)) for t in (result.fitted["neural"].trained, trained))
+    before, after = (jax.tree.leaves((t.model, t.end, t.noise)) for t in (result.fitted["grid"].trained, trained))
     for a, b in zip(before, after, strict=True):
         if hasattr(a, "shape"):
             np.testing.assert_array_equal(a, b)
 
 
-def test_the_consensus_is_the_mean_of_the_fields(smoothed, tolerance):
-    trained = smoothed[0].fitted["neural"].trained
-    z = jnp.array([0.1, -0.2, 0.3])
-    members = [jax.tree.map(lambda a, i=i: a[i] if eqx.is_array(a) else a, trained.model.field) for i in range(2)]
-    mean = sum(field(0.0, z, None) for field in members) / 2
-    np.testing.assert_allclose(consensus(trained).field(0.0, z, None), mean, **tolerance(10))
+def test_the_mean_dynamics_moves_as_the_members_do_in_the_mean(smoothed, tolerance):
+    trained = smoothed[0].fitted["grid"].trained
+    z, ts = jnp.array([0.1, -0.2, 0.3]), jnp.array([0.0, 0.1])
+    members = [jax.tree.map(lambda a, i=i: a[i] if eqx.is_array(a) else a, trained.model) for i in range(2)]
+    mean = sum(member(z, ts).ys for member in members) / 2
+    np.testing.assert_allclose(MeanDynamics(trained.model)(z, ts).ys, mean, **tolerance(10))
 
 
 def test_a_file_of_another_model_is_refused(smoothed, free, tmp_path):
     with pytest.raises(ct.DataError, match="another structure"):
-        load_model(smoothed[1] / "model-neural.safetensors", ct.reconstruction.CANDIDATES["augmented"])
+        load_model(smoothed[1] / "model-grid.safetensors", ct.reconstruction.CANDIDATES["augmented"])
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     with pytest.raises(ct.DataError, match="broken.safetensors: a header of"):
         load_model(tmp_path / "broken.safetensors")
@@ -137,10 +140,10 @@ def test_forecast_beyond_the_data(smoothed, free):
     assert text[0] == "year,hare,hare_lower,hare_upper,lynx,lynx_lower,lynx_upper" and len(text) == 4
     rows = np.array([line.split(",") for line in text[1:]], float)
     assert rows[:, 0].tolist() == [1921, 1922, 1923] and np.all(rows[:, 2] < rows[:, 1]) and np.all(rows[:, 1:] > 0)
-    assert forecast_csv(smoothed[1], 2).count("\n") == 3
+    assert forecast_csv(smoothed[1], 2, model=GRID).count("\n") == 3
 
 
-def test_a_model_of_a_folder_is_exported(free, driven, tmp_path):
+def test_a_model_of_a_folder_is_exported(free, tmp_path):
     import jax.export
 
     export_model(free[1], tmp_path / "pelts.stablehlo", model="lotka-volterra")
@@ -148,8 +151,6 @@ def test_a_model_of_a_folder_is_exported(free, driven, tmp_path):
     dtype = jnp.zeros(()).dtype
     ys = solve(np.array([[20.0, 10.0]], dtype), np.arange(5.0, dtype=dtype)[None])
     assert ys.shape == (2, 1, 5, 2) and np.allclose(ys[:, 0, 0], [20, 10], rtol=1e-4) and np.all(ys > 0)
-    with pytest.raises(ct.DataError, match="driven by u.*times="):
-        export_model(driven[1], tmp_path / "driven.stablehlo")
 
 
 def test_a_law_and_a_network_in_one_table(free):
@@ -167,6 +168,7 @@ def test_a_law_and_a_network_in_one_table(free):
     assert all(name in result.verdict for name in ("lotka-volterra", "seasonal"))
 
 
+@pytest.mark.slow  # what is asked of inputs is in test_clock.py too
 def test_inputs_drive_and_are_needed_for_a_forecast(driven, tmp_path):
     result, out = driven
     assert result.problem.inputs == 1 and result.n_train == 30
@@ -174,6 +176,8 @@ def test_inputs_drive_and_are_needed_for_a_forecast(driven, tmp_path):
     assert fitted.generated is None and np.isfinite(fitted.median).all()
     with pytest.raises(ct.DataError, match="driven by u.*inputs="):
         forecast_csv(out, 2)
+    with pytest.raises(ct.DataError, match="driven by u.*times="):
+        export_model(out, tmp_path / "driven.stablehlo")
     ahead = tmp_path / "ahead.csv"
     ahead.write_text("year,u\n1920,0.1\n1920.5,0.2\n1921,0.3\n")
     assert forecast_csv(out, 2, inputs=ahead).splitlines()[1].startswith("1920,")
@@ -225,9 +229,10 @@ def test_a_folder_that_holds_another_reconstruction_is_refused_or_replaced(tmp_p
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ct.DataError, match="holds a reconstruction already .model-other.*overwrite=True"):
         reconstruct(oscillation(), out=tmp_path, progress=False)
-    recipe = lambda samples: dataclasses.replace(Recipe.default(samples), members=1, steps=5)
-    reconstruct(oscillation(), models=["neural"], recipe=recipe, out=tmp_path, overwrite=True, progress=False)
-    names = {"history.jsonl", "metrics.json", "model-neural.safetensors", "notes.txt", "report.html"}
+    # A job of this module once more: its programs are compiled.
+    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, progress=False)
+    reconstruct(ct.data.lynx_hare(), models=["lotka-volterra"], out=tmp_path, overwrite=True, **kwargs)
+    names = {"history.jsonl", "metrics.json", "model-lotka-volterra.safetensors", "notes.txt", "report.html"}
     assert {p.name for p in tmp_path.iterdir()} == names
 
 
@@ -254,8 +259,8 @@ def test_nothing_observed_in_the_tail_is_said_and_nothing_is_lost(free, tmp_path
 
 def test_widths_of_the_bands_are_saved_and_used(smoothed):
     _, out = smoothed
-    trained, problem, _ = load_model(out / "model-neural.safetensors")
-    assert trained.widths == smoothed[0].fitted["neural"].trained.widths and trained.widths(5).shape == (5, 3)
+    trained, problem, _ = load_model(out / "model-grid.safetensors", GRID)
+    assert trained.widths == smoothed[0].fitted["grid"].trained.widths and trained.widths(5).shape == (5, 3)
     assert np.all(np.isfinite(trained.widths(5)))
 
 
@@ -268,7 +273,7 @@ def test_dominant_period():
 def test_forecasts_are_scored_from_where_the_data_lead(smoothed):
     # The origin's own state is known, so that the first forecast sample is near its target.
     result = smoothed[0]
-    assert result.fitted["neural"].scores["nrmse"] < result.baselines["mean"]["nrmse"]
+    assert result.fitted["grid"].scores["nrmse"] < result.baselines["mean"]["nrmse"]
 
 
 @pytest.mark.only("float32")

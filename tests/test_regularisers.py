@@ -1,5 +1,7 @@
 """Every regulariser: its formula by hand, its gradient by finite differences on the frozen grid, its refusals."""
 
+import functools
+
 import diffrax
 import equinox as eqx
 import jax
@@ -11,6 +13,8 @@ import pytest
 import ctmodels as ct
 from ctmodels._integrate._inspect import _solved
 from ctmodels._integrate._measures import stability_size
+
+pytestmark = pytest.mark.mostly("float64")
 
 METHOD = diffrax.Dopri5()
 RTOL, ATOL = 1e-4, 1e-5
@@ -39,7 +43,7 @@ def field(t, y, W):
 
 
 def integrate(**options) -> ct.Integrate:
-    return ct.Integrate(METHOD, PID, max_steps=32, adjoint=ct.Replay(32), **options)
+    return ct.Integrate(METHOD, PID, max_steps=32, adjoint=ct.DiscreteAdjoint(32), **options)
 
 
 def keys(n: int = 3):
@@ -48,7 +52,7 @@ def keys(n: int = 3):
 
 def measures(W, **options) -> dict:
     """Of each sample."""
-    solve = integrate(account=STEPS, **options)
+    solve = integrate(measures=STEPS, **options)
     return jax.vmap(lambda y, key: solve(field, TS, y, W, key=key)[1].measures)(Y0S, keys())
 
 
@@ -107,7 +111,10 @@ def noise_of(lanes):
 
 
 @only64
-@pytest.mark.parametrize("batching, cotangents", [("per_sample", "per_sample"), ("shared", "summed")])
+@pytest.mark.parametrize(
+    "batching, cotangents",
+    [("per_sample", "per_sample"), pytest.param("shared", "summed", marks=pytest.mark.slow)],
+)
 def test_formulas_and_gradients_on_the_frozen_grid(batching, cotangents):
     total = lambda W: jax.tree.map(jnp.sum, measures(W, batching=batching, cotangents=cotangents))
     ours = jax.jit(lambda W: measures(W, batching=batching))(W)
@@ -136,7 +143,7 @@ def test_who_differentiates_where_makes_no_difference():
     account = (ct.scaled_error, ct.largest_eigenvalue)
 
     def total(W, cotangents):
-        solve = integrate(account=account, batching="shared", cotangents=cotangents)
+        solve = integrate(measures=account, batching="shared", cotangents=cotangents)
         found = jax.vmap(lambda y: solve(field, TS, y, W)[1].measures)(Y0S)
         return jnp.sum(found["scaled_error"]) + jnp.sum(found["largest_eigenvalue"])
 
@@ -147,8 +154,8 @@ def test_who_differentiates_where_makes_no_difference():
 def test_the_fixed_grid_has_the_same_measures(tolerance):
     account = tuple(m for m in STEPS if m is not ct.scaled_error)
     grid = jnp.linspace(0.0, 1.5, 13)
-    fixed = ct.Integrate(METHOD, diffrax.StepTo(grid), account=account)
-    between = ct.Integrate(METHOD, ct.Substeps(4), account=account)
+    fixed = ct.Integrate(METHOD, diffrax.StepTo(grid), measures=account)
+    between = ct.Integrate(METHOD, ct.Substeps(4), measures=account)
     found = [jax.jit(lambda y, s=s: s(field, TS, y, W, key=keys()[0])[1].measures)(Y0S[0]) for s in (fixed, between)]
     hand = jax.jit(lambda W: by_hand(W, np.asarray(grid), Y0S[:1], noise_of(slice(0, 1))))(W)
     for one in found:
@@ -157,7 +164,7 @@ def test_the_fixed_grid_has_the_same_measures(tolerance):
 
 
 def test_diffraxs_engine_has_the_same_measures(tolerance):
-    solve = ct.Integrate(METHOD, PID, account=STEPS, adjoint=diffrax.RecursiveCheckpointAdjoint(), max_steps=64)
+    solve = ct.Integrate(METHOD, PID, measures=STEPS, adjoint=diffrax.RecursiveCheckpointAdjoint(), max_steps=64)
     found = jax.jit(lambda y: solve(field, TS, y, W, key=keys()[0])[1].measures)(Y0S[0])
     ours = measures(W)
     for name in ("kinetic", "path_length", "jacobian", "taylor_1"):  # its steps begin otherwise
@@ -165,10 +172,11 @@ def test_diffraxs_engine_has_the_same_measures(tolerance):
     assert set(found) == set(NAMES)
 
 
+@pytest.mark.only("float32")
 def test_integrals_of_a_linear_field_are_exact():
     A = jnp.array([[-0.5, 1.0], [-1.0, -0.5]])  # y(t) is y0 times exp(-t / 2), turned
     fine = diffrax.PIDController(rtol=1e-6, atol=1e-6)
-    solve = ct.Integrate(controller=fine, account=(ct.kinetic, ct.path_length, ct.jacobian, ct.taylor(2)))
+    solve = ct.Integrate(controller=fine, measures=(ct.kinetic, ct.path_length, ct.jacobian, ct.taylor(2)))
     y0 = jnp.array([1.0, 0.0])
     found = jax.jit(lambda: solve(lambda t, y, args: A @ y, jnp.array([0.0, 2.0]), y0)[1].measures)()
     speed, decay = 1.25, (1 - np.exp(-2.0))  # |A y|^2 = 1.25 |y|^2; the mean over two channels halves it
@@ -188,10 +196,11 @@ def test_the_stability_size_is_the_known_one():
 # -- local
 
 
+@pytest.mark.only("float32")
 def test_local_times_are_uniform_in_time_and_uniform_over_steps():
     from ctmodels._integrate._integrate import Chance, _by_replay
 
-    rules = integrate(account=LOCAL[:2])
+    rules = integrate(measures=LOCAL[:2])
     n = 4000
     draws = jnp.linspace(0.5 / n, 1 - 0.5 / n, n)
 
@@ -218,20 +227,27 @@ def test_local_times_are_uniform_in_time_and_uniform_over_steps():
     np.testing.assert_allclose(y[which == 0], jnp.broadcast_to(Y0S[2], y[which == 0].shape))
 
 
+KEY = keys()[0]
+
+
+@functools.cache
+def of_local(adjoint):
+    """The measures of one sample, and their derivatives."""
+    solve = ct.Integrate(METHOD, PID, max_steps=64, measures=LOCAL, adjoint=adjoint)
+    found = lambda W: solve(field, TS, Y0S[0], W, key=KEY)[1].measures
+    return jax.jit(lambda W: (found(W), jax.jacrev(found)(W)))(W)
+
+
+REPLAY = ct.DiscreteAdjoint(64)
+
+
 @only64
 def test_local_is_one_step_whose_gradient_is_its_own():
-    """By every adjoint the same; by finite differences at the time, state and length that were drawn."""
+    """By finite differences at the time, state and length that were drawn."""
     from ctmodels._integrate._local import Chance
 
-    key = keys()[0]
-
-    def found(W, adjoint):
-        solve = ct.Integrate(METHOD, PID, max_steps=64, account=LOCAL, adjoint=adjoint)
-        return solve(field, TS, Y0S[0], W, key=key)[1].measures
-
-    replay = ct.Replay(64)
-    value, slope = jax.jit(lambda W: (found(W, replay), jax.jacrev(lambda W: found(W, replay))(W)))(W)
-    t = 1.5 * float(Chance.drawn(LOCAL, key, Y0S[0]).draw)
+    value, slope = of_local(REPLAY)
+    t = 1.5 * float(Chance.drawn(LOCAL, KEY, Y0S[0]).draw)
     exact = ct.Integrate(controller=diffrax.PIDController(rtol=1e-10, atol=1e-12))
     y = exact(field, jnp.array([0.0, t]), Y0S[0], W)[0][-1]
     edges = ct._integrate.accepted_times(integrate(), field, TS, Y0S[0], W)
@@ -242,14 +258,22 @@ def test_local_is_one_step_whose_gradient_is_its_own():
         scale = ATOL + RTOL * jnp.maximum(abs(y), abs(one.y1))
         return jnp.sqrt(jnp.mean((one.error / scale) ** 2)) * h
 
+    wanted, its_slope = jax.jit(jax.value_and_grad(step))(W)
     name = "local_error_unbiased"
-    np.testing.assert_allclose(value[name], step(W), rtol=1e-2)  # the solution there is known to the tolerance
-    np.testing.assert_allclose(slope[name], jax.grad(step)(W), rtol=2e-2, atol=1e-3 * float(value[name]))
-    for adjoint in (diffrax.BacksolveAdjoint(), diffrax.RecursiveCheckpointAdjoint()):
-        other = jax.jit(lambda W, a=adjoint: (found(W, a), jax.jacrev(lambda W: found(W, a))(W)))(W)
-        for m in LOCAL:
-            np.testing.assert_allclose(other[0][m.__name__], value[m.__name__], rtol=1e-9)
-            np.testing.assert_allclose(other[1][m.__name__], slope[m.__name__], rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(value[name], wanted, rtol=1e-2)  # the solution there is known to the tolerance
+    np.testing.assert_allclose(slope[name], its_slope, rtol=2e-2, atol=1e-3 * float(value[name]))
+
+
+@only64
+@pytest.mark.parametrize(
+    "adjoint",
+    [diffrax.BacksolveAdjoint(), pytest.param(diffrax.RecursiveCheckpointAdjoint(), marks=pytest.mark.slow)],
+)
+def test_local_is_the_same_by_every_adjoint(adjoint):
+    (value, slope), (other, its_slope) = of_local(REPLAY), of_local(adjoint)
+    for m in LOCAL:
+        np.testing.assert_allclose(other[m.__name__], value[m.__name__], rtol=1e-9)
+        np.testing.assert_allclose(its_slope[m.__name__], slope[m.__name__], rtol=1e-7, atol=1e-12)
 
 
 # -- in training
@@ -268,6 +292,7 @@ def model(**options) -> ct.NeuralODE:
     return ct.NeuralODE(ct.MLPField(2, width=4, depth=1, key=jax.random.key(0)), 2, integrate=integrate(**options))
 
 
+@pytest.mark.only("float32")
 def test_any_number_in_one_objective_with_numbers_and_schedules():
     r = ct.regularisers
     schedule = lambda step: 0.5 * jnp.exp(-0.1 * step)
@@ -277,7 +302,9 @@ def test_any_number_in_one_objective_with_numbers_and_schedules():
         "local": (2, r.local("biased")),
         "taylor": (0.01, r.taylor(3)),
     }
-    asked = model(account=(ct.scaled_error, ct.largest_eigenvalue, ct.local("biased"), ct.taylor(3)), batching="shared")
+    asked = model(
+        measures=(ct.scaled_error, ct.largest_eigenvalue, ct.local("biased"), ct.taylor(3)), batching="shared"
+    )
     value, metrics = eqx.filter_jit(ct.objective(ct.losses.squared, terms))(asked, Data.made(), jax.random.key(0), 7)
     weights = {"error": float(schedule(7)), "stiffness": 0.1, "local": 2, "taylor": 0.01}
     total = metrics["loss"] + sum(w * metrics[name] for name, w in weights.items())
@@ -286,30 +313,31 @@ def test_any_number_in_one_objective_with_numbers_and_schedules():
 
 
 REFUSED = {
-    "a negative weight": (dict(account=(ct.local_error,)), -1.0, ct.regularisers.local_error, "`x`: weight -1"),
-    "a weight of NaN": (dict(account=(ct.local_error,)), float("nan"), ct.regularisers.local_error, "`x`: weight nan"),
-    "nothing measured": ({}, 1.0, ct.regularisers.taylor(2), r"`taylor_2`.*account=\(ctmodels.taylor\(order=2\),\)"),
+    "a negative weight": (dict(measures=(ct.local_error,)), -1.0, ct.regularisers.local_error, "`x`: weight -1"),
+    "a weight of NaN": (dict(measures=(ct.local_error,)), float("nan"), ct.regularisers.local_error, "`x`: weight nan"),
+    "nothing measured": ({}, 1.0, ct.regularisers.taylor(2), r"`taylor_2`.*measures=\(ctmodels.taylor\(order=2\),\)"),
     "no estimate": (
-        dict(method=ct.RK4(), controller=ct.Substeps(2), account=(ct.local_error,)),
+        dict(method=ct.RK4(), controller=ct.Substeps(2), measures=(ct.local_error,)),
         1.0, ct.regularisers.local_error, "`local_error` needs.*Dopri5",
     ),
     "no tolerance": (
-        dict(controller=ct.Substeps(2), account=(ct.scaled_error,)),
+        dict(controller=ct.Substeps(2), measures=(ct.scaled_error,)),
         1.0, ct.regularisers.scaled_error, "`scaled_error`.*fixed grid.*local_error",
     ),
     "no two stages at the end": (
-        dict(method=diffrax.Bosh3(), account=(ct.stiffness,)), 1.0, ct.regularisers.stiffness, "`stiffness`.*Tsit5"
+        dict(method=diffrax.Bosh3(), measures=(ct.stiffness,)), 1.0, ct.regularisers.stiffness, "`stiffness`.*Tsit5"
     ),
     "a continuous adjoint": (
-        dict(account=(ct.kinetic,), adjoint=diffrax.BacksolveAdjoint()),
-        1.0, ct.regularisers.kinetic, "`kinetic`.*BacksolveAdjoint.*Replay",
+        dict(measures=(ct.kinetic,), adjoint=diffrax.BacksolveAdjoint()),
+        1.0, ct.regularisers.kinetic, "`kinetic`.*BacksolveAdjoint.*DiscreteAdjoint",
     ),
     "local on a grid": (
-        dict(controller=ct.Substeps(2), account=(ct.local(),)), 1.0, ct.regularisers.local(), "`local`.*PIDController"
+        dict(controller=ct.Substeps(2), measures=(ct.local(),)), 1.0, ct.regularisers.local(), "`local`.*PIDController"
     ),
 }  # fmt: skip
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_is_refused_before_training_with_name_and_remedy(case):
     options, weight, regulariser, words = REFUSED[case]
@@ -320,10 +348,11 @@ def test_what_cannot_be_is_refused_before_training_with_name_and_remedy(case):
         step(step.init(asked, key=jax.random.key(0)), Data.made())
 
 
+@pytest.mark.only("float32")
 def test_a_field_that_taylor_mode_cannot_take_is_refused():
     sorted_field = lambda t, y, args: jnp.linalg.qr(jnp.outer(y, y) + jnp.eye(2))[0] @ y
     with pytest.raises(ValueError, match="`taylor_2` cannot go through this field.*kinetic"):
-        ct.Integrate(account=(ct.taylor(2),))(sorted_field, TS, Y0S[0])
+        ct.Integrate(measures=(ct.taylor(2),))(sorted_field, TS, Y0S[0])
     with pytest.raises(ValueError, match="order=0"):
         ct.taylor(0)
     with pytest.raises(ValueError, match="rule='often'"):
@@ -333,6 +362,7 @@ def test_a_field_that_taylor_mode_cannot_take_is_refused():
 # -- steer
 
 
+@pytest.mark.only("float32")
 def test_steer_moves_the_end_by_no_more_than_it_may():
     example = jax.tree.map(lambda x: x[0], Data.made())
     padded = eqx.tree_at(lambda e: e.target, example, example.target.pad(6))

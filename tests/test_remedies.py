@@ -13,6 +13,8 @@ from ctmodels._command_line import CommandLine
 from ctmodels._words import spoken
 from ctmodels.data import from_pandas, from_xarray, read
 
+pytestmark = pytest.mark.only("float32")
+
 TS = np.arange(4.0)
 
 

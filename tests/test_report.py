@@ -10,11 +10,14 @@ import matplotlib
 import numpy as np
 import pytest
 
-from ctmodels import Scaling
+from ctmodels import NeuralODE, Scaling
 from ctmodels.data import Table
 from ctmodels.reconstruction import Candidate, Fitted, Problem, Reconstruction, Trained
 from ctmodels.report import _figures, render
+from ctmodels.report._table import columns
 from ctmodels.report._view import View
+
+pytestmark = pytest.mark.only("float32")
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -69,7 +72,7 @@ def fitted(table: Table, n_train: int, channels: int, score: float, driven: bool
     phases = np.arange(channels) + np.linspace(0, 30, steps)[:, None]
     kept = {
         "candidate": Candidate("any", lambda problem, key: None),
-        "trained": Trained(None, None, None, [], "finished"),  # which the report never reads
+        "trained": Trained(NeuralODE(lambda t, y, args: y, channels), None, None, [], "finished"),
         "scores": {
             "nrmse": score,
             "rmse": 2 * score,
@@ -277,3 +280,10 @@ def test_long_series_stay_small():
         reconstruction(samples=60_000, horizon=5_000, candidates=("neural",)),
         figures=1 + 2 + 1 + 1 + 1,
     )
+
+
+def test_a_score_that_has_no_description_is_shown_all_the_same():
+    result = reconstruction(candidates=("neural",))
+    result.fitted["neural"].scores["of my own {x}"] = 0.625
+    table = columns(View.of(result))
+    assert [c.head for c in table if c.meaning == "Not described here."] == ["of my own {x}"]

@@ -136,6 +136,14 @@ def test_a_scaling_is_not_fitted_to_bad_data(ts, ys, words):
         ct.Scaling.fit(ts, ys, names=["hare", "lynx"][: ys.shape[1]])
 
 
+def test_noise_over_short_gaps_does_not_set_the_unit_of_time():
+    rng = np.random.default_rng(0)
+    ts = np.cumsum(rng.exponential(0.1, 800))
+    clean = np.sin(ts)[:, None]
+    noisy = clean + 0.01 * rng.normal(size=clean.shape)
+    assert ct.Scaling.fit(ts, noisy).time_scale == ct.Scaling.fit(ts, clean).time_scale
+
+
 def test_scaling_refuses_the_logarithm_of_what_is_not_positive():
     with pytest.raises(ct.DataError, match=r"ys\[1, 0\] = -2"):
         ct.Scaling.fit([0, 1], np.array([[1.0], [-2.0]]), log=True)

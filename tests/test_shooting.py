@@ -8,6 +8,8 @@ import pytest
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.mostly("float64")
+
 
 def series(n=9):
     ts = 3.0 + 0.25 * np.arange(n)
@@ -36,6 +38,7 @@ def test_a_control_is_cut_with_its_window():
     np.testing.assert_allclose(path(jnp.array(0.25)), s.ys[6], rtol=1e-6)
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize("length", [1, 10])
 def test_a_window_that_does_not_fit_is_refused(length):
     with pytest.raises(ValueError, match=f"length={length}: .* at most the series' 9"):
@@ -90,6 +93,7 @@ def turned(s: ct.Series, **changes) -> ct.Series:
     return ct.Series(**{**vars(s), **changes})
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -117,6 +121,7 @@ def test_starts_and_controls_of_other_shapes_and_times_are_refused(make, message
         make(gappy())
 
 
+@pytest.mark.only("float32")
 @pytest.mark.parametrize(
     "shape, message",
     [((3, 2), r"starts has shape \(3, 2\) and there are 4 windows"), ((4, 1), r"\(1,\).*state of \(2,\)|1 channels")],

@@ -12,6 +12,8 @@ from jax.test_util import check_grads
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.mostly("float64")
+
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "signatures.json").read_text(encoding="utf-8"))
 SIGNATURE = jax.jit(ct.signature, static_argnums=1)
 LOGSIGNATURE = jax.jit(ct.logsignature, static_argnums=1)
@@ -120,6 +122,7 @@ def test_windows_of_a_padded_path_and_one_window_for_all(tolerance):
     )
 
 
+@pytest.mark.only("float32")
 def test_what_cannot_be_computed_is_refused():
     values = normal(4, 2)
     with pytest.raises(ValueError, match="depth=5"):
@@ -132,6 +135,7 @@ def test_what_cannot_be_computed_is_refused():
         ct.logsignature_windows(values[:1], 2, 2)
 
 
+@pytest.mark.only("float32")
 def test_a_long_path_keeps_its_digits():
     steps = np.float32(0.02 * np.random.default_rng(0).normal(size=(17000, 3)))
     x = steps.astype(np.float64)
@@ -218,6 +222,7 @@ def error(field, values, window, depth):
 ROUGH = 0.05 * np.cumsum(np.random.default_rng(0).normal(size=(65, 2)), axis=0)
 
 
+@pytest.mark.only("float32")
 @FIELDS
 def test_depth_pays_on_a_rough_path(field):
     errors = [error(field, jnp.asarray(ROUGH, float), 8, depth) for depth in (1, 2, 3)]

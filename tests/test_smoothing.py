@@ -8,6 +8,8 @@ import pytest
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.mostly("float64")
+
 F = jnp.array([[1.0, 0.1], [-0.2, 0.95]])
 NOISE = ct.Noise(jnp.array([0.02, 0.05]), jnp.array([0.1]))
 
@@ -98,7 +100,7 @@ def test_coasting_smooths_a_noisy_sine_without_knowing_its_law():
     true = np.sin(ts)[:, None]
     s = ct.Series.from_nan(ts, true + 0.2 * rng.normal(size=true.shape))
     first = ct.Noise(jnp.array([1e-4, 1.0]), jnp.array([1e-2]))
-    out = jax.jit(lambda s: ct.smooth(ct.coast, s, ct.tune_noise(ct.coast, s, first)))(s)
+    out = jax.jit(lambda s: ct.smooth(ct.constant_velocity, s, ct.tune_noise(ct.constant_velocity, s, first)[0]))(s)
     rms = lambda x: float(jnp.sqrt(jnp.mean(x**2)))
     assert rms(out.mean[:, :1] - true) < 0.45 * 0.2
     assert rms(out.mean[:, 1:] - np.cos(ts)[:, None]) < 0.25
@@ -126,10 +128,17 @@ def in_units(s, noise, prior, units):
 
 def turning(units):
     """A rotation that shrinks, in these units."""
-    turn, units = jnp.array([[0.9, 0.3], [-0.3, 0.9]]), np.asarray(units)
-    return lambda t0, t1, z: (turn * jnp.asarray(np.outer(units, 1 / units), z.dtype)) @ z
+    turn = jnp.array([[0.9, 0.3], [-0.3, 0.9]])
+    return lambda t0, t1, z: (turn * jnp.outer(units, 1 / units)) @ z
 
 
+@jax.jit
+def turned(s, noise, prior, units):
+    """One program for all units."""
+    return ct.smooth(turning(units), s, noise, prior=prior)
+
+
+@pytest.mark.mostly("float32")
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("units", [(1e-6, 1e-6), (1e-4, 1e-4), (1e6, 1e6), (1e-4, 1e4), (1e3, 1e-3)])
 def test_units_change_nothing(channels, units, tolerance):
@@ -139,9 +148,8 @@ def test_units_change_nothing(channels, units, tolerance):
     s = ct.Series.from_nan(np.arange(12.0), ys)
     noise = ct.Noise(jnp.array([0.02, 0.0]), jnp.array([0.1, 0.3])[:channels])
     prior = jnp.array([0.5, -0.5]), jnp.array([[1.0, 0.2], [0.2, 2.0]])
-    plain = jax.jit(lambda *a: ct.smooth(turning((1, 1)), a[0], a[1], prior=a[2]))(s, noise, prior)
-    scaled = jax.jit(lambda *a: ct.smooth(turning(units), a[0], a[1], prior=a[2]))(*in_units(s, noise, prior, units))
     u = jnp.asarray(units, s.ys.dtype)
+    plain, scaled = turned(s, noise, prior, jnp.ones(2)), turned(*in_units(s, noise, prior, units), u)
     close = lambda a, b: np.testing.assert_allclose(a, b, **tolerance(50))
     for name in ("mean", "filtered"):
         close(getattr(scaled, name) / u[None], getattr(plain, name))
@@ -161,36 +169,42 @@ def noisy_sine(n, unit=1.0):
     return eqx.tree_at(lambda s: s.ys, s, unit * s.ys), first, (jnp.zeros(2), unit**2 * jnp.eye(2))
 
 
+tuned = jax.jit(lambda s, first, prior: ct.tune_noise(ct.constant_velocity, s, first, prior=prior))
+
+
+@jax.jit
+def likelihoods(s, noise, prior, factors):
+    """Of the noise times each of the factors, of two variances of the process and one of observation."""
+    of = lambda noise: ct.smooth(ct.constant_velocity, s, noise, prior=prior).log_likelihood
+    return jax.vmap(lambda f: of(ct.Noise(noise.process * f[:2], noise.observation * f[2:])))(factors)
+
+
+FACTORS = np.array([[f if i in (j, 3) else 1 for i in range(3)] for j in range(4) for f in (0.1, 0.8, 1.25, 10)])
+FACTORS = np.concatenate([np.ones((1, 3)), FACTORS])
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e-4, 1e4])
 def test_the_noise_found_is_the_likeliest(unit):
     """No step of a tenth, a half, two or ten, in one variance or all, is a fiftieth of a nat likelier."""
     s, first, prior = noisy_sine(60, unit)
-    found = jax.jit(lambda s: ct.tune_noise(ct.coast, s, first, prior=prior))(s)
-    assert found.converged
-    likelihood = lambda n: ct.smooth(ct.coast, s, n, prior=prior).log_likelihood
-    factors = np.array([[f if i in (j, 3) else 1 for i in range(3)] for j in range(4) for f in (0.1, 0.8, 1.25, 10)])
-    factors = jnp.asarray(np.concatenate([np.ones((1, 3)), factors]), s.ys.dtype)
-    near = jax.jit(jax.vmap(lambda f: likelihood(ct.Noise(found.process * f[:2], found.observation * f[2:]))))(factors)
+    found, converged = tuned(s, first, prior)
+    assert converged
+    near = likelihoods(s, found, prior, jnp.asarray(FACTORS, s.ys.dtype))
     assert np.all(near < near[0] + 0.02)
     # The optimum that a simplex search found from many starts.
     assert abs(near[0] + 60 * np.log(unit) - -6.4137) < 0.02
 
 
 def test_noise_is_found_from_starts_that_are_orders_of_magnitude_off():
-    s, first, prior = noisy_sine(60)
-
-    @jax.jit
-    def run(first):
-        found = ct.tune_noise(ct.coast, s, first, prior=prior)
-        return ct.smooth(ct.coast, s, found, prior=prior).log_likelihood
-
+    s, _, prior = noisy_sine(60)
     for process, observation in (([1e-8, 1e-4], [1.0]), ([1.0, 1e4], [1e4]), ([1e2, 1e-6], [1e-8])):
-        assert abs(run(ct.Noise(jnp.array(process), jnp.array(observation))) - -6.4137) < 0.1
+        found, _ = tuned(s, ct.Noise(jnp.array(process), jnp.array(observation)), prior)
+        assert abs(likelihoods(s, found, prior, jnp.asarray(FACTORS, s.ys.dtype))[0] - -6.4137) < 0.1
 
 
 def test_a_start_that_is_no_noise_is_left_and_no_rounds_change_nothing():
     s, first, prior = noisy_sine(20)
-    same = jax.jit(lambda s: ct.tune_noise(ct.coast, s, first, rounds=0, prior=prior))(s)
+    same, converged = jax.jit(lambda s: ct.tune_noise(ct.constant_velocity, s, first, rounds=0, prior=prior))(s)
     np.testing.assert_allclose(same.process, first.process, rtol=1e-5)
     np.testing.assert_allclose(same.observation, first.observation, rtol=1e-5)
-    assert not same.converged
+    assert not converged

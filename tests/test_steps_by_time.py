@@ -78,10 +78,10 @@ def test_batches_and_all_derivatives_are_those_of_the_steps_of_each():
 def test_measures_are_those_of_all_steps():
     import diffrax
 
-    account = (ct.local_error, ct.largest(ct.local_error))
+    account = (ct.local_error, ct.maximum_over_steps(ct.local_error))
     by_time, grid = ct.Substeps(1, longest=0.1), diffrax.StepTo(ts=jnp.linspace(0.0, 4.8, 49))
     ts = jnp.array([0.0, 0.2, 4.8])
-    found, wanted = (solve(ct.Integrate(diffrax.Tsit5(), c, account=account), ts)[1].measures for c in (by_time, grid))
+    found, wanted = (solve(ct.Integrate(diffrax.Tsit5(), c, measures=account), ts)[1].measures for c in (by_time, grid))
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-6)
 
@@ -125,9 +125,9 @@ def reads(encoder, integrate, key):
 MODELS = {
     "ODE-RNN": lambda i, key: ct.ODERNN(2, 6, 2, width=8, key=key, **i("integrate")),
     "GRU-ODE-Bayes": lambda i, key: ct.GRUODEBayes(2, 6, prepared=3, key=key, **i("integrate")),
-    "neural CDE": lambda i, key: ct.NeuralCDE(2, 6, 2, width=8, key=key, **i("ahead")),
-    "log NCDE": lambda i, key: ct.LogNCDE(2, 6, 2, window=2, width=8, key=key, **i("ahead")),
-    "encoder": lambda i, key: reads(ct.BackwardODERNN, i("integrate"), key),
+    "neural CDE": lambda i, key: ct.NeuralCDE(2, 6, 2, width=8, key=key, **i("forecast_solver")),
+    "log NCDE": lambda i, key: ct.LogNCDE(2, 6, 2, window=2, width=8, key=key, **i("forecast_solver")),
+    "encoder": lambda i, key: reads(ct.ReverseODERNNEncoder, i("integrate"), key),
 }
 
 

@@ -15,6 +15,8 @@ from toys import arrays, compiled_once, equal, model, series, step_and_state, wi
 
 import ctmodels as ct
 
+pytestmark = pytest.mark.only("float32")
+
 
 def test_the_loss_is_a_pooled_mean_and_not_a_mean_of_means(tolerance):
     batch = windows()[jnp.arange(5)]
@@ -52,25 +54,27 @@ def test_a_weight_is_a_number_or_a_schedule(tolerance):
 
 def test_regularisers_read_the_account_or_say_what_to_ask_for():
     batch = windows()[jnp.arange(3)]
-    asked = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(account=(ct.local_error, ct.stiffness)))
+    asked = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(measures=(ct.local_error, ct.stiffness)))
     terms = {"error": (1.0, ct.regularisers.local_error), "stiffness": (0.1, ct.regularisers.stiffness)}
     value, metrics = ct.objective(ct.losses.squared, terms)(asked, batch, jax.random.key(0), 0)
     assert float(value) == pytest.approx(
         float(metrics["loss"] + metrics["error"] + 0.1 * metrics["stiffness"]), rel=1e-5
     )
-    with pytest.raises(ValueError, match="local_error.*account"):
+    with pytest.raises(ValueError, match="local_error.*measures"):
         ct.objective(ct.losses.squared, terms)(model(), batch, jax.random.key(0), 0)
 
 
 def test_the_horizon_grows_by_mask_with_one_compilation():
     horizon = optax.linear_schedule(1, 3, 3)
-    step = ct.make_step(ct.objective(ct.losses.squared, transform=ct.grow(horizon)), optax.adam(1e-2))
+    step = ct.make_step(ct.objective(ct.losses.squared, transform=ct.growing_horizon(horizon)), optax.adam(1e-2))
     state = step.init(model(), key=jax.random.key(0))
     batch = windows()[jnp.arange(4)]
     for _ in range(4):
         state, _ = step(state, batch)
     assert step.traces == 1
-    short = ct.objective(ct.losses.squared, transform=ct.grow(horizon))(model(), batch, jax.random.key(0), 0)[0]
+    short = ct.objective(ct.losses.squared, transform=ct.growing_horizon(horizon))(
+        model(), batch, jax.random.key(0), 0
+    )[0]
     two = ct.Windows(series(), 2, starts=series().ys)[jnp.arange(4)]
     np.testing.assert_allclose(short, ct.objective(ct.losses.squared)(model(), two, jax.random.key(0), 0)[0], rtol=1e-5)
 
@@ -192,11 +196,11 @@ def test_progress_without_a_terminal_is_plain_lines(capsys):
 
 
 def test_rows_and_empty_data():
-    rows = ct.Rows({"a": jnp.arange(5.0)})
+    rows = ct.ArrayDataset({"a": jnp.arange(5.0)})
     assert len(rows) == 5 and rows[jnp.array([1, 3])]["a"].tolist() == [1, 3]
     step, state = step_and_state()
     with pytest.raises(ValueError, match="data is empty"):
-        ct.fit(step, state, ct.Rows(jnp.zeros((0, 1))), steps=1, batch_size=1)
+        ct.fit(step, state, ct.ArrayDataset(jnp.zeros((0, 1))), steps=1, batch_size=1)
 
 
 def test_integers_and_booleans_are_not_trained():

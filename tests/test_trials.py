@@ -225,7 +225,7 @@ def test_a_batch_larger_than_the_data_is_all_of_them():
     batch = ct.collate(toy_batch(0))
     step = ct.make_step(ct.objective(ct.losses.squared), optax.sgd(1e-2))
     state = step.init(toy(), key=jax.random.key(0))
-    data = ct.Rows(ct.Example(batch.ys[:, 0], batch))
+    data = ct.ArrayDataset(ct.Example(batch.ys[:, 0], batch))
     assert ct.fit(step, state, data, steps=2, batch_size=99, progress=False).stopped == "finished"
 
 

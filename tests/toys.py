@@ -10,6 +10,9 @@ import numpy as np
 import optax
 
 import ctmodels as ct
+from ctmodels.reconstruction import CANDIDATES
+
+NEURAL = CANDIDATES["neural"].build
 
 
 def model(key=0):
@@ -25,6 +28,11 @@ def series(n=16):
 def windows(length=4):
     s = series()
     return ct.Windows(s, length, starts=s.ys)
+
+
+def on_a_grid(problem, key):
+    """The neural ODE of the main job, which is compiled in half the time on a fixed grid."""
+    return eqx.tree_at(lambda m: m.integrate, NEURAL(problem, key), ct.Integrate(ct.RK4(), ct.Substeps(1)))
 
 
 @functools.cache
@@ -68,4 +76,4 @@ class Fragile(eqx.Module):
         stats = eqx.tree_at(lambda s: s.status, stats, jnp.where(lost, 1, 0))
         unmeasured = jax.lax.stop_gradient(jnp.where(lost, jnp.nan, 0))
         stats = dataclasses.replace(stats, measures={"work": jnp.sum(ys**2) + unmeasured})
-        return ct.Output(ys, stats, jnp.zeros((), ys.dtype), ys)
+        return ct.Output(ys, stats, ys)

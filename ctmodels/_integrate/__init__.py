@@ -1,11 +1,11 @@
 """The integrator: a field and times in, states and an account of the work out."""
 
-from ctmodels._integrate._account import Step as Step, largest as largest, total as total
+from ctmodels._integrate._account import Step as Step, maximum_over_steps as maximum_over_steps
 from ctmodels._integrate._check import increasing as increasing
 from ctmodels._integrate._fixed import RK4 as RK4, Substeps as Substeps, rk_step as rk_step
-from ctmodels._integrate._held import solve_held as solve_held
+from ctmodels._integrate._held import solve_piecewise_constant as solve_piecewise_constant
 from ctmodels._integrate._inspect import accepted_times as accepted_times, loop_widths as loop_widths
-from ctmodels._integrate._integrate import Integrate as Integrate, Replay as Replay
+from ctmodels._integrate._integrate import DiscreteAdjoint as DiscreteAdjoint, Integrate as Integrate
 from ctmodels._integrate._local import local as local
 from ctmodels._integrate._measures import (
     eigenvalue as eigenvalue,

@@ -1,7 +1,8 @@
 """The account: what may be asked of each accepted step, and how it is gathered over a solve.
 
 A measure is a function of one [`ctmodels.Step`][]; what it returns is summed over the accepted steps, or, of
-[`ctmodels.largest`][] ones, the largest is kept. The result comes back in `Stats.measures`, under the measure's name.
+[`ctmodels.maximum_over_steps`][] ones, the largest is kept. The result comes back in `Stats.measures`, under the
+measure's name.
 """
 
 import dataclasses
@@ -12,8 +13,6 @@ import diffrax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
-
-from ctmodels._output import SUCCESS, Stats, is_largest
 
 
 class Step(NamedTuple):
@@ -58,7 +57,7 @@ Measure = Callable[[Step], Float[Array, ""]]
 
 
 @dataclasses.dataclass(frozen=True)
-class largest:
+class maximum_over_steps:
     """A measure of which the largest value of all accepted steps is kept, not the sum; its name has `largest_` in
     front. The gradient is that of the step where it was. Values must not be negative."""
 
@@ -82,29 +81,6 @@ def needs_noise(measure) -> bool:
 
 def measured(measures: Sequence[Measure], step: Step) -> dict[str, Array]:
     return {name_of(m): m(step) for m in measures}
-
-
-def gathered(values: dict[str, Array]) -> dict[str, Array]:
-    """Totals of arrays of values."""
-    return {name: jnp.max(x, initial=0) if is_largest(name) else jnp.sum(x) for name, x in values.items()}
-
-
-def total(stats: Stats) -> Stats:
-    """The account of solves in a row, stacked: of failures the first, and the work up to it."""
-    failed = stats.status != SUCCESS
-    first = jnp.where(jnp.any(failed), jnp.argmax(failed), failed.shape[0] - 1)
-    took = jnp.arange(failed.shape[0]) <= first
-    count = lambda counts: jnp.sum(jnp.where(took, counts, 0), dtype=jnp.int32)
-    return Stats(
-        count(stats.evaluations),
-        count(stats.accepted),
-        count(stats.rejected),
-        stats.status[first].astype(jnp.int32),
-        gathered(stats.measures),
-        jnp.min(stats.shortest),
-        jnp.max(stats.longest),
-        stats.t[first],
-    )
 
 
 def rms(x: Float[Array, " state"]) -> Float[Array, ""]:

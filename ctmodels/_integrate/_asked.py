@@ -12,7 +12,7 @@ from ctmodels._words import kind_of
 
 METHODS = "as diffrax.Tsit5() or ct.RK4()"
 CONTROLLERS = "as ct.Substeps(4), diffrax.StepTo(ts) or diffrax.PIDController(rtol=1e-4, atol=1e-6)"
-ADJOINTS = "as ct.Replay() or diffrax.DirectAdjoint()"
+ADJOINTS = "as ct.DiscreteAdjoint() or diffrax.DirectAdjoint()"
 
 
 # Without annotations, as Equinox would take them for those of the field.
@@ -25,7 +25,7 @@ def check_controller(controller):
 
 
 def check_adjoint(adjoint):
-    ours = type(adjoint).__name__ == "Replay"  # which is defined above this file
+    ours = type(adjoint).__name__ == "DiscreteAdjoint"  # which is defined above this file
     return adjoint if ours else _checked("adjoint", adjoint, diffrax.AbstractAdjoint, ADJOINTS)
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ctmodels._integrate._lanes import Size
-from ctmodels._integrate._method import Method
+from ctmodels._integrate._tableau import Method
 
 
 class Memory(NamedTuple):

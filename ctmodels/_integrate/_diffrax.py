@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array
 
-from ctmodels._integrate._account import Step, measured, name_of, rms, total
+from ctmodels._integrate._account import Step, measured, name_of, rms
 from ctmodels._integrate._control import tolerance
 from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats, gather
 
@@ -126,7 +126,7 @@ def substeps_by_diffrax(integrate, measures, field, ts, y0, args, noise):
         return ys[1], (ys[1], dataclasses.replace(stats, t=t))
 
     _, (ys, stats) = jax.lax.scan(gap, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))
-    stats = total(stats)
+    stats = Stats.in_sequence(stats)
     blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
     ys = jnp.concatenate([y0[None], jnp.where(jnp.isfinite(ys), ys, blank)])
     return ys, dataclasses.replace(stats, t=jnp.where(stats.status == SUCCESS, ts[-1], stats.t))
@@ -152,13 +152,13 @@ def _refuse(method, measures, adjoint) -> None:
     """Measures that this method, or this adjoint, cannot make."""
     if measures and isinstance(adjoint, diffrax.BacksolveAdjoint):
         raise ValueError(
-            f"account: `{name_of(measures[0])}` looks into each step, which BacksolveAdjoint does not see: take "
-            "`ctmodels.local`, or the adjoint ctmodels.Replay() or diffrax.RecursiveCheckpointAdjoint()"
+            f"measures: `{name_of(measures[0])}` looks into each step, which BacksolveAdjoint does not see: take "
+            "`ctmodels.local`, or the adjoint ctmodels.DiscreteAdjoint() or diffrax.RecursiveCheckpointAdjoint()"
         )
     if measures and not isinstance(method, diffrax.AbstractERK):
         raise ValueError(
-            f"account: measures are of explicit Runge-Kutta steps, and {type(method).__name__} takes others; "
-            "leave the account empty, or use diffrax.Tsit5()"
+            f"measures: measures are of explicit Runge-Kutta steps, and {type(method).__name__} takes others; "
+            "leave `measures` empty, or use diffrax.Tsit5()"
         )
 
 
@@ -179,5 +179,13 @@ def _stats(method, accounted: bool, sol, status, ts, reached) -> Stats:
     sums = sol.solver_state[1] if accounted else {}
     last = jnp.sum(jnp.all(reached, axis=1)) - 1
     # The lengths of its steps it does not say. Not NaN, at which jax.debug_nans would stop.
-    unknown = jnp.zeros((), ts.dtype), jnp.full((), jnp.inf, ts.dtype)
-    return Stats(evaluations, accepted, rejected, status, sums, *unknown, ts[last])
+    return Stats(
+        evaluations=evaluations,
+        accepted=accepted,
+        rejected=rejected,
+        status=status,
+        measures=sums,
+        shortest=jnp.zeros((), ts.dtype),
+        longest=jnp.full((), jnp.inf, ts.dtype),
+        t=ts[last],
+    )

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
-from ctmodels._integrate._account import Step, gathered, measured, rms
+from ctmodels._integrate._account import Step, measured, rms
 from ctmodels._integrate._by_time import by_time, in_sequence
-from ctmodels._integrate._method import Method, combine
-from ctmodels._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats
+from ctmodels._integrate._tableau import Method, combine
+from ctmodels._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats, gathered
 
 
 class Substeps(eqx.Module):
@@ -82,9 +82,16 @@ def solve_fixed(integrate, measures, field, ts: Float[Array, " time"], y0: Float
     blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
     ys = jnp.where(finite[:, None], walked.ys, blank[None])
     shortest = jnp.min(jnp.where(walked.lengths == 0, jnp.inf, walked.lengths))
-    stopped = jax.lax.stop_gradient((shortest, jnp.max(walked.lengths), ts[last]))
-    steps = walked.steps
-    return ys, Stats(walked.evaluations, steps, 0 * steps, status, walked.taken, *stopped)
+    return ys, Stats(
+        evaluations=walked.evaluations,
+        accepted=walked.steps,
+        rejected=0 * walked.steps,
+        status=status,
+        measures=walked.taken,
+        shortest=jax.lax.stop_gradient(shortest),
+        longest=jax.lax.stop_gradient(jnp.max(walked.lengths)),
+        t=jax.lax.stop_gradient(ts[last]),
+    )
 
 
 class _Walked(NamedTuple):

@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ctmodels._integrate._account import total
 from ctmodels._integrate._check import check_times, in_order, increasing
 from ctmodels._integrate._integrate import Integrate
 from ctmodels._output import SUCCESS, Stats
 from ctmodels._paths import HeldPath
 
 
-def solve_held(
+def solve_piecewise_constant(
     integrate: Integrate,
     field: Callable,
     ts: Float[Array, " out"] | None,
@@ -35,8 +34,8 @@ def solve_held(
     **Returns:** states at `ts`, with a leading time axis, and the [`ctmodels.Stats`][] of all stretches together. From
     a failure on, states are what `integrate.failed` says.
 
-    **Good values:** with adaptive steps `adjoint=Replay(buffer=4)`, as each stretch has a buffer of its own. For
-    adaptive steps that should not begin anew, `diffrax.ClipStepSizeController(controller, jump_ts=path.jumps)`.
+    **Good values:** with adaptive steps `adjoint=DiscreteAdjoint(buffer=4)`, as each stretch has a buffer of its own.
+    For adaptive steps that should not begin anew, `diffrax.ClipStepSizeController(controller, jump_ts=path.jumps)`.
     """
     knots = increasing(path.ts, "path.ts")
     saves = knots if ts is None else _in_order(ts.astype(path.ts.dtype))
@@ -55,7 +54,7 @@ def solve_held(
     at = jnp.searchsorted(forward * grid, forward * saves, side="left")
     hold = integrate.failed == "hold"
     at = jnp.where(jnp.isfinite(saves[0] + grid[0]), at, -1)  # of bad times, nothing is reached
-    return jax.tree.map(lambda y0, ys: _states(y0, ys, reached, hold)[at], y0, ys), total(stats)
+    return jax.tree.map(lambda y0, ys: _states(y0, ys, reached, hold)[at], y0, ys), Stats.in_sequence(stats)
 
 
 def _in_order(saves: Float[Array, " out"]) -> Float[Array, " out"]:

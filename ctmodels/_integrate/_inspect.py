@@ -9,7 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ctmodels._integrate._forward import solve
-from ctmodels._integrate._integrate import Integrate, Replay, closed_over, plan_of
+from ctmodels._integrate._integrate import DiscreteAdjoint, Integrate, closed_over, plan_of
 from ctmodels._integrate._lanes import Lanes
 from ctmodels._integrate._plan import Times
 
@@ -31,8 +31,8 @@ def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray
     """The times between which the accepted steps of one sample's solve go, its start and its end included: to be
     looked at, or to be taken again by `diffrax.StepTo`. Explicit methods with a PID controller only; not under `jit`.
     """
-    keeps_all = Replay(1 << max(integrate.max_steps - 1, 1).bit_length())
-    integrate = dataclasses.replace(integrate, adjoint=keeps_all, batching="per_sample", account=())
+    keeps_all = DiscreteAdjoint(1 << max(integrate.max_steps - 1, 1).bit_length())
+    integrate = dataclasses.replace(integrate, adjoint=keeps_all, batching="per_sample", measures=())
     head, (trail,) = _solved(integrate, field, ts, jax.tree.map(lambda x: jnp.asarray(x)[None], y0), args)
     times = Times.of(ts[None])
     return np.append(np.asarray(times.at(trail.sigma[: int(trail.count), 0])), np.asarray(times.at(head.sigma))[0])  # pyright: ignore

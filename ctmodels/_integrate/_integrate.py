@@ -15,6 +15,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 from ctmodels._arguments import before
 from ctmodels._integrate._account import Measure, name_of, needs_noise
 from ctmodels._integrate._asked import check_adjoint, check_call, check_controller, check_method, check_together
+from ctmodels._integrate._batching import replayed
 from ctmodels._integrate._check import (
     check_field,
     check_grid,
@@ -25,19 +26,20 @@ from ctmodels._integrate._check import (
     in_order,
     meets,
 )
+from ctmodels._integrate._described import described
 from ctmodels._integrate._diffrax import solve_by_diffrax, substeps_by_diffrax
 from ctmodels._integrate._fixed import Substeps, solve_fixed
 from ctmodels._integrate._local import Chance, local, one_step_from, solution_at
 from ctmodels._integrate._loops import varying_alike
-from ctmodels._integrate._method import Method
 from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._plan import Plan
-from ctmodels._integrate._replay import replayed
 from ctmodels._integrate._samples import sample_number, within_a_sample
+from ctmodels._integrate._tableau import Method
+from ctmodels._model import AbstractSolver
 from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 
 
-class Replay(eqx.Module):
+class DiscreteAdjoint(eqx.Module):
     """The discrete adjoint by replay: each accepted step is taken again and pulled back. Exact for the steps as taken.
     It can be differentiated backwards once, and what that gives forwards as often as wanted (`grad`, `jacrev`, `jvp` of
     `grad`, `hessian`). For others (`jvp`, `jacfwd`, `grad` of `grad`) `Integrate` takes `diffrax.ForwardMode()` or
@@ -56,7 +58,7 @@ class Replay(eqx.Module):
             raise ValueError(f"buffer={self.buffer}: must be a power of two, at least 2")
 
 
-class Integrate(eqx.Module):
+class Integrate(AbstractSolver):
     """Solve dy/dt = field(t, y, args) of one sample, and account for the work.
 
     **Arguments:**
@@ -65,10 +67,10 @@ class Integrate(eqx.Module):
       controller, or on a fixed grid, any diffrax solver.
     - `controller`: `diffrax.PIDController`, or another of diffrax's (adaptive steps); [`ctmodels.Substeps`][] or
       `diffrax.StepTo` (a fixed grid).
-    - `adjoint`: [`ctmodels.Replay`][], or one of diffrax's. Explicit methods with a PID controller and `Replay` run
-      on our engine; all else runs on diffrax's.
+    - `adjoint`: [`ctmodels.DiscreteAdjoint`][], or one of diffrax's. Explicit methods with a PID controller and the
+      former run on our engine; all else runs on diffrax's.
     - `max_steps`: adaptive solves only; reaching it is a status, not an exception.
-    - `account`: measures of the accepted steps, such as [`ctmodels.local_error`][] and
+    - `measures`: measures of the accepted steps, such as [`ctmodels.local_error`][] and
       [`ctmodels.stiffness`][], or [`ctmodels.local`][] ones; what is asked here comes back in `Stats.measures`.
     - `batching`: under `vmap`, `"per_sample"` (each sample has its own steps: the same as a loop over samples) or
       `"shared"` (one step for the batch, by the mean error of all samples: faster; values agree with a loop to the
@@ -91,9 +93,9 @@ class Integrate(eqx.Module):
     controller: diffrax.AbstractStepSizeController | Substeps = eqx.field(
         default=diffrax.PIDController(rtol=1e-4, atol=1e-6), converter=check_controller
     )
-    adjoint: diffrax.AbstractAdjoint | Replay = eqx.field(default=Replay(), converter=check_adjoint)
+    adjoint: diffrax.AbstractAdjoint | DiscreteAdjoint = eqx.field(default=DiscreteAdjoint(), converter=check_adjoint)
     max_steps: int = eqx.field(static=True, default=4096)
-    account: tuple[Measure | local, ...] = eqx.field(static=True, default=())
+    measures: tuple[Measure | local, ...] = eqx.field(static=True, default=())
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
     cotangents: str = eqx.field(static=True, default="per_sample", kw_only=True)
     failed: str = eqx.field(static=True, default="nan", kw_only=True)
@@ -126,10 +128,14 @@ class Integrate(eqx.Module):
         check_start(y0)
         within = check_field(field, ts, y0, args)
         integrate = self
-        if isinstance(self.adjoint, Replay):
+        if isinstance(self.adjoint, DiscreteAdjoint):
             integrate = dataclasses.replace(self, adjoint=adjoint_for(self.adjoint, field, ts, y0, args, within))
         # Compiled as one, unless it is part of something that is: tracing it twice takes longer.
         return (_integrate if _inside_jit() else _compiled)(integrate, field, ts, y0, args, key)
+
+    def describe(self) -> str:
+        """Method and steps, in words."""
+        return described(self.method, self.controller)
 
 
 def _inside_jit() -> bool:
@@ -141,7 +147,7 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key):
         field, ts, y0, args, key = varying_alike((field, ts, y0, args, key))
     flat0, unravel = ravel_pytree(y0)
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
-    chance = Chance.drawn(integrate.account, key, flat0)
+    chance = Chance.drawn(integrate.measures, key, flat0)
     sound, integrate, ts = _sound(integrate, ts)
     ys, stats = _solved(integrate, flat_field, ts, flat0, args, chance)
     ys, stats = _judged(integrate.failed == "hold", sound, ts, flat0, ys, stats)
@@ -210,10 +216,10 @@ def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):
     """The same solve once more on our engine, without derivatives, for the sake of its steps."""
     if not (isinstance(integrate.method, diffrax.AbstractERK) and _usual(integrate.controller)):
         raise ValueError(
-            "account: `local` takes a step of an explicit method that has an error estimate, of a length that a "
+            "measures: `local` takes a step of an explicit method that has an error estimate, of a length that a "
             "diffrax.PIDController chooses: give Integrate(diffrax.Tsit5(), diffrax.PIDController(...))"
         )
-    again = dataclasses.replace(integrate, adjoint=Replay(), account=of_one_time(integrate))
+    again = dataclasses.replace(integrate, adjoint=DiscreteAdjoint(), measures=of_one_time(integrate))
     of, inexact, whole = closed_over(lambda t, y, args: field(t, y, args), ts[0], y0, args)
     still = jax.lax.stop_gradient(inexact)
     ts, y0 = jax.lax.stop_gradient((ts, y0))
@@ -223,7 +229,7 @@ def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):
 def _ours(integrate: Integrate) -> bool:
     """Whether our engine takes it: explicit steps under the usual control, and no other adjoint asked for."""
     explicit = isinstance(integrate.method, diffrax.AbstractERK)
-    return explicit and _usual(integrate.controller) and isinstance(integrate.adjoint, Replay)
+    return explicit and _usual(integrate.controller) and isinstance(integrate.adjoint, DiscreteAdjoint)
 
 
 def _usual(controller) -> bool:
@@ -241,19 +247,19 @@ def plan_of(integrate: Integrate) -> Plan:
         integrate.batching == "shared",
         integrate.cotangents == "summed",
         integrate.failed == "hold",
-        any(map(needs_noise, integrate.account)),
+        any(map(needs_noise, integrate.measures)),
         tuple(sorted({m.rule for m in of_one_time(integrate)})),
     )
 
 
 def of_one_time(integrate: Integrate) -> tuple[local, ...]:
     """The measures of one step from a random time."""
-    return tuple(m for m in integrate.account if isinstance(m, local))
+    return tuple(m for m in integrate.measures if isinstance(m, local))
 
 
 def of_steps(integrate: Integrate) -> tuple[Measure, ...]:
     """The measures that look at each accepted step."""
-    return tuple(m for m in integrate.account if not isinstance(m, local))
+    return tuple(m for m in integrate.measures if not isinstance(m, local))
 
 
 def closed_over(field, t, y, args):
@@ -285,13 +291,13 @@ def _by_replay(integrate: Integrate, field, ts, y0, args, chance: Chance) -> tup
     attempts = ends.accepted + ends.rejected
     # Two more: for the first slope, and for the length of the first step.
     stats = Stats(
-        2 + attempts * plan.method.fresh + 0 * ends.status,
-        ends.accepted,
-        ends.rejected,
-        ends.status,
-        {name: jnp.where(ends.status == 0, value, jnp.nan) for name, value in measured.items()},
-        jax.lax.stop_gradient(ends.shortest),
-        jax.lax.stop_gradient(ends.longest),
-        jax.lax.stop_gradient(ends.t),
+        evaluations=2 + attempts * plan.method.fresh + 0 * ends.status,
+        accepted=ends.accepted,
+        rejected=ends.rejected,
+        status=ends.status,
+        measures={name: jnp.where(ends.status == SUCCESS, value, jnp.nan) for name, value in measured.items()},
+        shortest=jax.lax.stop_gradient(ends.shortest),
+        longest=jax.lax.stop_gradient(ends.longest),
+        t=jax.lax.stop_gradient(ends.t),
     )
     return ys, stats, ends.visits

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ctmodels._integrate._account import Measure, needs_noise
 from ctmodels._integrate._control import tolerance
 from ctmodels._integrate._measures import eigenvalue, scaled_error
-from ctmodels._integrate._method import Method
+from ctmodels._integrate._tableau import Method
 
 RULES = ("unbiased", "biased")
 OF = {"error": scaled_error, "stiffness": eigenvalue}
@@ -55,8 +55,8 @@ class Chance(NamedTuple):
     draw: Float[Array, ""] | None
 
     @classmethod
-    def drawn(cls, account, key, y0) -> "Chance":
-        noisy, drawing = any(map(needs_noise, account)), any(isinstance(m, local) for m in account)
+    def drawn(cls, measures, key, y0) -> "Chance":
+        noisy, drawing = any(map(needs_noise, measures)), any(isinstance(m, local) for m in measures)
         if not noisy and not drawing:
             return cls(None, None)
         of_noise, of_draw = jax.random.split(jax.random.key(0) if key is None else key)

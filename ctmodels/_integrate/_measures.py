@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental.jet import jet
 from jaxtyping import Array, Float
 
-from ctmodels._integrate._account import Step, largest
+from ctmodels._integrate._account import Step, maximum_over_steps
 
 # -- the solver's heuristics (Pal, Ma, Shah, Rackauckas 2021)
 
@@ -29,7 +29,7 @@ def scaled_error(step: Step) -> Float[Array, ""]:
     error = _error(step, "scaled_error")
     if step.tolerance is None:
         raise ValueError(
-            "account: `scaled_error` is in units of the tolerance, and a fixed grid has none; ask for "
+            "measures: `scaled_error` is in units of the tolerance, and a fixed grid has none; ask for "
             "`local_error`, or give a diffrax.PIDController"
         )
     return step.norm(error / step.tolerance) * jnp.abs(step.h)
@@ -51,7 +51,7 @@ def eigenvalue(step: Step) -> Float[Array, ""]:
     return jnp.where(h > 0, stiffness(step) / jnp.where(h > 0, h, 1), 0) / stability_size(step.tableau)
 
 
-largest_eigenvalue = largest(eigenvalue)
+largest_eigenvalue = maximum_over_steps(eigenvalue)
 """The largest of them: SRNODE's regulariser, as its released code has it."""
 
 
@@ -102,7 +102,7 @@ class taylor:
             return step.integral(lambda i: step.norm(self.derivative(step.field, *step.stage(i))) ** 2)
         except (NotImplementedError, KeyError) as error:  # the latter where jet has no rule
             raise ValueError(
-                f"account: `{self.__name__}` cannot go through this field: jax.experimental.jet lacks a rule "
+                f"measures: `{self.__name__}` cannot go through this field: jax.experimental.jet lacks a rule "
                 f"({error}); write that operation of others, or use `kinetic`, `jacobian` or `local_error`"
             ) from error
 
@@ -122,7 +122,7 @@ class taylor:
 def _error(step: Step, name: str) -> Array:
     if step.error is None:
         raise ValueError(
-            f"account: `{name}` needs a method with an embedded error estimate, as Heun, Bosh3, Tsit5, "
+            f"measures: `{name}` needs a method with an embedded error estimate, as Heun, Bosh3, Tsit5, "
             "Dopri5 or Dopri8 have; this method has none"
         )
     return step.error
@@ -136,7 +136,7 @@ def stages_at_end(tableau: diffrax.ButcherTableau) -> tuple[int, int]:
     at_end = 1 + np.flatnonzero(np.isclose(tableau.c, 1.0))
     if len(at_end) < 2:
         raise ValueError(
-            "account: `stiffness` compares two stages at the end of the step, as Tsit5, Dopri5 and Dopri8 "
+            "measures: `stiffness` compares two stages at the end of the step, as Tsit5, Dopri5 and Dopri8 "
             "have; this method has fewer"
         )
     return int(at_end[-1]), int(at_end[-2])

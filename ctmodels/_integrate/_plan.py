@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from ctmodels._integrate._account import measured, name_of, rms, rms_over
 from ctmodels._integrate._control import tolerance
 from ctmodels._integrate._lanes import Lanes, Size
-from ctmodels._integrate._method import Method
+from ctmodels._integrate._tableau import Method
 
 NARROWER = 8  # a batch whose lanes are nearly all done goes on with this fraction of its width
 

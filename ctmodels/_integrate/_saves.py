@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from ctmodels._integrate._lanes import per_lane, select
 from ctmodels._integrate._loops import while_loop
-from ctmodels._integrate._method import Method
+from ctmodels._integrate._tableau import Method
 
 
 class Saves(NamedTuple):

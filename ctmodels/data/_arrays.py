@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument
+from ctmodels.data._assemble import Found
 from ctmodels.data._cells import missing, number, plain
 from ctmodels.data._clock import Clock, clock_of, read_clock
-from ctmodels.data._found import Found
 from ctmodels.data._places import Places
 from ctmodels.data._table import Wanted, check_distinct, choose
 from ctmodels.data._ticks import Reading

@@ -6,7 +6,7 @@ Sources: `bundled/SOURCES.md`.
 from importlib.resources import files
 from pathlib import Path
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels.data._csv import read_csv
 from ctmodels.data._table import Table
 

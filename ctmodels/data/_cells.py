@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "\u2212", "\u2013", "\u2014"})

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data._table import Wanted
 
 if TYPE_CHECKING:
-    from ctmodels.data._found import Found
+    from ctmodels.data._assemble import Found
 
 # Hours, minutes and seconds of a day, seconds of a week, milliseconds of both, and the bits of registers.
 PERIODS = (24, 60, 256, 1440, 3600, 65_536, 86_400, 604_800, 2**24, 86_400_000, 604_800_000, 2**31, 2**32)
@@ -24,7 +24,8 @@ def unwrapped(found: "Found", series: Sequence[np.ndarray], wanted: Wanted) -> "
         return found
     if wanted.sort:
         both = f"{argument('wraps', wraps)} and {argument('sort', True)}"
-        raise DataError(f"{found.source}: {both}: only the order of rows shows a new beginning; drop one")
+        remedy = f"drop {argument('sort', True)}"
+        raise DataError(f"{found.source}: {both}: only the order of rows shows a new beginning; {remedy}")
     clock, times = found.clock, 0
     if clock.form.dated:
         raise DataError(f"{found.source}, column {wanted.time!r}: dates do not begin again; drop {argument('wraps')}")

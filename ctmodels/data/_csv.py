@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
+from ctmodels.data._assemble import Found, table
 from ctmodels.data._cells import Commas, is_data, listed, missing, number
 from ctmodels.data._clock import read_clock
-from ctmodels.data._found import Found, table
 from ctmodels.data._layout import find_layout, take_row_names, take_units
 from ctmodels.data._places import Places
 from ctmodels.data._table import Choice, Table, Wanted, check_distinct, choose

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data._cells import short
 from ctmodels.data._form import SECOND, Form

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ctmodels._arguments import check_whole
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data._cells import is_data, is_text, listed, missing, short
 from ctmodels.data._table import Wanted

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data._arrays import gather, spread, spread_out
+from ctmodels.data._assemble import Found
 from ctmodels.data._cells import listed, short
 from ctmodels.data._files import readable
-from ctmodels.data._found import Found
 from ctmodels.data._memory import NUMBER, check_memory, size
 from ctmodels.data._table import Wanted, check_distinct
 

@@ -6,12 +6,12 @@ from typing import Any, overload
 
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data._arrays import gather, spread_out
+from ctmodels.data._assemble import Found, taken
 from ctmodels.data._cells import short, words
 from ctmodels.data._files import needed, readable
-from ctmodels.data._found import Found, taken
 from ctmodels.data._memory import NUMBER, check_memory
 from ctmodels.data._table import Table, Wanted, check_distinct, choose
 from ctmodels.data._ticks import Reading

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+from ctmodels.data._assemble import Found, taken
 from ctmodels.data._csv import find_csv
-from ctmodels.data._found import Found, taken
 from ctmodels.data._layout import check_text_only
 from ctmodels.data._npz import find_npz
 from ctmodels.data._pandas import find_parquet

@@ -41,7 +41,9 @@ def sift(
     for sentinel in sentinels:
         out |= equal(values, sentinel)
     kept = np.where(out, np.nan, values)
-    said = [f"{source}: {out.sum()} values of {_listed(sentinels)} taken as missing"] if sentinels else []
+    number, said = int(out.sum()), []
+    if sentinels:
+        said = [f"{source}: {number} value{'s' * (number != 1)} of {_listed(sentinels)} taken as missing"]
     for name, column, own in zip(names, kept.T, ends or [()] * len(names), strict=True):
         said += [_said(source, name, column, value, row) for value in _suspects(column, own)]
     return kept, tuple(said)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels.data._form import DAY, SECOND, Form
 from ctmodels.data._instants import instant, iso, iso_form, iso_parts
 from ctmodels.data._table import Table
@@ -97,7 +97,7 @@ class Timeline:
         if kinds[0] != kinds[1]:
             raise DataError(
                 f"{table.source}, column {table.time_name!r}: its times are {kinds[0]} and those of the training data "
-                f"are {kinds[1]}; write them alike"
+                f"are {kinds[1]}, such as {self.written_last()}; write them alike"
             )
 
     def _wrapped(self, times: np.ndarray, table: Table) -> np.ndarray:

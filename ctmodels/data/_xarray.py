@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data._arrays import gather, spread, spread_out
+from ctmodels.data._assemble import Found, table
 from ctmodels.data._cells import short, words
 from ctmodels.data._files import head, needed, readable
-from ctmodels.data._found import Found, table
 from ctmodels.data._groups import joined
 from ctmodels.data._memory import NUMBER, check_memory
 from ctmodels.data._numbers import ABSOLUTE

@@ -1,9 +1,12 @@
 """Models: one file each, none imports another."""
 
-from ctmodels.models._encoders import BackwardGRU as BackwardGRU, BackwardODERNN as BackwardODERNN
-from ctmodels.models._gru_ode_bayes import Believed as Believed, GRUField as GRUField, GRUODEBayes as GRUODEBayes
-from ctmodels.models._latent_ode import LatentODE as LatentODE, Posterior as Posterior
+from ctmodels.models._encoders import (
+    ReverseGRUEncoder as ReverseGRUEncoder,
+    ReverseODERNNEncoder as ReverseODERNNEncoder,
+)
+from ctmodels.models._gru_ode_bayes import GRUField as GRUField, GRUODEBayes as GRUODEBayes
+from ctmodels.models._latent_ode import LatentODE as LatentODE
 from ctmodels.models._log_ncde import LogNCDE as LogNCDE
-from ctmodels.models._neural_cde import Increments as Increments, NeuralCDE as NeuralCDE
+from ctmodels.models._neural_cde import IncrementScheme as IncrementScheme, NeuralCDE as NeuralCDE
 from ctmodels.models._neural_ode import NeuralODE as NeuralODE
 from ctmodels.models._ode_rnn import ODERNN as ODERNN

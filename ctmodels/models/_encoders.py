@@ -14,12 +14,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ctmodels._arguments import before, check_key
 from ctmodels._fields import MLPField
 from ctmodels._integrate import RK4, Integrate, Substeps, increasing
+from ctmodels._online import Reading, carried_on, move_and_jump, rows_seen
 from ctmodels._output import SUCCESS
-from ctmodels._reading import Reading, carried_on, move_and_jump, rows_seen
 from ctmodels._series import Record, Series
 
 
-class BackwardGRU(eqx.Module):
+class ReverseGRUEncoder(eqx.Module):
     """A gated recurrent unit that reads last values, mask, and how much later the observation was that it read before.
 
     **Arguments:** `channels`, `hidden`: sizes; `static`: how many static features a record has. `size` is that of the
@@ -50,9 +50,9 @@ class BackwardGRU(eqx.Module):
         return coded(jax.lax.scan(one, begun, (read.ys, read.mask, gaps, read.seen))[0], read, t0)
 
 
-class BackwardODERNN(eqx.Module):
-    """As [`ctmodels.BackwardGRU`][], but between observations its state follows a field of its own, dh/ds = f(h), s
-    running backwards: for long and very unequal gaps.
+class ReverseODERNNEncoder(eqx.Module):
+    """As [`ctmodels.ReverseGRUEncoder`][], but between observations its state follows a field of its own, dh/ds = f(h),
+    s running backwards: for long and very unequal gaps.
 
     **Arguments:** `channels`, `hidden`: sizes; `static`: how many static features a record has; `width`, `depth`: of
     the field, whose place any `f(s, h, args)` may take; `integrate`: how it is solved over each gap, by

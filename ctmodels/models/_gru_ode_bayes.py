@@ -4,20 +4,19 @@ z = s(W_z h + b_z), r = s(W_r h + b_r), n = tanh(W_n (r h) + b_n): a gated recur
 that h stays within (-1, 1). De Brouwer, Simm, Arany, Moreau (2019).
 """
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._arguments import before, check_key
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._model import AbstractModel
+from ctmodels._model import AbstractFilter
+from ctmodels._online import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
 from ctmodels._output import Output
 from ctmodels._promises import check_reads
-from ctmodels._reading import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
 from ctmodels._series import Record, Series
+from ctmodels.distributions import Gaussian
 
 
 class GRUField(eqx.Module):
@@ -37,26 +36,16 @@ class GRUField(eqx.Module):
         return (1 - z) * (jnp.tanh(self.candidate(r * h)) - h)
 
 
-class Believed(NamedTuple):
-    """Mean and logarithm of the variance of each channel: at the outputs, and just before each row was seen
-    (`foretold`), with what was seen then, values and mask: [`ctmodels.losses.foretold`][] judges one by the other.
-    `hidden`: the states at the outputs."""
-
-    hidden: Float[Array, "out hidden"]
-    at_outputs: Float[Array, "out two channel"]
-    foretold: Float[Array, "row two channel"]
-    seen: tuple[Float[Array, "row channel"], Bool[Array, "row channel"]]
-
-
-class GRUODEBayes(AbstractModel):
+class GRUODEBayes(AbstractFilter):
     """A filter for sporadic observations: it says what it expects, with a variance, and learns from its error.
 
     `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts`, increasing, are the times at which outputs are
-    wanted, those of `x` if not given. `ys` is `(out, channels)`, the means expected there by what was observed by then;
-    `latents` is `Believed`. `kl` sums KL(N(after) || N(observed, noise^2)) over the observed entries, where "after" is
-    what the model says just after it saw them: with `mixing`, the weight of [`ctmodels.regularisers.kl`][], and
-    [`ctmodels.losses.foretold`][], it makes the paper's loss. Rows at which nothing was observed, and padding, change
-    nothing.
+    wanted, those of `x` if not given. `ys` is `(out, channels)`, the means expected there by what was observed by then,
+    `predictive` all of what is expected, `latents` the states, `(out, hidden)`. `kl` sums
+    KL(N(after) || N(observed, noise^2)) over the observed entries, where "after" is what the model says just after it
+    saw them: with `mixing`, the weight of [`ctmodels.regularisers.kl`][], and
+    [`ctmodels.losses.one_step_likelihood`][], it makes the paper's loss. Rows at which nothing was observed, and
+    padding, change nothing.
 
     **Arguments:** `channels`, `hidden`: sizes; `static`: how many static features a record has, from which the state
     begins; `prepared`: features of each channel's observation that the jump gets; `noise`: deviation of the
@@ -106,38 +95,39 @@ class GRUODEBayes(AbstractModel):
     def __call__(
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
+        return self.filter(x, ts, key=key)[0]
+
+    def filter(
+        self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Output, Gaussian, Series]:
+        """What the model returns; what it expected just before each row, `(row, channel)`; and these rows."""
         ts = times_of(x) if ts is None else ts
         read = Reading.of(x, self.channels, self.static)
         flow = carried_on(self.integrate, self.field)
 
         begun = self._start(read)
-        hs, foretold, stats = move_and_jump(flow, self.jump, begun, read)
-        after = jax.vmap(self.belief)(hs)
-        kl = jnp.sum(jnp.where(read.mask, kl_to_observed(after[:, 0], after[:, 1], read.ys, self.noise), 0))
+        hs, expected, stats = move_and_jump(flow, self.jump, begun, read)
+        kl = jax.vmap(self.expected)(hs).kl(Gaussian(read.ys, self.noise))
         latents, more = look_ahead(flow, Known(hs, read.ts, begun), ts)
-        beliefs = jax.vmap(self.belief)(latents)
-        return Output(beliefs[:, 0], stats + more, kl, Believed(latents, beliefs, foretold, (read.ys, read.mask)))
+        predictive = jax.vmap(self.expected)(latents)
+        out = Output(predictive.mean, stats + more, latents, jnp.sum(jnp.where(read.mask, kl, 0)), predictive)
+        return out, expected, Series(read.ts, read.ys, read.mask)
 
-    def belief(self, h) -> Float[Array, "two channel"]:
-        return self.believe(h).reshape(2, -1)
+    def expected(self, h: Float[Array, " hidden"]) -> Gaussian:
+        """What a state says of each channel."""
+        mean, log_variance = self.believe(h).reshape(2, -1)
+        return Gaussian(mean, log_deviation=0.5 * log_variance)
 
-    def jump(self, h, y, mask) -> tuple[Float[Array, " hidden"], Float[Array, "two channel"]]:
-        """The state after an observation, and what was believed before it. Channels that were not observed have no part
+    def jump(self, h, y, mask) -> tuple[Float[Array, " hidden"], Gaussian]:
+        """The state after an observation, and what was expected before it. Channels that were not observed have no part
         in the jump."""
-        foretold = self.belief(h)
-        mean, log_variance = foretold
-        error = jnp.where(mask, (y - mean) * jnp.exp(-0.5 * log_variance), 0)
-        given = jnp.stack([y, mean, log_variance, error], axis=1)
+        expected = self.expected(h)
+        error = jnp.where(mask, (y - expected.mean) * jnp.exp(-expected.log_deviation), 0)
+        given = jnp.stack([y, expected.mean, 2 * expected.log_deviation, error], axis=1)
         made = jax.nn.relu(jnp.einsum("ci,cip->cp", given, self.prepare) + self.prepare_bias)
-        return self.cell(jnp.where(mask[:, None], made, 0).reshape(-1), h), foretold
+        return self.cell(jnp.where(mask[:, None], made, 0).reshape(-1), h), expected
 
     def _start(self, read: Reading) -> Float[Array, " hidden"]:
         if self.initial is None:
             return jnp.zeros(self.cell.hidden_size, read.ys.dtype)
         return jnp.tanh(self.initial(read.static))
-
-
-def kl_to_observed(mean, log_variance, y, noise: float) -> Float[Array, "row channel"]:
-    """KL(N(mean, variance) || N(y, noise^2))."""
-    excess = (jnp.exp(log_variance) + (mean - y) ** 2) / noise**2
-    return 0.5 * (excess - 1 - log_variance) + jnp.log(jnp.asarray(noise, y.dtype))

@@ -3,8 +3,8 @@
 Rubanova, Chen, Duvenaud (2019); Chen, Rubanova, Bettencourt, Duvenaud (2018).
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,33 +13,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._arguments import before
 from ctmodels._integrate import Integrate, increasing
-from ctmodels._model import AbstractModel
+from ctmodels._model import AbstractLatent
+from ctmodels._online import times_of
 from ctmodels._output import Output
 from ctmodels._promises import check_reads
-from ctmodels._reading import times_of
 from ctmodels._series import Record, Series
+from ctmodels.distributions import Gaussian, standard
 
 
-class Posterior(NamedTuple):
-    """q = N(mean, exp(log_deviation)^2), independent in each channel; the prior is N(0, 1)."""
-
-    mean: Float[Array, " latent"]
-    log_deviation: Float[Array, " latent"]
-
-    def sample(self, key: PRNGKeyArray) -> Float[Array, " latent"]:
-        return self.mean + jnp.exp(self.log_deviation) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
-
-    def kl(self) -> Float[Array, ""]:
-        """KL(q || N(0, 1)), summed over the channels."""
-        return jnp.sum(0.5 * (self.mean**2 + jnp.exp(2 * self.log_deviation) - 1) - self.log_deviation)
-
-    def log_prior_over(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
-        """log N(z; 0, 1) - log q(z): the weight of a sample of q."""
-        e = (z - self.mean) * jnp.exp(-self.log_deviation)
-        return jnp.sum(0.5 * (e**2 - z**2) + self.log_deviation)
-
-
-class LatentODE(AbstractModel):
+class LatentODE(AbstractLatent):
     """p(z0) = N(0, 1), dz/dt = f(t, z), y = decoder(z); q(z0 | x) = N(mean, deviation^2).
 
     `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts` are the times at which outputs are wanted, those of
@@ -54,7 +36,7 @@ class LatentODE(AbstractModel):
 
     **Arguments:**
 
-    - `encoder`: (x, t0) -> code: [`ctmodels.BackwardGRU`][], [`ctmodels.BackwardODERNN`][].
+    - `encoder`: (x, t0) -> code: [`ctmodels.ReverseGRUEncoder`][], [`ctmodels.ReverseODERNNEncoder`][].
     - `posterior`: code -> (2 * latent,), the mean and the logarithm of the deviation.
     - `field`: `f(t, z, args)`, args being None. `decoder`: latent state -> channels.
     - `integrate`: the solver.
@@ -79,23 +61,32 @@ class LatentODE(AbstractModel):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        q, t0 = self.infer(x)
+        q, p, t0 = self.infer(x)
         if key is None:
-            return self.unroll(q, q.mean, t0, ts)
-        of_start, of_solve = jax.random.split(key)
-        return self.unroll(q, q.sample(of_start), t0, ts, key=of_solve)
+            out = self.decode(q.mean, t0, ts)
+        else:
+            of_start, of_solve = jax.random.split(key)
+            out = self.decode(q.sample(of_start), t0, ts, key=of_solve)
+        return dataclasses.replace(out, kl=jnp.sum(q.kl(p)))
 
-    def infer(self, x: Series | Record) -> tuple[Posterior, Float[Array, ""]]:
-        """What z0 is believed to be once `x` was read, and the time at which it lies."""
+    def infer(self, x: Series | Record) -> tuple[Gaussian, Gaussian, Float[Array, ""]]:
+        """What z0 is believed to be once `x` was read, and before; and the time at which it lies."""
         series = x.series if isinstance(x, Record) else x
         t0 = series.start[0] if self.t0 is None else jnp.asarray(self.t0, series.ts.dtype)
-        return Posterior(*jnp.split(self.posterior(self.encoder(x, t0)), 2)), t0
+        mean, log_deviation = jnp.split(self.posterior(self.encoder(x, t0)), 2)
+        q = Gaussian(mean, log_deviation=log_deviation)
+        return q, standard(q), t0
 
-    def unroll(
-        self, q: Posterior, z0: Float[Array, " latent"], t0: Float[Array, ""], ts: Float[Array, " out"], *, key=None
+    def decode(
+        self,
+        z0: Float[Array, " latent"],
+        t0: Float[Array, ""],
+        ts: Float[Array, " out"],
+        *,
+        key: PRNGKeyArray | None = None,
     ) -> Output:
         """The outputs that follow from one start."""
         ts = increasing(ts, "ts")  # those before t0 included, at which z0 is held
         t0 = t0.astype(ts.dtype)
         zs, stats = self.integrate(self.field, jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), z0, key=key)
-        return Output(jax.vmap(self.decoder)(zs[1:]), stats, q.kl(), zs[1:])
+        return Output(jax.vmap(self.decoder)(zs[1:]), stats, zs[1:])

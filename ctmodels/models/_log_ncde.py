@@ -15,9 +15,9 @@ from ctmodels._arguments import before, check_key
 from ctmodels._fields import MatrixField
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
-from ctmodels._output import Output
+from ctmodels._online import Known, Reading, carried_on, look_ahead, times_of
+from ctmodels._output import Output, Stats
 from ctmodels._promises import check_reads
-from ctmodels._reading import Known, Reading, account, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 from ctmodels._signatures import lie_field, logsignature_windows
 
@@ -31,8 +31,8 @@ class LogNCDE(AbstractModel):
 
     **Arguments:** `channels`, `hidden`, `outputs`: sizes; `window`: rows a step, at least 1; `depth`: of the
     log-signature, 1 to 3 (the field is differentiated `depth - 1` times, in the direction of each channel); `static`,
-    `intensity`: as there; `width`, `layers`: of [`ctmodels.MatrixField`][]; `ahead`: the solver after the last window,
-    by default in steps of at most 1 unit of time.
+    `intensity`: as there; `width`, `layers`: of [`ctmodels.MatrixField`][]; `forecast_solver`: what solves after the
+    last window, by default in steps of at most 1 unit of time.
 
     **Good values:** depth 2; windows such that a series makes 100 to 500 of them; a smooth activation, as derivatives
     are taken; z-scored channels; Adam 1e-3; for windows of many rows `intensity=False`, as each count grows by a
@@ -42,7 +42,7 @@ class LogNCDE(AbstractModel):
     initial: eqx.nn.MLP
     field: Callable
     readout: eqx.nn.Linear
-    ahead: Integrate
+    forecast_solver: Integrate
     window: int = eqx.field(static=True)
     depth: int = eqx.field(static=True)
     intensity: bool = eqx.field(static=True)
@@ -62,7 +62,7 @@ class LogNCDE(AbstractModel):
         intensity: bool = True,
         width: int = 64,
         layers: int = 1,
-        ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
+        forecast_solver: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
         self.channels, self.static = channels, static
@@ -76,7 +76,7 @@ class LogNCDE(AbstractModel):
             hidden, 1 + channels * (1 + intensity), width=width, depth=layers, activation=jax.nn.silu, key=b
         )
         self.readout = eqx.nn.Linear(hidden, outputs, key=c)
-        self.ahead, self.window, self.depth, self.intensity = ahead, window, depth, intensity
+        self.forecast_solver, self.window, self.depth, self.intensity = forecast_solver, window, depth, intensity
 
     @before(check_reads)
     def __call__(
@@ -89,10 +89,10 @@ class LogNCDE(AbstractModel):
         )
         ends = jnp.minimum(self.window * jnp.arange(zs.shape[0]), read.ts.shape[0] - 1)
         known = Known(zs, read.ts[ends], self.initial(read.nothing))
-        flow = carried_on(self.ahead, lambda t, z, args: self.field(z)[:, 0])
+        flow = carried_on(self.forecast_solver, lambda t, z, args: self.field(z)[:, 0])
         latents, more = look_ahead(flow, known, ts)
-        stats = account(2, zs, known.ts) + more
-        return Output(jax.vmap(self.readout)(latents), stats, jnp.zeros((), zs.dtype), latents)
+        stats = Stats.of_grid(2, known.ts, zs) + more
+        return Output(jax.vmap(self.readout)(latents), stats, latents)
 
     def _windows(self, z0: Float[Array, " hidden"], levels) -> Float[Array, "end hidden"]:
         """By Heun's method, one step a window."""

@@ -12,16 +12,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._arguments import before, check_key
 from ctmodels._fields import MatrixField
-from ctmodels._integrate import RK4, Integrate, Substeps, total
+from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
+from ctmodels._online import Known, Reading, carried_on, look_ahead, times_of
 from ctmodels._output import Output, Stats
 from ctmodels._paths import CubicPath
 from ctmodels._promises import check_reads
-from ctmodels._reading import Known, Reading, account, carried_on, look_ahead, times_of
 from ctmodels._series import Record, Series
 
 
-class Increments(eqx.Module):
+class IncrementScheme(eqx.Module):
     """From row to row by one step of dz/ds = F(z) (X_i - X_(i-1)), s from 0 to 1: the control is a line between what is
     known at two rows. `heun`: two evaluations of F a row, and second order; else one, and first order (Euler)."""
 
@@ -60,10 +60,10 @@ class NeuralCDE(AbstractModel):
     **Arguments:** `channels`, `hidden`, `outputs`: sizes; `static`: how many static features a record has;
     `intensity`: whether the counts are part of the control, for records whose gaps say something (without, the model
     has a limit as rows become dense); `width`, `depth`: of [`ctmodels.MatrixField`][], whose place any
-    `F(z) -> (hidden, control)` may take; `scheme`: [`ctmodels.Increments`][] from row to row (causal, and fast), or an
-    [`ctmodels.Integrate`][]: dz/dt = F(z) dX/dt along the backward-Hermite cubic through the rows, by any solver,
-    from row to row (the recipe of torchcde and diffrax, whose steps go over rows; it looks one row ahead); `ahead`: the
-    solver between and after rows, by default in steps of at most 1 unit of time.
+    `F(z) -> (hidden, control)` may take; `solver`: [`ctmodels.IncrementScheme`][] from row to row (causal, and fast),
+    or an [`ctmodels.Integrate`][]: dz/dt = F(z) dX/dt along the backward-Hermite cubic through the rows, by any solver,
+    from row to row (the recipe of torchcde and diffrax, whose steps go over rows; it looks one row ahead);
+    `forecast_solver`: what solves between and after rows, by default in steps of at most 1 unit of time.
 
     **Good values:** z-scored channels; times such that a series takes about one to ten units; hidden 32, width 64 to
     128; Adam 1e-3 to 1e-2, gradient clipping at 1.
@@ -72,8 +72,8 @@ class NeuralCDE(AbstractModel):
     initial: eqx.nn.MLP
     field: Callable
     readout: eqx.nn.Linear
-    scheme: Increments | Integrate
-    ahead: Integrate
+    solver: IncrementScheme | Integrate
+    forecast_solver: Integrate
     intensity: bool = eqx.field(static=True)
     channels: int = eqx.field(static=True)
     static: int = eqx.field(static=True)
@@ -89,8 +89,8 @@ class NeuralCDE(AbstractModel):
         intensity: bool = True,
         width: int = 64,
         depth: int = 1,
-        scheme: Increments | Integrate = Increments(),
-        ahead: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
+        solver: IncrementScheme | Integrate = IncrementScheme(),
+        forecast_solver: Integrate = Integrate(RK4(), Substeps(1, longest=1.0)),
         key: PRNGKeyArray,
     ):
         self.channels, self.static = channels, static
@@ -98,7 +98,7 @@ class NeuralCDE(AbstractModel):
         self.initial = eqx.nn.MLP(2 * (channels + static), hidden, width, 1, key=a)
         self.field = MatrixField(hidden, 1 + channels * (1 + intensity), width=width, depth=depth, key=b)
         self.readout = eqx.nn.Linear(hidden, outputs, key=c)
-        self.scheme, self.ahead, self.intensity = scheme, ahead, intensity
+        self.solver, self.forecast_solver, self.intensity = solver, forecast_solver, intensity
 
     @before(check_reads)
     def __call__(
@@ -107,21 +107,21 @@ class NeuralCDE(AbstractModel):
         ts = times_of(x) if ts is None else ts
         read = Reading.of(x, self.channels, self.static)
         z0 = self.initial(read.start)
-        if isinstance(self.scheme, Integrate):
+        if isinstance(self.solver, Integrate):
             zs, stats = self._along_the_cubic(read, z0)
         else:
-            zs = self.scheme(self.field, z0, read.control(self.intensity))
-            stats = account(self.scheme.evaluations, zs, read.ts)
+            zs = self.solver(self.field, z0, read.control(self.intensity))
+            stats = Stats.of_grid(self.solver.evaluations, read.ts, zs)
         known = Known(zs, read.ts, self.initial(read.nothing))
-        flow = carried_on(self.ahead, lambda t, z, args: self.field(z)[:, 0])
+        flow = carried_on(self.forecast_solver, lambda t, z, args: self.field(z)[:, 0])
         latents, more = look_ahead(flow, known, ts)
-        return Output(jax.vmap(self.readout)(latents), stats + more, jnp.zeros((), zs.dtype), latents)
+        return Output(jax.vmap(self.readout)(latents), stats + more, latents)
 
     def _along_the_cubic(self, read: Reading, z0) -> tuple[Float[Array, "time hidden"], Stats]:
         """From row to row: at rows the control has kinks, over which no error estimate of a step holds."""
         X = read.control(self.intensity)
         path = CubicPath.hermite(Series(read.ts, X, jnp.ones(X.shape, bool)))
-        flow = carried_on(self.scheme, lambda t, z, args: self.field(z) @ path.derivative(t))  # pyright: ignore
+        flow = carried_on(self.solver, lambda t, z, args: self.field(z) @ path.derivative(t))  # pyright: ignore
 
         @jax.checkpoint
         def row(z, edges):
@@ -129,4 +129,4 @@ class NeuralCDE(AbstractModel):
             return z, (z, stats)
 
         _, (zs, stats) = jax.lax.scan(row, z0, jnp.stack([read.ts[:-1], read.ts[1:]], axis=1))
-        return jnp.concatenate([z0[None], zs]), total(stats)
+        return jnp.concatenate([z0[None], zs]), Stats.in_sequence(stats)

@@ -7,24 +7,26 @@ Rackauckas et al. (2020); second order: Norcliffe et al. (2020).
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ctmodels._arguments import before
-from ctmodels._integrate import Integrate, solve_held
-from ctmodels._model import AbstractModel
-from ctmodels._output import Output
+from ctmodels._integrate import Integrate, solve_piecewise_constant
+from ctmodels._model import AbstractDynamics
+from ctmodels._output import Output, Stats
 from ctmodels._paths import HeldPath
 from ctmodels._promises import check_starts
 from ctmodels._series import Driven
 
 
-class NeuralODE(AbstractModel):
+class NeuralODE(AbstractDynamics):
     """A field and how to solve it.
 
     `x` is the initial state, `(channels,)` or, hidden channels included, `(channels + augment,)`; or a
     [`ctmodels.Driven`][] of it and a control path, which the field gets as `args`; one that is held is solved from jump
-    to jump ([`ctmodels.solve_held`][]). `ys` is `(out, channels)`, `latents` is `(out, channels + augment)`.
+    to jump ([`ctmodels.solve_piecewise_constant`][]). `ys` is `(out, channels)`, `latents` is
+    `(out, channels + augment)`.
 
     **Arguments:**
 
@@ -54,12 +56,40 @@ class NeuralODE(AbstractModel):
         key: PRNGKeyArray | None = None,
     ) -> Output:
         x = x if isinstance(x, Driven) else Driven(x)
-        z0 = self._state(x.y0)
-        if isinstance(x.control, HeldPath):
-            zs, stats = solve_held(self.integrate, self.field, ts, z0, x.control, key=key)
-        else:
-            zs, stats = self.integrate(self.field, self._times(x) if ts is None else ts, z0, x.control, key=key)
-        return Output(zs[:, : self.channels], stats, jnp.zeros((), zs.dtype), zs)
+        zs, stats = self._solve(self._times(x) if ts is None else ts, self._state(x.y0), x.control, key)
+        return Output(jax.vmap(self.observe)(zs), stats, zs)
+
+    @property
+    def size(self) -> int:
+        """Of the state."""
+        return self.channels + self.augment
+
+    def lift(
+        self, ys: Float[Array, " channel"], slopes: Float[Array, " channel"] | None = None
+    ) -> Float[Array, " state"]:
+        """Hidden channels start as the observed ones' slopes, as those of a second-order field are, else at zero."""
+        known = ys if slopes is None else jnp.concatenate([ys, slopes])
+        return jnp.pad(known, (0, self.augment))[: self.size]
+
+    def flow(
+        self, t0: Float[Array, ""], t1: Float[Array, ""], z: Float[Array, " state"], control: PyTree = None
+    ) -> tuple[Float[Array, " state"], Stats]:
+        """The solution at t1."""
+        zs, stats = self._solve(jnp.stack([t0, t1]), z, control, None)
+        return zs[-1], stats
+
+    def observe(self, z: Float[Array, " state"]) -> Float[Array, " channel"]:
+        """The first channels."""
+        return z[: self.channels]
+
+    def describe(self) -> str:
+        """What solves the field."""
+        return self.integrate.describe()
+
+    def _solve(self, ts, z0, control, key) -> tuple[Float[Array, "out state"], Stats]:
+        if isinstance(control, HeldPath):
+            return solve_piecewise_constant(self.integrate, self.field, ts, z0, control, key=key)
+        return self.integrate(self.field, ts, z0, control, key=key)
 
     def _times(self, x: Driven) -> Float[Array, " out"]:
         if x.control is None:
@@ -67,11 +97,12 @@ class NeuralODE(AbstractModel):
         return x.control.ts
 
     def _state(self, y0: Float[Array, " state"]) -> Float[Array, " latent"]:
-        size = self.channels + self.augment
         if y0.ndim != 1:
             raise ValueError(
                 f"y0 has shape {y0.shape}: the model takes one sample, (channels,); for a batch, jax.vmap it"
             )
-        if y0.shape[0] not in (self.channels, size):
-            raise ValueError(f"y0 has {y0.shape[0]} channels; the model wants {self.channels} (observed) or {size}")
-        return jnp.pad(y0, (0, size - y0.shape[0]))
+        if y0.shape[0] not in (self.channels, self.size):
+            raise ValueError(
+                f"y0 has {y0.shape[0]} channels; the model wants {self.channels} (observed) or {self.size}"
+            )
+        return self.lift(y0)

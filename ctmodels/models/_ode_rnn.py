@@ -14,9 +14,9 @@ from ctmodels._arguments import before, check_key
 from ctmodels._fields import MLPField
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._model import AbstractModel
+from ctmodels._online import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
 from ctmodels._output import Output
 from ctmodels._promises import check_reads
-from ctmodels._reading import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
 from ctmodels._series import Record, Series
 
 
@@ -80,4 +80,4 @@ class ODERNN(AbstractModel):
         nothing = jnp.zeros(self.hidden, read.ys.dtype)
         hs, _, stats = move_and_jump(flow, jump, nothing, read)
         latents, more = look_ahead(flow, Known(hs, read.ts, nothing), ts)
-        return Output(jax.vmap(self.readout)(latents), stats + more, jnp.zeros((), hs.dtype), latents)
+        return Output(jax.vmap(self.readout)(latents), stats + more, latents)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ctmodels._arguments import check_seed, check_whole
-from ctmodels._door import DataError
 from ctmodels._series import Series
+from ctmodels._validation import DataError
 from ctmodels._words import argument, kind_of
 from ctmodels.data import Table, Trials, from_pandas, from_xarray, read
 from ctmodels.reconstruction._fitting import Recipe

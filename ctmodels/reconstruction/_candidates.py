@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._door import DataError
 from ctmodels._fields import MLPField, Rescaled, SecondOrder, SumField
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._scaling import Scaling
+from ctmodels._validation import DataError
 from ctmodels.models import NeuralODE
 from ctmodels.systems import LotkaVolterra
 
@@ -61,8 +61,8 @@ class Problem:
 
 
 class Candidate(NamedTuple):
-    """A model to try: `build(problem, key) -> NeuralODE`, one member; `whole`: whether its windows are as long as
-    the series (a law with few parameters is fitted to everything at once)."""
+    """A model to try: `build(problem, key)` makes one member, any [`ctmodels.AbstractDynamics`][]; `whole`: whether its
+    windows are as long as the series (a law with few parameters is fitted to everything at once)."""
 
     name: str
     build: Callable

@@ -3,6 +3,8 @@
 Each compiled function stands at the top of the file, so that a second series of the same length compiles nothing.
 """
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,8 +14,8 @@ from jaxtyping import Array, Float
 from ctmodels import metrics
 from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Series
-from ctmodels.models import NeuralODE
-from ctmodels.reconstruction._fitting import Trained, flow_of, over_members, smooth_with
+from ctmodels.reconstruction._ensemble import over_members
+from ctmodels.reconstruction._fitting import Trained, flow_of, smooth_with
 from ctmodels.reconstruction._scores import Scores
 from ctmodels.reconstruction._split import Split as Split, Spread as Spread
 
@@ -92,22 +94,24 @@ def _exponents(model, state, dt, steps: int):
     return over_members(run)((model, state))
 
 
-def attractor_scores(true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None) -> Scores:
+def attractor_scores(
+    true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None, dt: float | None = None
+) -> Scores:
     """D_stsp and D_H of each member's free run against the observations, noise included; the members' median; None for
     what [`attractor`][] has a reason not to give."""
-    scores = attractor(true, generated, ts)
+    scores = attractor(true, generated, ts, dt)
     return {name: scores[name] for name in ("d_stsp", "d_hellinger")}
 
 
-def attractor(true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None) -> dict:
+def attractor(true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None, dt: float | None = None) -> dict:
     """The same with `counts`, of rows behind each score, and `reasons` for those that are None.
 
-    **Arguments:** `true` `(time, channel)`, NaN where missing, at `ts` `(time,)`, evenly spaced if None; `generated`
-    `(member, samples, channel)`, at the median spacing of `ts`.
+    **Arguments:** `true` `(time, channel)`, NaN where missing, at `ts` `(time,)`, evenly spaced if None, which values
+    do not tell; `generated` `(member, samples, channel)`, at the spacing `dt`, if None the median one of `ts`.
     """
     ts = np.arange(len(true)) if ts is None else np.asarray(ts)
     observed = true[np.isfinite(true).all(axis=1)]
-    alike = [metrics.as_sampled(ts, true, run) for run in generated]
+    alike = [metrics.as_sampled(ts, true, run, dt=dt) for run in generated]
     counts = {"d_stsp": len(observed), "d_hellinger": alike[0].observed}
     reasons = _lacking(counts, len(alike[0].true))
     dtype = generated.dtype
@@ -145,14 +149,16 @@ def ahead(trained: Trained, split: Split, states, origins: np.ndarray, length: i
     Past the data's end, the last time again."""
     at = jnp.asarray(np.minimum(origins[:, None] + np.arange(length + 1), split.series.ts.shape[0] - 1))
     ys = np.asarray(_windows_solved(trained.model, states, split.series.ts, split.control, at), np.float64)
-    variance = np.nanvar(ys, axis=0) + np.mean(np.asarray(trained.noise.observation, np.float64), axis=0)
-    return Spread(np.nanmedian(ys, axis=0), np.sqrt(variance))
+    noise = np.mean(np.asarray(trained.noise.observation, np.float64), axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # where no member is finite, neither is the forecast
+        median, variance = np.nanmedian(ys, axis=0), np.nanvar(ys, axis=0)
+    return Spread(median, np.sqrt(variance + noise))
 
 
 @eqx.filter_jit
 def _windows_solved(model, states, ts, control: Series | None, at):
     def run(member):
-        model: NeuralODE
         model, states = member
         windows = jax.tree.map(lambda a: a[at], (ts, control))
 

@@ -7,8 +7,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ctmodels._door import DataError
 from ctmodels._smoothing import Noise
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
 from ctmodels.reconstruction._fitting import Trained
@@ -70,6 +70,6 @@ def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> t
 def _like(candidate: Candidate, problem: Problem, members: int):
     """The structure that was saved."""
     model = eqx.filter_vmap(lambda key: candidate.build(problem, key))(jax.random.split(jax.random.key(0), members))
-    size, channels = model.channels + model.augment, model.channels
+    size = model.size
     end = jnp.zeros((members, size)), jnp.zeros((members, size, size))
-    return model, end, Noise(jnp.zeros((members, size)), jnp.zeros((members, channels)))
+    return model, end, Noise(jnp.zeros((members, size)), jnp.zeros((members, model.channels)))

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -15,12 +14,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels import losses
 from ctmodels._arguments import check_whole
+from ctmodels._model import AbstractDynamics
 from ctmodels._paths import LinearPath
-from ctmodels._series import Driven, Example, Series
-from ctmodels._shooting import Shooting, Windows, grow
-from ctmodels._smoothing import Noise, Smoothed, coast, smooth, tune_noise
-from ctmodels.models import NeuralODE
+from ctmodels._series import Example, Series
+from ctmodels._shooting import Shooting, Windows, growing_horizon
+from ctmodels._smoothing import Flow, Noise, Smoothed, constant_velocity, smooth, tune_noise
 from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._widths import Widths
 from ctmodels.train import FitResult, fit, make_step, objective, pooled
 from ctmodels.train._step import TrainStep
@@ -78,7 +78,7 @@ class Trained(NamedTuple):
     covariance; `noise`: to filter with from there on; `learnt`: samples that were trained on, the first so many;
     `widths`: of the bands of forecasts from there on."""
 
-    model: NeuralODE
+    model: AbstractDynamics
     end: tuple[Float[Array, "member state"], Float[Array, "member state state"]]
     noise: Noise
     history: list[dict]
@@ -107,30 +107,6 @@ class OwnStarts(eqx.Module):
         return jax.vmap(one)(self.starts, index)
 
 
-def over_members(function):
-    """`function(member, *others)` for each member of an ensemble."""
-
-    def mapped(model, *others):
-        return eqx.filter_vmap(function, in_axes=(eqx.if_array(0),) + (None,) * len(others))(model, *others)
-
-    return mapped
-
-
-class MeanField(eqx.Module):
-    """The mean of the members' fields."""
-
-    fields: Callable
-
-    def __call__(self, t, y, args):
-        slopes = over_members(lambda field: field(t, y, args))(self.fields)
-        return jnp.mean(slopes, axis=0)
-
-
-def consensus(trained: Trained) -> NeuralODE:
-    """One model of an ensemble: its field is the mean of the members'."""
-    return eqx.tree_at(lambda m: m.field, trained.model, MeanField(trained.model.field))
-
-
 def train(
     candidate: Candidate, problem: Problem, series: Series, control: Series | None, recipe: Recipe, seed: int, **run
 ) -> Trained:
@@ -145,15 +121,15 @@ def train(
     return trained
 
 
-def smooth_with(model: NeuralODE, series: Series, control: Series | None, noise: Noise, prior=None) -> Smoothed:
+def smooth_with(model: AbstractDynamics, series: Series, control: Series | None, noise: Noise, prior=None) -> Smoothed:
     """The smoother under one model's own flow."""
-    return smooth(flow_of(model, control), series, noise, prior=prior)
+    return smooth(flow_of(model, control), series, noise, prior=prior, observe=model.observe)
 
 
-def flow_of(model: NeuralODE, control: Series | None):
-    """z at t0 -> z at t1, as the model solves it."""
+def flow_of(model: AbstractDynamics, control: Series | None) -> Flow:
+    """z at t0 -> z at t1, driven by these inputs."""
     path = None if control is None else LinearPath.from_series(control)
-    return lambda t0, t1, z: model(Driven(z, path), jnp.stack([t0, t1])).latents[-1]
+    return lambda t0, t1, z: model.flow(t0, t1, z, path)[0]
 
 
 @functools.lru_cache(maxsize=8)
@@ -166,7 +142,7 @@ def _step(recipe: Recipe, window: int, structure) -> TrainStep:
         loss, horizon = losses.shooting(recipe.continuity), (2.0, float(window), recipe.steps // 2)
     else:
         loss, horizon = losses.squared, (recipe.window / 4, recipe.window, recipe.steps // 4)
-    transform = grow(optax.linear_schedule(*horizon))
+    transform = growing_horizon(optax.linear_schedule(*horizon))
     return make_step(objective(loss, transform=transform), optimiser, ensemble=True)
 
 
@@ -179,19 +155,18 @@ def _structure(tree) -> tuple:
 def _smoothed(candidate, model, series, control, recipe, seed, **run) -> Trained:
     """Windows start from smoothed states; first from a smoother that knows no law, then from one that uses the
     field learned so far."""
-    size = model.channels + model.augment
     say = functools.partial(_say, candidate.name, run.get("progress", True))
     start = _coasted(series)
-    starts = jnp.pad(start.mean, ((0, 0), (0, size)))[:, :size]
+    starts = _lifted(model, *jnp.split(start.mean, 2, axis=1))
     samples = series.ts.shape[0]
     cut = samples - max(samples // 20, 2 * recipe.window)
-    every = Windows(series, recipe.window, stop=cut, starts=starts, control=control)
+    every = Windows(series, recipe.window, stop=cut, starts=starts[0], control=control)
     windows = _without_pauses(every)
     if len(windows) < len(every):
         say(f"{len(every) - len(windows)} of {len(every)} windows have a long pause in them and are not trained on")
-    data = OwnStarts(windows, jnp.broadcast_to(starts, (recipe.members, *starts.shape)))
+    data = OwnStarts(windows, starts)
     step = _step(recipe, recipe.window, _structure((model, series, control)))
-    noise = Noise(jnp.full(size, recipe.process, starts.dtype), start.noise.observation)
+    noise = Noise(jnp.full(model.size, recipe.process, starts.dtype), start.noise.observation)
 
     def refresh(model, data):
         own = _smoothed_means(model, series, control, noise)
@@ -245,7 +220,7 @@ def _coasted(series: Series) -> Smoothed:
 
 @eqx.filter_jit
 def _smoothed_coast(series: Series, first: Noise) -> Smoothed:
-    return smooth(coast, series, tune_noise(coast, series[:TUNED_ON], first))
+    return smooth(constant_velocity, series, tune_noise(constant_velocity, series[:TUNED_ON], first)[0])
 
 
 @eqx.filter_jit
@@ -261,8 +236,7 @@ def _likeliest(
     member, whether that noise was found."""
 
     def run(model):
-        noise = tune_noise(flow_of(model, control), series[:TUNED_ON], first)
-        settled, noise = noise.converged, dataclasses.replace(noise, converged=None)
+        noise, settled = tune_noise(flow_of(model, control), series[:TUNED_ON], first, observe=model.observe)
         return smooth_with(model, series, control, noise), noise, settled
 
     return over_members(run)(model)
@@ -294,9 +268,7 @@ def _free(candidate, model, series, control, recipe, seed, **run) -> Trained:
     # Padded with unobserved samples, so that windows that share their edges cover the whole series.
     series, control = (s and s.pad(count * (window - 1) + 1) for s in (series, control))
     data = Windows(series, window, stride=window - 1, control=control)
-    starts = jnp.broadcast_to(
-        _first_states(series, model)[data.at], (recipe.members, count, model.channels + model.augment)
-    )
+    starts = _lifted(model, series.fill_forward()[data.at])
     step = _step(recipe, window, _structure((model, series, control)))
     before = step.traces
     result = fit(
@@ -314,9 +286,10 @@ def _free(candidate, model, series, control, recipe, seed, **run) -> Trained:
     return _after_free(result, data, samples)
 
 
-def _first_states(series: Series, model) -> Float[Array, "time state"]:
-    hidden = jnp.zeros((series.ts.shape[0], model.augment), series.ys.dtype)
-    return jnp.concatenate([series.fill_forward(), hidden], axis=1)
+@eqx.filter_jit
+def _lifted(model: AbstractDynamics, *seen: Float[Array, "time channel"]) -> Float[Array, "member time state"]:
+    """Of each member, the states that are observed so, and move so."""
+    return over_members(lambda model: jax.vmap(model.lift)(*seen))(model)
 
 
 def _after_free(result: FitResult, data: Windows, samples: int) -> Trained:

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ctmodels._arguments import check_whole
-from ctmodels._door import DataError
 from ctmodels._export import export
 from ctmodels._series import Series
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data._read import read_alike
 from ctmodels.data._timeline import Timeline
 from ctmodels.reconstruction._arguments import chosen
-from ctmodels.reconstruction._candidates import Problem
+from ctmodels.reconstruction._candidates import Candidate, Problem
 from ctmodels.reconstruction._evaluation import Split, forecast_tail
 from ctmodels.reconstruction._files import load_model
 from ctmodels.reconstruction._fitting import Trained
@@ -28,7 +28,7 @@ def forecast_csv(
     folder: str | Path,
     steps: int,
     *,
-    model: str | None = None,
+    model: str | Candidate | None = None,
     inputs: str | Path | None = None,
     note: Callable[[str], None] = lambda said: None,
 ) -> str:
@@ -37,7 +37,8 @@ def forecast_csv(
     Times go on from the last datum by the typical spacing, written as those of the data are; months and years by the
     calendar.
 
-    **Arguments:** `model`: a candidate's name; default: the one that the report believes, else the best. `inputs`:
+    **Arguments:** `model`: a candidate's name, or a candidate of your own; default: the one that the
+    report believes, else the best. `inputs`:
     a file with the future of the inputs, at the times to forecast, which is read as the training data were; at the
     last datum the inputs have their last known values. `note`: is told what the reader of that file noted.
 
@@ -58,7 +59,9 @@ def forecast_csv(
     return _csv(about, written, band)
 
 
-def export_model(folder: str | Path, out: str | Path, *, model: str | None = None, times: int | None = None) -> None:
+def export_model(
+    folder: str | Path, out: str | Path, *, model: str | Candidate | None = None, times: int | None = None
+) -> None:
     """The ensemble of a folder that `reconstruct` wrote, as one file of StableHLO: see [`ctmodels.export`][]."""
     if times is not None:
         check_whole("times", times, 2)
@@ -73,12 +76,12 @@ def _driven(folder: Path, about: dict) -> str:
     return f"{folder}: the model is driven by {', '.join(about['inputs'])}"
 
 
-def _loaded(folder: Path, model: str | None) -> tuple[str, Trained, Problem, dict]:
+def _loaded(folder: Path, model: str | Candidate | None) -> tuple[str, Trained, Problem, dict]:
     """A model of a folder, its name, and what its file says: of the run that the folder's metrics are of."""
     metrics = _metrics(folder) if model is None or (folder / "metrics.json").exists() else None
-    name = model or _best(metrics or {})
+    name = model.name if isinstance(model, Candidate) else model or _best(metrics or {})
     path = chosen(folder, name)
-    trained, problem, about = load_model(path)
+    trained, problem, about = load_model(path, model if isinstance(model, Candidate) else None)
     if "clock" not in about:
         raise DataError(f"{path}: of an older version, which kept too little to go on from; run `reconstruct` again")
     if metrics is not None and metrics.get("run") != about.get("run"):
@@ -140,8 +143,8 @@ def _check_finite(band, written: list[str], name: str, about: dict) -> None:
     remedy = f"ask for no more than {i} steps" if i else "its law may be too fast for the spacing of the data"
     raise DataError(
         f"model {name}: the forecast of {about['names'][c]!r} is not finite at {about['time_name']} {written[i]} (step "
-        f"{i + 1} of {len(written)}): its solution blows up there; {remedy}, or use another model: "
-        f"{argument('model', ...)}"
+        f"{i + 1} of {len(written)}): its solution blows up there; {remedy}, or use another model, "
+        f"if there is one: {argument('model', ...)}"
     )
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ctmodels._door import DataError
 from ctmodels._scaling import Scaling
 from ctmodels._series import Series
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data import Table
 from ctmodels.reconstruction._candidates import STEP, Problem
@@ -27,7 +27,7 @@ def check_length(table: Table, n_train: int, recipe: Recipe) -> None:
     if n_train < least:
         raise DataError(
             f"{table.source}: {n_train} samples to train on are fewer than a window of {least}: "
-            "give more rows or hold out fewer"
+            f"give more rows or hold out fewer: {argument('held_out', ...)}"
         )
 
 
@@ -66,9 +66,16 @@ def _check_motion(table: Table, names, train_ys: np.ndarray) -> None:
             continue
         found = f"rests at {seen[0]:g} in all of" if len(seen) else "was never observed in"
         raise DataError(
-            f"{table.source}: column `{name}` {found} the {n} rows to train on (the first {n} of {len(table.time)}): "
-            "there is nothing to learn of it. Hold out fewer rows, choose other columns, or give it as an input"
+            f"{table.source}: column {name!r} {found} the {n} rows to train on (the first {n} of {len(table.time)}): "
+            f"there is nothing to learn of it. Hold out fewer rows ({argument('held_out', ...)}){_others(names)}"
         )
+
+
+def _others(names) -> str:
+    """What else may be done about a column, where there are several."""
+    if len(names) == 1:
+        return ""
+    return f", choose other columns ({argument('columns', ...)}), or give it as an input ({argument('inputs', ...)})"
 
 
 def default_models(split: Split) -> tuple[str, ...]:

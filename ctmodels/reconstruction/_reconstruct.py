@@ -1,8 +1,6 @@
 """From a table of measurements to fitted dynamical systems, judged on the held-out tail."""
 
 import contextlib
-import dataclasses
-import json
 import shutil
 import sys
 import time
@@ -13,106 +11,27 @@ from typing import Any
 import numpy as np
 
 from ctmodels._arguments import before
-from ctmodels._disk import Lock, write_whole
-from ctmodels._door import DataError
+from ctmodels._files import Lock
+from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data import Table
 from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
-from ctmodels.reconstruction._about import about, run_of
 from ctmodels.reconstruction._announcing import announced
 from ctmodels.reconstruction._arguments import check_arguments, recipe_of, taken
 from ctmodels.reconstruction._baselines import baselines, calendar, one_step
 from ctmodels.reconstruction._calibration import calibrated
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
-from ctmodels.reconstruction._files import check_folder, save_model
+from ctmodels.reconstruction._files import check_folder
 from ctmodels.reconstruction._fitting import Recipe, Trained, train
 from ctmodels.reconstruction._preparing import check_length, default_models, prepare, training_samples
+from ctmodels.reconstruction._result import Fitted, Reconstruction
 from ctmodels.reconstruction._scores import Scores, merged, none, score, scores_of
 from ctmodels.reconstruction._split import Split, Spread
-from ctmodels.reconstruction._verdict import Evidence, Judged, evidence, judge
+from ctmodels.reconstruction._verdict import Judged, evidence, judge
+from ctmodels.reconstruction._writing import write
 
 LYAPUNOV_STEPS = 10_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Fitted:
-    """One candidate's result. Times and values are physical.
-
-    `trained`: the ensemble, its end state that after the last datum; `scores`: on the held-out tail; `median`, `lower`,
-    `upper` `(time, channel)`: forecast from the end of training over the whole tail, with 90 % limits; `generated`
-    `(time, channel)`: a free run of the first member, or None;
-    `exponents` `(member, state)`: Lyapunov exponents per unit of time, or None; `history`: of the training;
-    `predicted` `(origin, horizon, channel)`: the scored forecasts' medians, scaled.
-    """
-
-    candidate: Candidate
-    trained: Trained
-    scores: Scores
-    median: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    generated: np.ndarray | None
-    exponents: np.ndarray | None
-    history: list[dict]
-    seconds: float
-    predicted: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0)))
-
-    def __repr__(self) -> str:
-        measured = ", ".join(f"{name} {value:.3g}" for name, value in self.scores.items() if isinstance(value, float))
-        return f"Fitted({self.candidate.name}: {measured})"
-
-
-@dataclasses.dataclass(frozen=True)
-class Reconstruction:
-    """The data, the candidates fitted to them, the baselines, and which to believe.
-
-    `table`: what was read; `n_train`: samples trained on; `horizon`: samples each scored forecast reaches;
-    `measure`: the score that ranks; `believe`: the best candidate's name, or None where the evidence is weak or there
-    is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, believed or not.
-    """
-
-    table: Table
-    inputs: tuple[str, ...]
-    problem: Problem
-    n_train: int
-    horizon: int
-    season: int
-    measure: str
-    fitted: dict[str, Fitted]
-    baselines: dict[str, Scores]
-    believe: str | None
-    verdict: str
-    evidence: dict[str, Evidence] = dataclasses.field(default_factory=dict)
-    best: str = ""
-
-    def __repr__(self) -> str:
-        """The verdict, not all that it was reached by."""
-        return f"Reconstruction({self.table.source}: {', '.join(self.fitted)}; {self.verdict})"
-
-    def metrics(self) -> dict:
-        """All numbers, JSON-able."""
-        return {
-            "source": self.table.source,
-            "channels": [n for n in self.table.names if n not in self.inputs],
-            "units": dict(zip(self.table.names, self.table.units, strict=True)),
-            "time_unit": self.table.time_unit,
-            "n_train": self.n_train,
-            "n_test": len(self.table.time) - self.n_train,
-            "horizon": self.horizon,
-            "season": self.season,
-            "measure": self.measure,
-            "believe": self.believe,
-            "best": self.best,
-            "verdict": self.verdict,
-            "notes": list(self.table.notes),
-            "candidates": {name: self._of(name, f) for name, f in self.fitted.items()},
-            "baselines": self.baselines,
-        }
-
-    def _of(self, name: str, fitted: Fitted) -> dict:
-        found = {"evidence": self.evidence[name]._asdict()} if name in self.evidence else {}
-        return {**fitted.scores, **found, "seconds": fitted.seconds}
 
 
 @before(check_arguments)
@@ -212,33 +131,6 @@ def _training(folder: Path | None):
     place.mkdir(exist_ok=True)
     with Lock(place):
         yield place
-
-
-def write(result: Reconstruction, folder: Path) -> None:
-    """Models, `metrics.json`, `history.jsonl` and `report.html`, in place of what another run wrote there."""
-    from ctmodels.report import render
-
-    metrics: dict = _finite(result.metrics())  # pyright: ignore
-    run = run_of(metrics)
-    said = about(result.table, result.inputs, run)
-    models = {name: folder / f"model-{name}.safetensors" for name in result.fitted}
-    for stale in set(folder.glob("model-*.safetensors")) - set(models.values()):
-        stale.unlink()
-    for name, fitted in result.fitted.items():
-        save_model(models[name], fitted.candidate, result.problem, fitted.trained, said)
-    lines = [json.dumps({"model": name, **line}) for name, f in result.fitted.items() for line in f.history]
-    write_whole(folder / "history.jsonl", ("\n".join(lines) + "\n").encode())
-    write_whole(folder / "metrics.json", json.dumps({"run": run, **metrics}, indent=1).encode())
-    write_whole(folder / "report.html", render(result).encode())
-
-
-def _finite(x):
-    """JSON knows no NaN or infinity: null, so that any reader can read the file."""
-    if isinstance(x, dict):
-        return {k: _finite(v) for k, v in x.items()}
-    if isinstance(x, list):
-        return [_finite(v) for v in x]
-    return None if isinstance(x, float) and not np.isfinite(x) else x
 
 
 def _candidate(model: str | Candidate) -> Candidate:

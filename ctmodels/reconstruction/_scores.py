@@ -8,6 +8,7 @@ import numpy as np
 
 from ctmodels import metrics
 from ctmodels._scaling import Scaling
+from ctmodels._words import argument
 from ctmodels.reconstruction._split import SPREAD, Split, Spread
 
 FEWEST = 3  # observed values; of fewer, an error says nothing
@@ -63,7 +64,8 @@ def score(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> Sc
 
 def _too_few(count: int) -> str:
     found = {0: "nothing", 1: "one value"}.get(count, f"{count} values")
-    return f"{found} observed in the held-out tail, where the forecasts reach; hold out more rows"
+    remedy = f"hold out more rows: {argument('held_out', ...)}"
+    return f"{found} observed in the held-out tail, where the forecasts reach; {remedy}"
 
 
 def diverged(median: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ctmodels.reconstruction import Fitted
+from ctmodels.reconstruction._result import Fitted
 from ctmodels.report._drawing import WIDE, Picture, drawing, log_axis, near, picture, span, thin
 from ctmodels.report._view import GREY, INK, View, plain
 

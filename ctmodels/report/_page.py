@@ -6,12 +6,12 @@ from pathlib import PurePath
 import jax
 import numpy as np
 
-from ctmodels.reconstruction import Reconstruction
-from ctmodels.reconstruction._candidates import STEP
+from ctmodels.reconstruction._result import Reconstruction
 from ctmodels.report import _sections
-from ctmodels.report._parts import definitions, note, section
+from ctmodels.report._html import definitions, note, section
 from ctmodels.report._style import CSS
 from ctmodels.report._view import View, digits, html
+from ctmodels.train._structure import version
 
 NOTES = 12  # of the reader; a table of many columns may have one for each
 
@@ -82,14 +82,12 @@ def _number(x: float) -> str:
 
 def _made(view: View) -> str:
     result = view.result
-    substeps = result.problem.substeps
     facts = {
         "Source": html(result.table.source),
         "Values inside": _inside(view),
         "Time inside": f"one unit is {digits(result.problem.scaling.time_scale)} "
         f"{html(view.unit())}, in which the data move at speed one",
-        "Solver": f"Runge–Kutta of order 4, {substeps} fixed step{'s' * (substeps != 1)} from sample to sample, "
-        f"and as many more over longer gaps that none exceeds {STEP} units of the time inside",
+        "Solver": html("; ".join(_moves(view)), 2000),
         "Season": _duration(view, result.season),
         "Horizon": _duration(view, result.horizon),
         "Training": "; ".join(_training(view, name) for name in view.order),
@@ -100,6 +98,14 @@ def _made(view: View) -> str:
         "<pre><code>ctmodels forecast DIR --steps N</code></pre>"
     )
     return section("How it was made", definitions("facts", facts), on)
+
+
+def _moves(view: View) -> list[str]:
+    """How the models move on: each that does so in its own way, or all in one."""
+    ways = {name: view.result.fitted[name].trained.model.describe() for name in view.order}
+    if len(set(ways.values())) == 1:
+        return [next(iter(ways.values()))]
+    return [f"{name}: {way}" for name, way in ways.items()]
 
 
 def _inside(view: View, most: int = 12) -> str:
@@ -124,12 +130,10 @@ def _training(view: View, name: str) -> str:
 
 
 def _versions() -> str:
-    import ctmodels  # which may be importing this module
-
     versions = {
-        "ctmodels": ctmodels.__version__,
+        "ctmodels": version("ctmodels"),
         "jax": jax.__version__,
         "numpy": np.__version__,
         "Python": platform.python_version(),
     }
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+    return ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ctmodels.report import _figures, _phase
-from ctmodels.report._parts import key, note, pictures, section, wide
+from ctmodels.report._html import key, note, pictures, section, wide
 from ctmodels.report._table import legend, scores
 from ctmodels.report._view import GREY, INK, View, html, plain
 

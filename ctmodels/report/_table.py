@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels.reconstruction import Scores
+from ctmodels.reconstruction._scores import Scores
 from ctmodels.reconstruction._verdict import Evidence
-from ctmodels.report._parts import definitions
+from ctmodels.report._html import definitions
 from ctmodels.report._view import View, digits, html, ranked
 
 
@@ -97,18 +97,22 @@ WAYS = {-1: "Lower is better.", 1: "Higher is better.", 0: "Neither high nor low
 
 
 def columns(view: View) -> list[Column]:
-    """The ranking measure first; scores that no row has are left out."""
+    """The ranking measure first; scores that no row has are left out, and those without a description are not."""
     measure = view.result.measure
     had = {key for scores in rows(view).values() for key in scores} - {"counts", "reasons", "at_least"}
     # Of the two that rank, the one that did.
     had -= {"nrmse", "rmse_log"} - {measure}
     shown = [c for c in COLUMNS if c.key in had]
-    if measure not in {c.key for c in COLUMNS}:
-        head = html(measure).replace("{", "{{").replace("}", "}}")
-        shown.append(Column(measure, head, -1, "The measure that ranks."))
+    unknown = (had | {measure}) - {c.key for c in COLUMNS}
+    shown += [_undescribed(key, ranks=key == measure) for key in sorted(unknown)]
     shown.sort(key=lambda c: c.key != measure)
     facts = _facts(view)
     return [c._replace(head=c.head.format(**facts), meaning=c.meaning.format(**facts)) for c in shown]
+
+
+def _undescribed(key: str, ranks: bool) -> Column:
+    head = html(key).replace("{", "{{").replace("}", "}}")
+    return Column(key, head, -1, "The measure that ranks.") if ranks else Column(key, head, 0, "Not described here.")
 
 
 def _facts(view: View) -> dict[str, str]:

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from ctmodels.reconstruction import Fitted, Reconstruction
+from ctmodels.reconstruction._result import Fitted, Reconstruction
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; the best candidate has the first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -1,6 +1,6 @@
 """Training: objective -> step -> fit. Knows nothing of any model."""
 
-from ctmodels.train._batches import Rows as Rows
+from ctmodels.train._batches import ArrayDataset as ArrayDataset
 from ctmodels.train._checkpoint import load as load, manifest as manifest, save as save
 from ctmodels.train._fit import FitResult as FitResult, fit as fit
 from ctmodels.train._objective import objective as objective, pooled as pooled

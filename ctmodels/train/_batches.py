@@ -14,7 +14,7 @@ from ctmodels._words import kind_of
 from ctmodels.train._structure import is_array
 
 
-class Rows(eqx.Module):
+class ArrayDataset(eqx.Module):
     """A PyTree of arrays with a leading axis of examples, as data: `rows[indices]` is a batch. Arrays of JAX's are
     indexed on the device; NumPy's, a memmap's stay on the host, and only the batch leaves it."""
 
@@ -31,19 +31,19 @@ def check_data(data: Any, *, kept_changing: bool = False) -> None:
     """Refuse what has no rows to draw. `kept_changing`: whether checkpoints are to hold what `refresh` makes of it."""
     if isinstance(data, dict | tuple) or is_array(data) and not np.ndim(data):
         raise TypeError(
-            f"data: {kind_of(data)} has no rows to draw from: give ct.Rows(tree), its arrays with a leading axis of "
-            "examples, as ct.Rows(ct.Example(starts, series))"
+            f"data: {kind_of(data)} has no rows to draw from: give ct.ArrayDataset(tree), its arrays with a leading "
+            "axis of examples, as ct.ArrayDataset(ct.Example(starts, series))"
         )
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, str):
         raise TypeError(
             f"data: {kind_of(data)} has not both `len` and `data[indices]`, which draw its batches: give "
-            "ct.Rows(tree) of examples that lie in arrays, ct.Windows(series, length) of one long series, a list of "
-            "examples, or a data set (not its loader)"
+            "ct.ArrayDataset(tree) of examples that lie in arrays, ct.Windows(series, length) of one long series, a "
+            "list of examples, or a data set (not its loader)"
         )
     if kept_changing and not all(map(_is_told, jax.tree.leaves(data))):
         raise TypeError(
             f"data: {kind_of(data)} is no PyTree of arrays, so that no checkpoint could hold what `refresh` makes of "
-            "it: give ct.Rows(tree), or drop `refresh` or `folder`"
+            "it: give ct.ArrayDataset(tree), or drop `refresh` or `folder`"
         )
 
 
@@ -155,10 +155,10 @@ def _put(x: Any) -> Any:
     return x if isinstance(x, str) or callable(x) and not hasattr(x, "__array__") else jnp.asarray(x)
 
 
-def _stacked(samples: Sequence) -> Rows:
+def _stacked(samples: Sequence) -> ArrayDataset:
     """A list of samples as rows, once: of JAX's arrays on the device, of others on the host."""
     rows = _stack(samples)
-    return Rows(jax.tree.map(jnp.asarray, rows) if all(map(eqx.is_array, jax.tree.leaves(samples))) else rows)
+    return ArrayDataset(jax.tree.map(jnp.asarray, rows) if all(map(eqx.is_array, jax.tree.leaves(samples))) else rows)
 
 
 def _stack(samples: Sequence) -> PyTree:
@@ -170,6 +170,6 @@ def _stack(samples: Sequence) -> PyTree:
             raise ValueError(
                 f"data[{i}]: {kind_of(sample)} of shapes {shapes[1]}, and data[0] is {kind_of(samples[0])} of "
                 f"shapes {shapes[0]}: the samples of a batch have the same shapes; pad series to one length "
-                "(ct.collate), and give ct.Rows of what it makes"
+                "(ct.collate), and give ct.ArrayDataset of what it makes"
             )
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *samples)

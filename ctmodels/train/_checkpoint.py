@@ -21,8 +21,8 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import PyTree
 
-from ctmodels._disk import write_whole
-from ctmodels._door import DataError
+from ctmodels._files import write_whole
+from ctmodels._validation import DataError
 from ctmodels._words import argument, knows
 from ctmodels.train._structure import GENERATORS, describe, is_array, is_kept, is_key, loss, on_host, sha256, version
 

@@ -16,10 +16,10 @@ from jaxtyping import PyTree
 from ctmodels._arguments import before, check_kept, check_seed, check_whole
 from ctmodels._words import kind_of
 from ctmodels.train._batches import Source, check_data
-from ctmodels.train._faults import gave_up, told, unreached
+from ctmodels.train._nonfinite import gave_up, skipped, told, unreached
 from ctmodels.train._progress import Progress
 from ctmodels.train._resume import Best, Kept, resumed, run_identity
-from ctmodels.train._run import Nowhere, Run
+from ctmodels.train._run_folder import Nowhere, Run
 from ctmodels.train._step import State, TrainStep
 
 STUCK = 5  # lines with one and the same loss, after which it is said
@@ -99,7 +99,7 @@ def fit(
 
     - `step`, `state`: from [`ctmodels.make_step`][] and its `init`. The state is consumed.
     - `data`: anything with `len` and `data[indices] -> batch` (a PyTree), such as [`ctmodels.Windows`][] or
-      [`ctmodels.Rows`][]. Shuffled by `seed`, epoch after epoch; an incomplete batch waits for the next epoch.
+      [`ctmodels.ArrayDataset`][]. Shuffled by `seed`, epoch after epoch; an incomplete batch waits for the next epoch.
       For an ensemble, the indices are `(member, batch)`, in an order of each member's own. A PyTree of JAX's arrays is
       indexed on the device, compiled. Anything else (NumPy's arrays, a memmap, a list of examples, a data set of your
       own that reads files) is indexed on the host, each time anew, and only the batch goes to the device: the indices
@@ -179,6 +179,8 @@ class _Watch:
         if gave_up(faults):
             self._say("faults", f"step {n}: {told(faults, places, state.model, self.rows)}")
             return "not finite"
+        if n == self.steps and (passed := skipped(faults, places, n)):
+            self._say("skipped", passed)
         if n >= min(10, self.steps) and (names := unreached(faults, places)):
             self._say("unreached", f"no gradient reached {', '.join(names)} in {n} steps: does the model use it?")
         if len(last) == STUCK and all(loss == last[0] for loss in last):
@@ -187,7 +189,7 @@ class _Watch:
 
     def _say(self, kind: str, message: str) -> None:
         if kind not in self.said:
-            warnings.warn(f"{self.name}: {message}", RuntimeWarning, stacklevel=4)
+            warnings.warn(f"{self.name}: {message}", RuntimeWarning, stacklevel=5)
         self.said.add(kind)
 
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ctmodels._arguments import before
-from ctmodels._integrate import Integrate
 from ctmodels._integrate._samples import over_samples
+from ctmodels._model import AbstractSolver
 from ctmodels._output import Output
 from ctmodels._promises import check_returned, check_signature
 from ctmodels._words import kind_of
@@ -149,8 +149,8 @@ def _ratio(total: Array, weight: Array) -> Array:
 
 
 def _solving(model: PyTree, fields: dict[str, str]) -> PyTree:
-    """The model, with these static fields in every `Integrate`."""
-    there = lambda x: isinstance(x, Integrate)
+    """The model, with these static fields in everything that solves for it."""
+    there = lambda x: isinstance(x, AbstractSolver)
     return jax.tree.map(lambda x: dataclasses.replace(x, **fields) if there(x) else x, model, is_leaf=there)
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ctmodels._door import DataError
+from ctmodels._validation import DataError
 from ctmodels._words import argument, knows
 from ctmodels.train._checkpoint import restore
 from ctmodels.train._step import State

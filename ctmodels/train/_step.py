@@ -13,7 +13,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from ctmodels._arguments import before, check_called, check_key
 from ctmodels._words import kind_of
-from ctmodels.train._faults import Faults, failed_solve, square
+from ctmodels.train._nonfinite import Faults, failed_solve, square
 from ctmodels.train._parallel import (
     in_shards,
     is_on,

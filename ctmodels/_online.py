@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ctmodels._integrate import Integrate, increasing, total
-from ctmodels._output import BAD_TIMES, NON_FINITE, SUCCESS, Stats
+from ctmodels._integrate import Integrate, increasing
+from ctmodels._output import Stats
 from ctmodels._series import Record, Series
 
 
@@ -130,7 +130,7 @@ def look_ahead(flow: Callable, known: Known, ts: Float[Array, " out"]) -> tuple:
     ts, known = ts.astype(dtype), known._replace(ts=known.ts.astype(dtype))
     row = jnp.searchsorted(known.ts, ts, side="right") - 1
     zs, stats = jax.lax.scan(one, (known.before, ts[0], jnp.full_like(row[0], -1)), (row, ts))[1]
-    return zs, total(stats)
+    return zs, Stats.in_sequence(stats)
 
 
 def carried_on(integrate: Integrate, field: Callable) -> Callable:
@@ -160,16 +160,4 @@ def move_and_jump(flow: Callable, jump: Callable, h: Float[Array, " state"], rea
         return (h, t), (h, said, stats)
 
     _, (hs, said, stats) = jax.lax.scan(one, (h, read.ts[0]), (read.ts, read.ys, read.mask, read.seen))
-    return hs, said, total(stats)
-
-
-def account(evaluations: int, zs: Float[Array, "row state"], ts: Float[Array, " row"]) -> Stats:
-    """Of one step from row to row, of so many evaluations."""
-    steps, gaps = zs.shape[0] - 1, jax.lax.stop_gradient(jnp.diff(ts))
-    status = jnp.where(jnp.all(jnp.isfinite(zs)), SUCCESS, jnp.where(jnp.isfinite(ts[-1]), NON_FINITE, BAD_TIMES))
-    shortest = jnp.min(jnp.where(gaps > 0, gaps, jnp.inf), initial=jnp.inf)
-    number = lambda n: jnp.asarray(n, jnp.int32)
-    return Stats(
-        number(evaluations * steps), number(steps), number(0), status.astype(jnp.int32), {}, shortest,
-        jnp.max(gaps, initial=0), jax.lax.stop_gradient(ts[-1]),
-    )  # fmt: skip
+    return hs, said, Stats.in_sequence(stats)

@@ -21,13 +21,13 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels._integrate._account import name_of
 from ctmodels._integrate._backward import Given, Wanted, undo
+from ctmodels._integrate._carry import Record
 from ctmodels._integrate._forward import solve
 from ctmodels._integrate._lanes import Lanes, Size
 from ctmodels._integrate._levels import Levels
 from ctmodels._integrate._loops import axes_of, varying_alike
 from ctmodels._integrate._plan import Plan, Times
 from ctmodels._integrate._samples import within_a_sample
-from ctmodels._integrate._state import Record
 from ctmodels._output import is_largest
 
 

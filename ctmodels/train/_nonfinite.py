@@ -72,6 +72,15 @@ def _named(name: str, tree: PyTree) -> list[tuple[str, Array]]:
     return [(name + jax.tree_util.keystr(at), leaf) for at, leaf in leaves]
 
 
+def skipped(faults: Faults, places: Sequence[str], steps: int) -> str | None:
+    """That steps were passed over, if any were."""
+    count = int(np.max(faults.skipped))
+    if count == 0:
+        return None
+    place = places[int(np.ravel(faults.place)[np.argmax(np.ravel(faults.skipped))])]
+    return f"{count} of {steps} steps were not finite, the last of them from `{place}` on, and changed nothing"
+
+
 def gave_up(faults: Faults) -> bool:
     """Whether every member has had too many bad steps in a row."""
     return bool(np.all(np.asarray(faults.longest) >= IN_A_ROW))
@@ -105,7 +114,7 @@ def _lost(faults: Faults, rows: Callable[[int], np.ndarray] | None) -> str | Non
 _REMEDIES = {
     "batch": "look for NaN or infinity in the data (`Series.from_nan` masks NaN)",
     "model": "a parameter was not finite before the step: look at how the model is made",
-    "loss": "lower the learning rate, shorten the windows, or bound the field",
+    "loss": "lower the learning rate, shorten the windows, or bound the field; look for labels that are no class",
     "gradient": "the loss is finite and its gradient is not: guard square roots, logarithms and divisions at zero",
     "update": "the optimiser overflowed: lower the learning rate, clip the gradient",
 }

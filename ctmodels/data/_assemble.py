@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ctmodels._door import DataError, check_times, check_values
+from ctmodels._validation import DataError, check_times, check_values
 from ctmodels._words import argument
 from ctmodels.data._clock import Clock
 from ctmodels.data._counters import check_no_wrap, unwrapped

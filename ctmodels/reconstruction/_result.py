@@ -1,0 +1,91 @@
+"""What a reconstruction found, and how sure it is."""
+
+import dataclasses
+
+import numpy as np
+
+from ctmodels.data import Table
+from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.reconstruction._fitting import Trained
+from ctmodels.reconstruction._scores import Scores
+from ctmodels.reconstruction._verdict import Evidence
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """One candidate's result. Times and values are physical.
+
+    `trained`: the ensemble, its end state that after the last datum; `scores`: on the held-out tail; `median`, `lower`,
+    `upper` `(time, channel)`: forecast from the end of training over the whole tail, with 90 % limits; `generated`
+    `(time, channel)`: a free run of the first member, or None;
+    `exponents` `(member, state)`: Lyapunov exponents per unit of time, or None; `history`: of the training;
+    `predicted` `(origin, horizon, channel)`: the scored forecasts' medians, scaled.
+    """
+
+    candidate: Candidate
+    trained: Trained
+    scores: Scores
+    median: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    generated: np.ndarray | None
+    exponents: np.ndarray | None
+    history: list[dict]
+    seconds: float
+    predicted: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0)))
+
+    def __repr__(self) -> str:
+        measured = ", ".join(f"{name} {value:.3g}" for name, value in self.scores.items() if isinstance(value, float))
+        return f"Fitted({self.candidate.name}: {measured})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruction:
+    """The data, the candidates fitted to them, the baselines, and which to believe.
+
+    `table`: what was read; `n_train`: samples trained on; `horizon`: samples each scored forecast reaches;
+    `measure`: the score that ranks; `believe`: the best candidate's name, or None where the evidence is weak or there
+    is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, believed or not.
+    """
+
+    table: Table
+    inputs: tuple[str, ...]
+    problem: Problem
+    n_train: int
+    horizon: int
+    season: int
+    measure: str
+    fitted: dict[str, Fitted]
+    baselines: dict[str, Scores]
+    believe: str | None
+    verdict: str
+    evidence: dict[str, Evidence] = dataclasses.field(default_factory=dict)
+    best: str = ""
+
+    def __repr__(self) -> str:
+        """The verdict, not all that it was reached by."""
+        return f"Reconstruction({self.table.source}: {', '.join(self.fitted)}; {self.verdict})"
+
+    def metrics(self) -> dict:
+        """All numbers, JSON-able."""
+        return {
+            "source": self.table.source,
+            "channels": [n for n in self.table.names if n not in self.inputs],
+            "units": dict(zip(self.table.names, self.table.units, strict=True)),
+            "time_unit": self.table.time_unit,
+            "n_train": self.n_train,
+            "n_test": len(self.table.time) - self.n_train,
+            "horizon": self.horizon,
+            "season": self.season,
+            "measure": self.measure,
+            "believe": self.believe,
+            "best": self.best,
+            "verdict": self.verdict,
+            "notes": list(self.table.notes),
+            "candidates": {name: self._of(name, f) for name, f in self.fitted.items()},
+            "baselines": self.baselines,
+        }
+
+    def _of(self, name: str, fitted: Fitted) -> dict:
+        found = {"evidence": self.evidence[name]._asdict()} if name in self.evidence else {}
+        return {**fitted.scores, **found, "seconds": fitted.seconds}

@@ -1,0 +1,38 @@
+"""A reconstruction's files: models, metrics, history, report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ctmodels._files import write_whole
+from ctmodels.reconstruction._about import about, run_of
+from ctmodels.reconstruction._files import save_model
+from ctmodels.reconstruction._result import Reconstruction
+
+
+def write(result: Reconstruction, folder: Path) -> None:
+    """Models, `metrics.json`, `history.jsonl` and `report.html`, in place of what another run wrote there."""
+    from ctmodels.report import render
+
+    metrics: dict = _finite(result.metrics())  # pyright: ignore
+    run = run_of(metrics)
+    said = about(result.table, result.inputs, run)
+    models = {name: folder / f"model-{name}.safetensors" for name in result.fitted}
+    for stale in set(folder.glob("model-*.safetensors")) - set(models.values()):
+        stale.unlink()
+    for name, fitted in result.fitted.items():
+        save_model(models[name], fitted.candidate, result.problem, fitted.trained, said)
+    lines = [json.dumps({"model": name, **line}) for name, f in result.fitted.items() for line in f.history]
+    write_whole(folder / "history.jsonl", ("\n".join(lines) + "\n").encode())
+    write_whole(folder / "metrics.json", json.dumps({"run": run, **metrics}, indent=1).encode())
+    write_whole(folder / "report.html", render(result).encode())
+
+
+def _finite(x):
+    """JSON knows no NaN or infinity: null, so that any reader can read the file."""
+    if isinstance(x, dict):
+        return {k: _finite(v) for k, v in x.items()}
+    if isinstance(x, list):
+        return [_finite(v) for v in x]
+    return None if isinstance(x, float) and not np.isfinite(x) else x
