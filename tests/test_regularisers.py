@@ -228,17 +228,19 @@ def test_local_times_are_uniform_in_time_and_uniform_over_steps():
 
 
 KEY = keys()[0]
+ADJOINTS = {
+    "discrete": ct.DiscreteAdjoint(64),
+    "backsolve": diffrax.BacksolveAdjoint(),
+    "checkpoints": diffrax.RecursiveCheckpointAdjoint(),
+}
 
 
 @functools.cache
-def of_local(adjoint):
+def of_local(name):
     """The measures of one sample, and their derivatives."""
-    solve = ct.Integrate(METHOD, PID, max_steps=64, measures=LOCAL, adjoint=adjoint)
+    solve = ct.Integrate(METHOD, PID, max_steps=64, measures=LOCAL, adjoint=ADJOINTS[name])
     found = lambda W: solve(field, TS, Y0S[0], W, key=KEY)[1].measures
     return jax.jit(lambda W: (found(W), jax.jacrev(found)(W)))(W)
-
-
-REPLAY = ct.DiscreteAdjoint(64)
 
 
 @only64
@@ -246,7 +248,7 @@ def test_local_is_one_step_whose_gradient_is_its_own():
     """By finite differences at the time, state and length that were drawn."""
     from ctmodels._integrate._local import Chance
 
-    value, slope = of_local(REPLAY)
+    value, slope = of_local("discrete")
     t = 1.5 * float(Chance.drawn(LOCAL, KEY, Y0S[0]).draw)
     exact = ct.Integrate(controller=diffrax.PIDController(rtol=1e-10, atol=1e-12))
     y = exact(field, jnp.array([0.0, t]), Y0S[0], W)[0][-1]
@@ -265,12 +267,9 @@ def test_local_is_one_step_whose_gradient_is_its_own():
 
 
 @only64
-@pytest.mark.parametrize(
-    "adjoint",
-    [diffrax.BacksolveAdjoint(), pytest.param(diffrax.RecursiveCheckpointAdjoint(), marks=pytest.mark.slow)],
-)
-def test_local_is_the_same_by_every_adjoint(adjoint):
-    (value, slope), (other, its_slope) = of_local(REPLAY), of_local(adjoint)
+@pytest.mark.parametrize("name", ["backsolve", pytest.param("checkpoints", marks=pytest.mark.slow)])
+def test_local_is_the_same_by_every_adjoint(name):
+    (value, slope), (other, its_slope) = of_local("discrete"), of_local(name)
     for m in LOCAL:
         np.testing.assert_allclose(other[m.__name__], value[m.__name__], rtol=1e-9)
         np.testing.assert_allclose(its_slope[m.__name__], slope[m.__name__], rtol=1e-7, atol=1e-12)
