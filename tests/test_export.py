@@ -12,7 +12,7 @@ import pytest
 
 import ctmodels as ct
 
-pytestmark = pytest.mark.only("float64")
+pytestmark = pytest.mark.only("float32")
 
 ALONE = """
 import sys, numpy, jax, jax.export

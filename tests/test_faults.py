@@ -20,7 +20,7 @@ import ctmodels as ct
 from benchmarks import faults
 from ctmodels.train._run_folder import Run, read_lines
 
-pytestmark = pytest.mark.only("float64")
+pytestmark = pytest.mark.only("float32")
 
 
 class Data(eqx.Module):
@@ -210,9 +210,9 @@ def test_a_torn_history_is_readable(tmp_path):
 
 
 def test_a_full_disk_does_not_stop_training_and_the_next_save_is_tried(tmp_path, monkeypatch, capfd):
-    from ctmodels.train import _run
+    from ctmodels.train import _run_folder
 
-    calls, write = [], _run.write_whole
+    calls, write = [], _run_folder.write_whole
 
     def full(path, content):
         calls.append(path)
@@ -220,13 +220,15 @@ def test_a_full_disk_does_not_stop_training_and_the_next_save_is_tried(tmp_path,
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(_run, "write_whole", full)
+    monkeypatch.setattr(_run_folder, "write_whole", full)
     result = train(folder=tmp_path, steps=12)
     said = capfd.readouterr().err
     assert said.count("not saved (No space left on device); training goes on") == 2
     assert result.history[-1]["step"] == 12 and len(list(tmp_path.glob("*.safetensors"))) == 1
-    monkeypatch.setattr(_run, "write_whole", lambda path, content: (_ for _ in ()).throw(OSError(30, "Read-only")))
-    monkeypatch.setattr(_run.Run, "history", lambda self, until: [])
+    monkeypatch.setattr(
+        _run_folder, "write_whole", lambda path, content: (_ for _ in ()).throw(OSError(30, "Read-only"))
+    )
+    monkeypatch.setattr(_run_folder.Run, "history", lambda self, until: [])
     with pytest.warns(RuntimeWarning, match="not saved"):
         train(folder=tmp_path / "other", steps=4)
 

@@ -240,7 +240,7 @@ def test_a_folder_that_holds_another_reconstruction_is_refused_or_replaced(tmp_p
 def test_what_does_not_move_while_training_is_refused(value, words):
     table = oscillation()
     table.values[:48, 0] = value
-    with pytest.raises(ct.DataError, match=f"toy.csv: column `x` {words}"):
+    with pytest.raises(ct.DataError, match=f"toy.csv: column 'x' {words}"):
         reconstruct(table, progress=False)
 
 
