@@ -87,7 +87,7 @@ def _made(view: View) -> str:
         "Values inside": _inside(view),
         "Time inside": f"one unit is {digits(result.problem.scaling.time_scale)} "
         f"{html(view.unit())}, in which the data move at speed one",
-        "Solver": html("; ".join(_moves(view)), 2000),
+        "Solver, in the time inside": html("; ".join(_moves(view)), 2000),
         "Season": _duration(view, result.season),
         "Horizon": _duration(view, result.horizon),
         "Training": "; ".join(_training(view, name) for name in view.order),
