@@ -19,16 +19,17 @@ X64 = jax.config.jax_enable_x64
 PID = diffrax.PIDController(rtol=1e-7 if X64 else 1e-5, atol=1e-8 if X64 else 1e-6)
 CLOSE = {"rtol": 2e-5 if X64 else 2e-3, "atol": 1e-6 if X64 else 1e-4}
 integrate = functools.partial(ct.Integrate, controller=PID, max_steps=512)
-OURS = {
-    "ours": integrate(),
-    "ours, shared": integrate(batching="shared"),
+OURS = {  # of few stages, as each is compiled in every solve of every case
+    "ours": integrate(diffrax.Bosh3()),
+    "ours, shared": integrate(diffrax.Bosh3(), batching="shared"),
     "ours, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.DiscreteAdjoint(4)),
     "ours, shared, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.DiscreteAdjoint(4), batching="shared"),
+    "ours, Heun": integrate(diffrax.Heun()),
     "ours, Dopri8": integrate(diffrax.Dopri8()),
 }
 OTHERS = {
     "fixed grid": ct.Integrate(ct.RK4(), ct.Substeps(32)),
-    "StepTo": ct.Integrate(controller=diffrax.StepTo(jnp.linspace(0, 1, 33))),
+    "StepTo": ct.Integrate(ct.RK4(), diffrax.StepTo(jnp.linspace(0, 1, 33))),
     "DirectAdjoint": integrate(adjoint=diffrax.DirectAdjoint(), max_steps=64),
     "BacksolveAdjoint": integrate(adjoint=diffrax.BacksolveAdjoint()),
     "RecursiveCheckpointAdjoint": integrate(adjoint=diffrax.RecursiveCheckpointAdjoint()),
@@ -138,6 +139,7 @@ TABLE = [("ours", case) for case in CASES]
 TABLE += [("ours, shared", case) for case in (by_switch, by_cond_of_unequal, by_one_cond, by_cond_in_scan)]
 TABLE += [("ours, a small buffer", case) for case in (by_cond_of_unequal, by_cond_in_scan)]
 TABLE += [("ours, shared, a small buffer", case) for case in (by_cond_of_unequal, by_checkpoint)]
+TABLE += [("ours, Heun", by_map)]
 TABLE += [("ours, Dopri8", case) for case in (by_cond_of_unequal, by_map)]
 TABLE += [(name, case) for name in OTHERS for case in (by_switch, by_scan)] + [
     ("StepTo", by_cond),
@@ -151,7 +153,7 @@ USUAL = {
     ("ours, shared", by_one_cond),
     ("ours, a small buffer", by_cond_of_unequal),
     ("ours, shared, a small buffer", by_checkpoint),
-    ("ours, Dopri8", by_map),
+    ("ours, Heun", by_map),
     ("fixed grid", by_switch),
     ("StepTo", by_cond),
     ("fixed grid", by_scan),
@@ -160,7 +162,7 @@ USUAL = {
 
 def marked(row):
     """Long, and what they show does not depend on the precision: the two processes share them."""
-    light = row[0] in OTHERS or row[0] in ("ours, Dopri8", "ours, shared, a small buffer")
+    light = row[0] in OTHERS or row[0] in ("ours, Heun", "ours, Dopri8", "ours, shared, a small buffer")
     marks = [pytest.mark.only("float32" if light else "float64")]
     return pytest.param(*row, marks=marks if row in USUAL else [*marks, pytest.mark.slow])
 
@@ -220,7 +222,7 @@ TOGETHER = pytest.param("shared", marks=[pytest.mark.only("float32"), pytest.mar
 
 @pytest.mark.parametrize("batching", [EACH, TOGETHER])
 def test_gradients_of_an_objective_for_each_batch_and_each_sample(batching):
-    engine = integrate(batching=batching)
+    engine = integrate(diffrax.Bosh3(), batching=batching)
     y0 = jnp.arange(1.0, 7.0).reshape(3, 2, 1)
     times = jnp.linspace(0, 1, 3)
     target = lambda *lead: ct.Series(
@@ -252,7 +254,7 @@ def test_gradients_of_an_objective_for_each_batch_and_each_sample(batching):
 
 @pytest.mark.only("float32")
 def test_a_loss_that_takes_the_gradient_of_its_sample():
-    engine = integrate()
+    engine = integrate(diffrax.Bosh3())
 
     def weighted(model, y0, key):
         still = jax.lax.stop_gradient

@@ -67,7 +67,9 @@ def test_where_all_failed_there_is_no_mean():
 
 def test_dropping_what_the_solver_gave_up_is_training_on_the_others(tolerance):
     """The same with the solver itself: what it holds, and what it could not measure, reaches no gradient."""
-    ode = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(max_steps=8, measures=(ct.local_error,)))
+    ode = eqx.tree_at(
+        lambda m: m.integrate, model(), ct.Integrate(diffrax.Bosh3(), max_steps=16, measures=(ct.local_error,))
+    )
     examples = windows()[jnp.arange(6)]
     examples = eqx.tree_at(lambda b: b.target.ts, examples, examples.target.ts.at[LOST].multiply(1e4))
 
@@ -166,11 +168,11 @@ class Cubic(eqx.Module):
 
 PID = diffrax.PIDController(rtol=1e-6, atol=1e-6)
 ENGINES = {
-    "ours": ct.Integrate(diffrax.Tsit5(), PID, max_steps=256),
-    "shared": ct.Integrate(diffrax.Tsit5(), PID, max_steps=1024, batching="shared"),
+    "ours": ct.Integrate(diffrax.Bosh3(), PID, max_steps=256),
+    "shared": ct.Integrate(diffrax.Bosh3(), PID, max_steps=1024, batching="shared"),
     "substeps": ct.Integrate(ct.RK4(), ct.Substeps(4)),
-    "grid": ct.Integrate(diffrax.Tsit5(), diffrax.StepTo(jnp.linspace(0.0, 2.0, 17))),
-    "diffrax": ct.Integrate(diffrax.Tsit5(), PID, max_steps=256, adjoint=diffrax.RecursiveCheckpointAdjoint()),
+    "grid": ct.Integrate(diffrax.Bosh3(), diffrax.StepTo(jnp.linspace(0.0, 2.0, 17))),
+    "diffrax": ct.Integrate(diffrax.Bosh3(), PID, max_steps=256, adjoint=diffrax.RecursiveCheckpointAdjoint()),
 }
 
 

@@ -22,7 +22,7 @@ def stiff(t, y, rate):
 
 
 def test_narrowed_batches_give_each_lane_what_it_has_alone():
-    integrate = ct.Integrate(controller=PID, max_steps=512, adjoint=ct.DiscreteAdjoint(64))
+    integrate = ct.Integrate(diffrax.Bosh3(), PID, max_steps=512, adjoint=ct.DiscreteAdjoint(64))
     rates = jnp.concatenate([jnp.linspace(0.5, 2.0, 62), jnp.array([60.0, 300.0])])
     one = lambda rate: integrate(stiff, TS, jnp.zeros(2), rate)
     # A closure over a lane's own parameter, so that what it closes over has to be narrowed too.
@@ -39,7 +39,7 @@ def test_narrowed_batches_give_each_lane_what_it_has_alone():
 
 
 def test_the_loop_runs_at_the_width_that_is_needed():
-    integrate = ct.Integrate(controller=PID, max_steps=2048, adjoint=ct.DiscreteAdjoint(2048))
+    integrate = ct.Integrate(diffrax.Bosh3(), PID, max_steps=2048, adjoint=ct.DiscreteAdjoint(2048))
     rates = jnp.ones(64).at[3].set(400.0)
     field = lambda t, y, args: -y[1:] * (y[:1] - jnp.cos(t))
     field = lambda t, y, args: jnp.stack([-y[1] * (y[0] - jnp.cos(t)), 0 * y[1]])
@@ -54,7 +54,7 @@ def test_one_failing_lane_changes_no_others_value_or_gradient():
     field = lambda t, y, a: a * y**2
     for batching in ("per_sample", "shared"):
         controller = diffrax.PIDController(rtol=1e-5, atol=1e-5)
-        integrate = ct.Integrate(controller=controller, max_steps=1024, batching=batching)
+        integrate = ct.Integrate(diffrax.Bosh3(), controller, max_steps=1024, batching=batching)
 
         def loss(a, y0s, integrate=integrate):
             ys, stats = jax.vmap(lambda y: integrate(field, TS, y, a))(y0s)
@@ -80,7 +80,7 @@ def test_one_failing_lane_changes_no_others_value_or_gradient():
 def test_a_lane_that_cannot_start_spoils_nothing():
     """NaN in the state and in the lane's own input, and a field whose slope at rest is not finite."""
     field = lambda t, y, args: -args[0] * jnp.sqrt(y) * args[1]
-    integrate = ct.Integrate(controller=PID, max_steps=64, cotangents="summed", failed="hold")
+    integrate = ct.Integrate(diffrax.Bosh3(), PID, max_steps=64, cotangents="summed", failed="hold")
 
     def loss(a, y0s, us):
         ys, stats = jax.vmap(lambda y, u: integrate(field, TS, y, (a, u)))(y0s, us)
@@ -96,7 +96,7 @@ def test_a_lane_that_cannot_start_spoils_nothing():
 
 
 def test_a_failed_solve_holds_its_start_when_asked():
-    integrate = ct.Integrate(controller=PID, max_steps=64, failed="hold")
+    integrate = ct.Integrate(diffrax.Bosh3(), PID, max_steps=64, failed="hold")
     ys, stats = integrate(lambda t, y, args: y**2, jnp.array([0.0, 0.5, 3.0]), jnp.ones(1))
     assert stats.status != 0
     np.testing.assert_allclose(ys[:, 0], [1.0, 2.0, 1.0], rtol=1e-2)
@@ -104,7 +104,7 @@ def test_a_failed_solve_holds_its_start_when_asked():
 
 @pytest.mark.parametrize("batching", ["per_sample", "shared"])
 def test_permuting_and_splitting_a_batch(batching):
-    integrate = ct.Integrate(controller=diffrax.PIDController(rtol=1e-6, atol=1e-6), batching=batching)
+    integrate = ct.Integrate(diffrax.Bosh3(), diffrax.PIDController(rtol=1e-6, atol=1e-6), batching=batching)
     solve = jax.jit(jax.vmap(lambda y: integrate(lambda t, y, args: jnp.sin(3 * y), TS, y)[0]))
     y0s = jnp.linspace(-1.0, 2.0, 12)[:, None]
     ys, order = solve(y0s), jnp.arange(12)[::-1]
@@ -127,7 +127,7 @@ def test_models_and_ensembles_of_them():
     """An ensemble by a vmap over parameters: each member as alone."""
     make = lambda key: ct.MLPField(2, width=8, depth=1, key=key)
     fields = eqx.filter_vmap(make)(jax.random.split(jax.random.key(0), 3))
-    integrate = ct.Integrate(controller=PID, max_steps=64)
+    integrate = ct.Integrate(diffrax.Bosh3(), PID, max_steps=64)
     y0s = jax.random.normal(jax.random.key(1), (4, 2))
     member = lambda field: jax.vmap(lambda y: integrate(field, TS, y)[0])(y0s)
     together = eqx.filter_jit(eqx.filter_vmap(member))(fields)

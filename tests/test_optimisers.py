@@ -1,6 +1,7 @@
 """Every optimiser of optax trains: those that want the loss are given it, and each takes the steps that it takes in a
 loop written by hand."""
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -72,7 +73,11 @@ def by_hand(optimiser, line, steps):
     return trained
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+SLOW = pytest.mark.slow
+SEARCH = ["backtracking", pytest.param("lbfgs", marks=SLOW)]  # both evaluate, differentiate and keep what they found
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW) if n == "clipped" else n for n in OPTIMISERS])
 def test_an_optimiser_takes_the_steps_that_it_takes_by_hand(name, tolerance):
     step = ct.make_step(misfit, OPTIMISERS[name]())
     state = step.init(Line(), key=jax.random.key(0))
@@ -84,7 +89,7 @@ def test_an_optimiser_takes_the_steps_that_it_takes_by_hand(name, tolerance):
         np.testing.assert_allclose(a, b, **tolerance(10))
 
 
-@pytest.mark.parametrize("name", ["lbfgs", "plateau", "polyak"])
+@pytest.mark.parametrize("name", [*SEARCH, "polyak", pytest.param("plateau", marks=SLOW)])
 def test_each_member_of_an_ensemble_has_a_loss_of_its_own(name, tolerance):
     members = eqx.filter_vmap(Line)(jnp.array([1.0, -2.0]))
     step = ct.make_step(misfit, OPTIMISERS[name](), ensemble=True)
@@ -96,9 +101,9 @@ def test_each_member_of_an_ensemble_has_a_loss_of_its_own(name, tolerance):
     np.testing.assert_allclose(state.model.a[1], wanted.a, **tolerance(10))
 
 
-@pytest.mark.parametrize("name", ["lbfgs", "backtracking"])
+@pytest.mark.parametrize("name", SEARCH)
 def test_a_line_search_differentiates_solves_of_our_engine(name):
-    adaptive = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate())
+    adaptive = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(diffrax.Bosh3()))
     step = ct.make_step(ct.objective(ct.losses.squared), OPTIMISERS[name]())
     state, batch, losses = step.init(adaptive, key=jax.random.key(1)), windows()[jnp.arange(8)], []
     for _ in range(6):
@@ -107,7 +112,7 @@ def test_a_line_search_differentiates_solves_of_our_engine(name):
     assert losses[-1] < 0.7 * losses[0] and all(np.diff(losses) < 0)  # what a line search promises
 
 
-@pytest.mark.parametrize("name", ["lbfgs", "accumulated"])
+@pytest.mark.parametrize("name", [*SEARCH, "accumulated"])
 def test_their_state_is_saved_and_resumed_in_all_bits(name, tmp_path):
     rows = ct.ArrayDataset(points())
 

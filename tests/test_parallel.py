@@ -6,6 +6,7 @@ This process has one device. The file itself, run as a script, is the one with e
 import functools
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,7 @@ import ctmodels as ct
 pytestmark = pytest.mark.only("float64")
 
 ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "data_parallel.py"
 DEVICES = 8
 
 
@@ -92,12 +95,12 @@ def fixed_grid():
 
 
 def adaptive():
-    """Where samples take from 3 to 8 steps. Their number is left out: in float32 rounding decides on a rejection."""
+    """Where samples take unlike numbers of steps. Their number is left out: in float32 rounding decides on a rejection."""
     batch, turn = unequal_batch(), jnp.array([[-0.2, 2.0], [-2.0, -0.2]])
     longer = batch.target.ts * jnp.linspace(1.0, 3.0, 16)[:, None]
     batch = eqx.tree_at(lambda b: b.target.ts, batch, longer)
     field = ct.SumField(lambda t, y, args: turn @ y, model().field)
-    adapted = ct.NeuralODE(field, 2, 0, ct.Integrate(measures=(ct.local_error,)))
+    adapted = ct.NeuralODE(field, 2, 0, ct.Integrate(diffrax.Bosh3(), measures=(ct.local_error,)))
     whole = ct.objective(ct.losses.squared, {"error": (1.0, ct.regularisers.local_error)})
 
     def objective(*args, **kwargs):
@@ -185,14 +188,14 @@ def indivisible():
 
 def checked_by_jax():
     """A solve in `shard_map` as JAX has it by default, where samples take unlike numbers of steps: values, and the
-    gradient from within and from outside; what is shared is held by a closure, by a module or handed over."""
+    gradient from within, from outside, or from both; what is shared is held by a closure, by a module or handed over."""
     y0 = jnp.tile(jnp.geomspace(0.1, 30.0, 16)[:, None], 2)
     devices = jax.make_mesh((DEVICES,), ("data",), axis_types=(AxisType.Auto,))
     shards = functools.partial(jax.shard_map, mesh=devices, in_specs=(P(), P("data")))
     fields = {
-        "closure": (ct.Integrate(), lambda w: lambda t, y, _: -w * y**2),
-        "module": (ct.Integrate(batching="shared"), Squared),
-        "args": (ct.Integrate(adjoint=ct.DiscreteAdjoint(2)), lambda w: lambda t, y, w: -w * y**2),
+        "closure": (ct.Integrate(diffrax.Bosh3()), lambda w: lambda t, y, _: -w * y**2),
+        "module": (ct.Integrate(diffrax.Bosh3(), batching="shared"), Squared),
+        "args": (ct.Integrate(diffrax.Bosh3(), adjoint=ct.DiscreteAdjoint(2)), lambda w: lambda t, y, w: -w * y**2),
     }
 
     def difference_of(name):
@@ -203,11 +206,12 @@ def checked_by_jax():
             return jnp.sum(jax.vmap(solve)(y0)[:, -1] ** 2)
 
         total, w = lambda w, y0: jax.lax.psum(loss(w, y0), "data"), jnp.array(0.3)
-        outside = jax.jit(jax.value_and_grad(shards(total, out_specs=P())))(w, y0)
-        inside = jax.jit(shards(jax.grad(total), out_specs=P()))(w, y0)
+        outside = jax.value_and_grad(shards(total, out_specs=P()))
+        inside = shards(jax.value_and_grad(total), out_specs=P())
         alone = jax.jit(jax.value_and_grad(loss))
         wanted = jax.tree.map(lambda *x: sum(x), *(alone(w, part) for part in y0.reshape(DEVICES, 2, 2)))
-        return max(worst(outside, wanted), worst(inside, wanted[1]))
+        ways = {"closure": [inside], "module": [outside], "args": [inside, outside]}
+        return max(worst(jax.jit(way)(w, y0), wanted) for way in ways[name])
 
     return max(map(difference_of, fields))
 
@@ -295,24 +299,25 @@ def test_an_objective_without_an_axis_and_a_mesh_of_two_are_refused():
 
 
 def test_two_processes_are_one():
-    """The example, as two processes of one device each, and as one."""
+    """The example, as two processes of one device each, and as one: this."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     two = ["--processes", "2", "--coordinator", address, "--process"]
-    running = [start_example(*arguments) for arguments in ([*two, "0"], [*two, "1"], [])]
+    running = [start_example(*two, number) for number in "01"]
     try:
-        first, second, alone = (json.loads(output(process).splitlines()[-1]) for process in running)
+        alone = runpy.run_path(str(EXAMPLE))["main"](steps=3)
+        first, second = (json.loads(output(process).splitlines()[-1]) for process in running)
     finally:
         for process in running:
             process.kill()
-    assert first == second and first["devices"] == 2 and alone["devices"] == 1
+    assert first == second and first["devices"] == 2 and alone["devices"] == jax.device_count()
     assert first["loss"] == pytest.approx(alone["loss"], rel=1e-4)
     assert first["rmse"] == pytest.approx(alone["rmse"], rel=1e-4)
 
 
 def start_example(*arguments):
-    command = [sys.executable, str(ROOT / "examples" / "data_parallel.py"), "--steps", "3", *arguments]
+    command = [sys.executable, str(EXAMPLE), "--steps", "3", *arguments]
     return subprocess.Popen(command, env=environment(1), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -1,5 +1,7 @@
 """Steps that are no longer than a time, whatever the gaps: in solves, and in models that go from row to row."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.export
@@ -131,12 +133,30 @@ MODELS = {
 }
 
 
-@pytest.mark.only("float64")
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
-def test_a_model_goes_over_a_long_gap_and_far_ahead_by_default(make):
+def over_a_gap(name, solver=None):
+    """What a model says of rows with a gap of 20 between them, and of times far ahead."""
     ts = np.array([0.0, 0.3, 0.7, 1.2, 21.2, 21.5])
     x = ct.Series.from_nan(ts, np.random.default_rng(0).normal(size=(6, 2)))
     asked = jnp.concatenate([x.ts, jnp.array([24.0, 40.0])])
-    call = eqx.filter_jit(lambda model: model(x, asked).ys)
-    found = call(make(lambda name: {}, jax.random.key(1)))
-    np.testing.assert_allclose(found, call(make(lambda name: {name: FINE}, jax.random.key(1))), rtol=5e-3, atol=5e-3)
+    model = MODELS[name](lambda option: {option: solver} if solver else {}, jax.random.key(1))
+    return eqx.filter_jit(lambda model: model(x, asked))(model)
+
+
+by_default = functools.cache(over_a_gap)
+
+
+@pytest.mark.only("float64")
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_takes_no_step_of_more_than_one_by_default(name):
+    stats = by_default(name).stats
+    assert 0.5 < stats.longest <= 1 + 1e-9 and stats.accepted >= 20
+
+
+# Each kind of solver that a model may be given; how the others go over gaps is told by the lengths of their steps.
+LATER = "GRU-ODE-Bayes", "log NCDE", "encoder"
+
+
+@pytest.mark.only("float64")
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LATER else []) for n in MODELS])
+def test_a_model_goes_over_a_long_gap_and_far_ahead_by_default(name):
+    np.testing.assert_allclose(by_default(name).ys, over_a_gap(name, FINE).ys, rtol=5e-3, atol=5e-3)
