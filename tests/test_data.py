@@ -6,7 +6,6 @@ import io
 import os
 import pickle
 import re
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -507,20 +506,6 @@ def test_a_missing_library_is_said_with_the_line_that_installs_it(tmp_path, name
         monkeypatch.setitem(sys.modules, loaded, None)
     with pytest.raises(DataError, match=says(name, module, "not installed", "pip install 'ctmodels[data]'")):
         read(path, "t")
-
-
-def test_text_and_npz_need_no_extra(tmp_path):
-    for name in ("a.csv", "a.npz"):
-        write(tmp_path / name, {"t": TS, "x": XS})
-    script = """
-import sys
-from ctmodels.data import read
-for name in ("a.csv", "a.npz"):
-    read(name, "t")
-print({"pandas", "pyarrow", "xarray", "h5py", "h5netcdf"} & set(sys.modules))
-"""
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == "set()", done.stderr
 
 
 def test_a_table_is_replaced_as_a_whole():

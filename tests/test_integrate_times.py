@@ -82,9 +82,9 @@ def test_a_grid_goes_from_the_first_time_to_the_last(integrate):
         assert stats.status == BAD_TIMES and np.isnan(ys).all()
         with pytest.raises(ValueError, match="StepTo goes from 0 to 1 and ts from|sort them"):
             integrate(decay, jnp.array(ts), jnp.ones(1))
-    ts = np.array([0.0, 0.5, 1.0], GRID.dtype)
+    there = np.array([0.0, 0.5, 1.0], GRID.dtype)
     order = 0.1 if integrate is GRIDS["implicit"] else 1e-3
-    for ts, grid in ((ts, GRID), (ts[::-1], GRID[::-1])):
+    for ts, grid in ((there, GRID), (there[::-1], GRID[::-1])):
         slope, (ys, stats) = run(ts, grid)
         exact = np.exp(-(0.5 * ts + 0.25 * ts**2) + (0.5 * ts[0] + 0.25 * ts[0] ** 2))
         assert stats.status == 0

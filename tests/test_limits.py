@@ -1,6 +1,7 @@
 """The page of faults against the tests: every number has its row, and every test that a row names exists."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -19,11 +20,16 @@ def test_every_number_has_one_row():
     assert [int(number) for number, *_ in ROWS] == NUMBERS
 
 
+@functools.cache
+def tests_of(file: str) -> set[str]:
+    tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
 def named_tests_exist(text: str) -> int:
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
     for file, name in named:
-        tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
-        assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, f"{file}::{name}"
+        assert name in tests_of(file), f"{file}::{name}"
     return len(named)
 
 

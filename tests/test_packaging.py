@@ -7,6 +7,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -89,13 +90,18 @@ def test_types_and_data_are_there():
     assert list((package / "data/bundled").glob("*.csv"))
 
 
-def test_import_leaves_jax_as_it_is_and_is_light():
-    """The configuration is the user's; what draws and what reads tables is imported where used."""
+def test_import_leaves_jax_as_it_is_and_is_light_and_text_and_npz_need_no_extra(tmp_path):
+    """The configuration is the user's; what draws and what reads tables is imported where used. One process tells."""
+    np.savez(tmp_path / "a.npz", t=np.arange(3.0), x=np.arange(3.0))
+    (tmp_path / "a.csv").write_text("t,x\n0,1\n1,2\n2,3\n")
     script = """
 import sys, jax, diffrax, equinox, optax
 before = dict(jax.config.values)
 import ctmodels
 changed = {name for name, value in before.items() if jax.config.values[name] != value}
 print(changed or "", *({"matplotlib", "pandas", "scipy.stats"} & set(sys.modules)))
+for name in sys.argv[1:]:
+    ctmodels.data.read(name, "t")
+print(*({"pandas", "pyarrow", "xarray", "h5py", "h5netcdf"} & set(sys.modules)))
 """
-    assert run(sys.executable, "-c", script).strip() == ""
+    assert run(sys.executable, "-c", script, str(tmp_path / "a.csv"), str(tmp_path / "a.npz")).split() == []

@@ -95,7 +95,7 @@ def fixed_grid():
 
 
 def adaptive():
-    """Where samples take unlike numbers of steps. Their number is left out: in float32 rounding decides on a rejection."""
+    """Where samples take unlike numbers of steps, which are left out: in float32 rounding decides on a rejection."""
     batch, turn = unequal_batch(), jnp.array([[-0.2, 2.0], [-2.0, -0.2]])
     longer = batch.target.ts * jnp.linspace(1.0, 3.0, 16)[:, None]
     batch = eqx.tree_at(lambda b: b.target.ts, batch, longer)
@@ -188,7 +188,7 @@ def indivisible():
 
 def checked_by_jax():
     """A solve in `shard_map` as JAX has it by default, where samples take unlike numbers of steps: values, and the
-    gradient from within, from outside, or from both; what is shared is held by a closure, by a module or handed over."""
+    gradient from within, from outside, or both; what is shared is held by a closure, by a module or handed over."""
     y0 = jnp.tile(jnp.geomspace(0.1, 30.0, 16)[:, None], 2)
     devices = jax.make_mesh((DEVICES,), ("data",), axis_types=(AxisType.Auto,))
     shards = functools.partial(jax.shard_map, mesh=devices, in_specs=(P(), P("data")))

@@ -1,6 +1,7 @@
 """Steps that are no longer than a time, whatever the gaps: in solves, and in models that go from row to row."""
 
 import functools
+import inspect
 
 import equinox as eqx
 import jax
@@ -114,6 +115,7 @@ def test_an_exported_solve_of_any_number_of_times_follows_a_pause():
         np.testing.assert_allclose(written.call(ts), exact(ts), atol=1e-5)
 
 
+OPTIONS = "integrate", "forecast_solver"
 FINE = ct.Integrate(ct.RK4(), ct.Substeps(1, longest=0.02))
 
 
@@ -145,15 +147,20 @@ def over_a_gap(name, solver=None):
 by_default = functools.cache(over_a_gap)
 
 
+@pytest.mark.parametrize("make", [ct.ODERNN, ct.GRUODEBayes, ct.NeuralCDE, ct.LogNCDE, ct.ReverseODERNNEncoder])
+def test_a_model_takes_no_step_of_more_than_one_by_default(make):
+    defaults = [p.default for name, p in inspect.signature(make).parameters.items() if name in OPTIONS]
+    assert [solver.controller for solver in defaults] == [ct.Substeps(1, longest=1.0)]
+
+
 @pytest.mark.only("float64")
-@pytest.mark.parametrize("name", MODELS)
-def test_a_model_takes_no_step_of_more_than_one_by_default(name):
+@pytest.mark.parametrize("name", ["ODE-RNN", "GRU-ODE-Bayes"])
+def test_over_a_gap_its_steps_are_that_long(name):
     stats = by_default(name).stats
     assert 0.5 < stats.longest <= 1 + 1e-9 and stats.accepted >= 20
 
 
-# Each kind of solver that a model may be given; how the others go over gaps is told by the lengths of their steps.
-LATER = "GRU-ODE-Bayes", "log NCDE", "encoder"
+LATER = "GRU-ODE-Bayes", "log NCDE", "encoder"  # which go the way of the others, by `carried_on` or from row to row
 
 
 @pytest.mark.only("float64")
