@@ -70,8 +70,8 @@ def test_an_example_is_imported_and_has_its_settings(name):
     inspect.signature(main_of(name)).bind(**TOYS[name][0])
 
 
-# One of each kind, a solver and a training, a loop over series and a file; the others compile much, whatever the size.
-USUAL = {"batched_solves", "export_model", "many_trials", "resume_training"}
+# One of each kind, a training, a loop over series and two files; the others compile much, whatever the size.
+USUAL = {"export_model", "many_trials", "resume_training"}
 
 
 @pytest.mark.parametrize("name", [n if n in USUAL else pytest.param(n, marks=pytest.mark.slow) for n in TOYS])

@@ -21,7 +21,7 @@ def test_every_number_has_one_row():
 
 
 @functools.cache
-def tests_of(file: str) -> set[str]:
+def functions_in(file: str) -> set[str]:
     tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
@@ -29,7 +29,7 @@ def tests_of(file: str) -> set[str]:
 def named_tests_exist(text: str) -> int:
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
     for file, name in named:
-        assert name in tests_of(file), f"{file}::{name}"
+        assert name in functions_in(file), f"{file}::{name}"
     return len(named)
 
 
