@@ -112,7 +112,7 @@ def test_permuting_and_splitting_a_batch(batching):
 
 
 def test_data_types_are_kept_and_the_account_is_per_sample():
-    integrate = ct.Integrate(measures=(ct.local_error, ct.stiffness))
+    integrate = ct.Integrate(measures=(ct.measures.local_error, ct.measures.stiffness))
     for dtype in (jnp.float32, jnp.float64):
         y0s = jnp.ones((2, 3), dtype)
         ys, stats = jax.vmap(lambda y, dtype=dtype: integrate(lambda t, y, a: -y, TS.astype(dtype), y))(y0s)

@@ -164,7 +164,11 @@ def test_accepted_times_need_no_noise_of_measures():
     at = lambda *account: ct.accepted_times(
         ct.Integrate(measures=account), decay, GRID[jnp.array([0, -1])], jnp.ones(1)
     )
-    for account in ((ct.jacobian,), (ct.local(),), (ct.local(), ct.jacobian)):
+    for account in (
+        (ct.measures.jacobian,),
+        (ct.measures.local_measure(),),
+        (ct.measures.local_measure(), ct.measures.jacobian),
+    ):
         np.testing.assert_array_equal(at(*account), at())
 
 

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from ctmodels._integrate._account import name_of
 from ctmodels._integrate._backward import Given, Wanted, undo
 from ctmodels._integrate._carry import Record
 from ctmodels._integrate._forward import solve
@@ -280,7 +279,7 @@ def _(residuals, cotangents, perturbed, inputs, plan, field, whole_numbers, samp
         ct_ys = jnp.zeros((ts.shape[0], *y0.shape), y0.dtype)
     # A measure that nothing was made of is not taken again.
     ct_measured = {name: c for name, c in ct_measured.items() if c is not None}
-    plan = plan._replace(measures=tuple(m for m in plan.measures if name_of(m) in ct_measured))
+    plan = plan._replace(measures=tuple(m for m in plan.measures if m.name in ct_measured))
     plan = plan._replace(summed=plan.summed and not within_a_sample())
     _refuse_sums_over_devices(y0, wanted.split(arrays))
     of_ct = varying_alike((ct_ys, ct_measured), like=y0)

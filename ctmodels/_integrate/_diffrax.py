@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array
 
-from ctmodels._integrate._account import Step, measured, name_of, rms
 from ctmodels._integrate._control import tolerance
 from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats, gather
+from ctmodels.measures import Step
+from ctmodels.measures._measure import measured
+from ctmodels.measures._step import rms
 
 
 class Accounting(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
@@ -56,7 +58,7 @@ class Accounting(diffrax.AbstractAdaptiveSolver, diffrax.AbstractWrappedSolver):
         return eqx.tree_at(lambda s: s.scan_kind, self.solver, self.scan_kind, is_leaf=lambda x: x is None)
 
     def init(self, terms, t0, t1, y0, args):
-        zeros = {name_of(m): jnp.zeros((), y0.dtype) for m in self.measures}
+        zeros = {m.name: jnp.zeros((), y0.dtype) for m in self.measures}
         return self._inner().init(terms, t0, t1, y0, args), zeros
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
@@ -152,8 +154,9 @@ def _refuse(method, measures, adjoint) -> None:
     """Measures that this method, or this adjoint, cannot make."""
     if measures and isinstance(adjoint, diffrax.BacksolveAdjoint):
         raise ValueError(
-            f"measures: `{name_of(measures[0])}` looks into each step, which BacksolveAdjoint does not see: take "
-            "`ctmodels.local`, or the adjoint ctmodels.DiscreteAdjoint() or diffrax.RecursiveCheckpointAdjoint()"
+            f"measures: `{measures[0].name}` looks into each step, which BacksolveAdjoint does not see: take "
+            "`ctmodels.measures.local_measure`, or the adjoint ctmodels.DiscreteAdjoint() or "
+            "diffrax.RecursiveCheckpointAdjoint()"
         )
     if measures and not isinstance(method, diffrax.AbstractERK):
         raise ValueError(

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
-from ctmodels._integrate._account import Step, measured, rms
 from ctmodels._integrate._by_time import by_time, in_sequence
 from ctmodels._integrate._tableau import Method, combine
 from ctmodels._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats, gathered
+from ctmodels.measures import Step
+from ctmodels.measures._measure import measured
+from ctmodels.measures._step import rms
 
 
 class Substeps(eqx.Module):

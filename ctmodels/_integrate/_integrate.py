@@ -13,8 +13,14 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 
 from ctmodels._arguments import before
-from ctmodels._integrate._account import Measure, name_of, needs_noise
-from ctmodels._integrate._asked import check_adjoint, check_call, check_controller, check_method, check_together
+from ctmodels._integrate._asked import (
+    check_adjoint,
+    check_call,
+    check_controller,
+    check_measures,
+    check_method,
+    check_together,
+)
 from ctmodels._integrate._batching import replayed
 from ctmodels._integrate._check import (
     check_field,
@@ -29,14 +35,15 @@ from ctmodels._integrate._check import (
 from ctmodels._integrate._described import described
 from ctmodels._integrate._diffrax import solve_by_diffrax, substeps_by_diffrax
 from ctmodels._integrate._fixed import Substeps, solve_fixed
-from ctmodels._integrate._local import Chance, local, one_step_from, solution_at
 from ctmodels._integrate._loops import varying_alike
 from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._plan import Plan
+from ctmodels._integrate._sampled import Chance, one_step_from, solution_at
 from ctmodels._integrate._samples import sample_number, within_a_sample
 from ctmodels._integrate._tableau import Method
 from ctmodels._model import AbstractSolver
 from ctmodels._output import BAD_TIMES, SUCCESS, Stats
+from ctmodels.measures import Measure
 
 
 class DiscreteAdjoint(eqx.Module):
@@ -70,8 +77,9 @@ class Integrate(AbstractSolver):
     - `adjoint`: [`ctmodels.DiscreteAdjoint`][], or one of diffrax's. Explicit methods with a PID controller and the
       former run on our engine; all else runs on diffrax's.
     - `max_steps`: adaptive solves only; reaching it is a status, not an exception.
-    - `measures`: measures of the accepted steps, such as [`ctmodels.local_error`][] and
-      [`ctmodels.stiffness`][], or [`ctmodels.local`][] ones; what is asked here comes back in `Stats.measures`.
+    - `measures`: of the accepted steps, such as [`ctmodels.measures.local_error`][] and
+      [`ctmodels.measures.stiffness`][], or [`ctmodels.measures.local_measure`][] ones; what is asked here comes back in
+      `Stats.measures`.
     - `batching`: under `vmap`, `"per_sample"` (each sample has its own steps: the same as a loop over samples) or
       `"shared"` (one step for the batch, by the mean error of all samples: faster; values agree with a loop to the
       tolerance). Our engine only.
@@ -95,7 +103,7 @@ class Integrate(AbstractSolver):
     )
     adjoint: diffrax.AbstractAdjoint | DiscreteAdjoint = eqx.field(default=DiscreteAdjoint(), converter=check_adjoint)
     max_steps: int = eqx.field(static=True, default=4096)
-    measures: tuple[Measure | local, ...] = eqx.field(static=True, default=())
+    measures: tuple[Measure, ...] = eqx.field(static=True, default=(), converter=check_measures)
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
     cotangents: str = eqx.field(static=True, default="per_sample", kw_only=True)
     failed: str = eqx.field(static=True, default="nan", kw_only=True)
@@ -192,7 +200,7 @@ def _solved(integrate: Integrate, flat_field, ts, flat0, args, chance: Chance) -
         if visits is None:
             visits = _visits_apart(integrate, flat_field, ts, flat0, args, chance)
         at = lambda t, y: flat_field(t, y, args)
-        found = {name_of(m): _visited(m, integrate, at, ts, visits[m.rule], chance) for m in local_ones}
+        found = {m.name: _visited(m, integrate, at, ts, visits[m.sampling], chance) for m in local_ones}
         stats = eqx.tree_at(lambda s: s.measures, stats, {**stats.measures, **found})
     return ys, stats
 
@@ -200,24 +208,24 @@ def _solved(integrate: Integrate, flat_field, ts, flat0, args, chance: Chance) -
 _compiled = eqx.filter_jit(_integrate)
 
 
-def _visited(measure: local, integrate: Integrate, field, ts, start, chance: Chance):
+def _visited(measure: Measure, integrate: Integrate, field, ts, start, chance: Chance):
     """A local measure, from where the step that was remembered began."""
     method = Method(integrate.method)  # pyright: ignore
     t, h, y = jax.lax.stop_gradient(start)
-    if measure.rule == "unbiased":
+    if measure.sampling == "unbiased":
         now = ts[0] + chance.draw.astype(ts.dtype) * (ts[-1] - ts[0])  # pyright: ignore
         t, y = now, solution_at(method, field, now, (t, y))
         left = ts[-1] - now
         h = jnp.where(jnp.abs(left) < jnp.abs(h), left, h)
-    return one_step_from(measure.measure, method, integrate.controller, field, t, h, y)  # pyright: ignore
+    return one_step_from(measure, method, integrate.controller, field, t, h, y)  # pyright: ignore
 
 
 def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):
     """The same solve once more on our engine, without derivatives, for the sake of its steps."""
     if not (isinstance(integrate.method, diffrax.AbstractERK) and _usual(integrate.controller)):
         raise ValueError(
-            "measures: `local` takes a step of an explicit method that has an error estimate, of a length that a "
-            "diffrax.PIDController chooses: give Integrate(diffrax.Tsit5(), diffrax.PIDController(...))"
+            "measures: `local_measure` takes a step of an explicit method that has an error estimate, of a length that "
+            "a diffrax.PIDController chooses: give Integrate(diffrax.Tsit5(), diffrax.PIDController(...))"
         )
     again = dataclasses.replace(integrate, adjoint=DiscreteAdjoint(), measures=of_one_time(integrate))
     of, inexact, whole = closed_over(lambda t, y, args: field(t, y, args), ts[0], y0, args)
@@ -247,19 +255,19 @@ def plan_of(integrate: Integrate) -> Plan:
         integrate.batching == "shared",
         integrate.cotangents == "summed",
         integrate.failed == "hold",
-        any(map(needs_noise, integrate.measures)),
-        tuple(sorted({m.rule for m in of_one_time(integrate)})),
+        any(m.needs_noise for m in integrate.measures),
+        tuple(sorted({m.sampling for m in integrate.measures if m.sampling})),
     )
 
 
-def of_one_time(integrate: Integrate) -> tuple[local, ...]:
+def of_one_time(integrate: Integrate) -> tuple[Measure, ...]:
     """The measures of one step from a random time."""
-    return tuple(m for m in integrate.measures if isinstance(m, local))
+    return tuple(m for m in integrate.measures if m.sampling)
 
 
 def of_steps(integrate: Integrate) -> tuple[Measure, ...]:
     """The measures that look at each accepted step."""
-    return tuple(m for m in integrate.measures if not isinstance(m, local))
+    return tuple(m for m in integrate.measures if not m.sampling)
 
 
 def closed_over(field, t, y, args):

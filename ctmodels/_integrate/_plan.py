@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._account import measured, name_of, rms, rms_over
 from ctmodels._integrate._control import tolerance
 from ctmodels._integrate._lanes import Lanes, Size
 from ctmodels._integrate._tableau import Method
+from ctmodels.measures import Measure
+from ctmodels.measures._measure import measured
+from ctmodels.measures._step import rms, rms_over
 
 NARROWER = 8  # a batch whose lanes are nearly all done goes on with this fraction of its width
 
@@ -23,7 +25,7 @@ class Plan(NamedTuple):
     controller: diffrax.PIDController
     max_steps: int
     buffer: int  # states kept on the way, an even number
-    measures: tuple[Callable, ...]
+    measures: tuple[Measure, ...]
     shared: bool  # one step for all lanes
     summed: bool  # cotangents of what lanes have in common: summed over them, or one for each
     hold: bool  # what a failed lane did not reach is its initial state, not NaN
@@ -41,7 +43,7 @@ class Plan(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name_of(m) for m in self.measures)
+        return tuple(m.name for m in self.measures)
 
     def step(self, field: Callable, axes: tuple[str, ...], arrays, alive, t, h, y, f) -> tuple:
         """One lane's step: new state, slopes, error and measures."""

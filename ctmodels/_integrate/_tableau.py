@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ctmodels._integrate._account import Step, rms
+from ctmodels.measures import Step
+from ctmodels.measures._step import rms
 
 
 class Method:
