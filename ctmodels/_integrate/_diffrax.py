@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array
 
-from ctmodels._integrate._control import tolerance
+from ctmodels._integrate._engine._control import tolerance
 from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats, gather
 from ctmodels.measures import Step
 from ctmodels.measures._measure import measured

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ctmodels._integrate._forward import solve
+from ctmodels._integrate._engine._forward import solve
+from ctmodels._integrate._engine._lanes import Lanes
+from ctmodels._integrate._engine._plan import Times
 from ctmodels._integrate._integrate import DiscreteAdjoint, Integrate, closed_over, plan_of
-from ctmodels._integrate._lanes import Lanes
-from ctmodels._integrate._plan import Times
 
 
 @eqx.filter_jit

@@ -21,7 +21,6 @@ from ctmodels._integrate._asked import (
     check_method,
     check_together,
 )
-from ctmodels._integrate._batching import replayed
 from ctmodels._integrate._check import (
     check_field,
     check_grid,
@@ -34,13 +33,14 @@ from ctmodels._integrate._check import (
 )
 from ctmodels._integrate._described import described
 from ctmodels._integrate._diffrax import solve_by_diffrax, substeps_by_diffrax
+from ctmodels._integrate._engine._batching import replayed
+from ctmodels._integrate._engine._loops import varying_alike
+from ctmodels._integrate._engine._plan import Plan
+from ctmodels._integrate._engine._tableau import Method
 from ctmodels._integrate._fixed import Substeps, solve_fixed
-from ctmodels._integrate._loops import varying_alike
 from ctmodels._integrate._orders import adjoint_for
-from ctmodels._integrate._plan import Plan
 from ctmodels._integrate._sampled import Chance, one_step_from, solution_at
 from ctmodels._integrate._samples import sample_number, within_a_sample
-from ctmodels._integrate._tableau import Method
 from ctmodels._model import AbstractSolver
 from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 from ctmodels.measures import Measure

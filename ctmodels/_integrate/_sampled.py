@@ -7,8 +7,8 @@ import diffrax
 import jax
 from jaxtyping import Array, Float
 
-from ctmodels._integrate._control import tolerance
-from ctmodels._integrate._tableau import Method
+from ctmodels._integrate._engine._control import tolerance
+from ctmodels._integrate._engine._tableau import Method
 from ctmodels.measures import Measure
 
 

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._carry import Record, thin
-from ctmodels._integrate._lanes import Lanes, select
-from ctmodels._integrate._loops import while_loop
-from ctmodels._integrate._plan import Plan, Times, end_of
-from ctmodels._integrate._saves import Saves, undo_saves
+from ctmodels._integrate._engine._carry import Record, thin
+from ctmodels._integrate._engine._lanes import Lanes, select
+from ctmodels._integrate._engine._loops import while_loop
+from ctmodels._integrate._engine._plan import Plan, Times, end_of
+from ctmodels._integrate._engine._saves import Saves, undo_saves
 from ctmodels._output import is_largest
 
 

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ctmodels._integrate._carry import Head, Trail, Visit
-from ctmodels._integrate._control import Memory, adapt, first_step, scaled_error
-from ctmodels._integrate._lanes import Lanes, per_lane, select
-from ctmodels._integrate._loops import while_loop
-from ctmodels._integrate._plan import Plan, Times, end_of
+from ctmodels._integrate._engine._carry import Head, Trail, Visit
+from ctmodels._integrate._engine._control import Memory, adapt, first_step, scaled_error
+from ctmodels._integrate._engine._lanes import Lanes, per_lane, select
+from ctmodels._integrate._engine._loops import while_loop
+from ctmodels._integrate._engine._plan import Plan, Times, end_of
 from ctmodels._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, gather, is_largest
 
 STRIKES = 12  # more tries that are not finite than steps since, after which a lane is given up

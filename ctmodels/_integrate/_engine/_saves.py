@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._lanes import per_lane, select
-from ctmodels._integrate._loops import while_loop
-from ctmodels._integrate._tableau import Method
+from ctmodels._integrate._engine._lanes import per_lane, select
+from ctmodels._integrate._engine._loops import while_loop
+from ctmodels._integrate._engine._tableau import Method
 
 
 class Saves(NamedTuple):

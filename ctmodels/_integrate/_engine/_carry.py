@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ctmodels._integrate._control import Memory
-from ctmodels._integrate._lanes import select
-from ctmodels._integrate._plan import Plan
+from ctmodels._integrate._engine._control import Memory
+from ctmodels._integrate._engine._lanes import select
+from ctmodels._integrate._engine._plan import Plan
 
 
 class Head(NamedTuple):

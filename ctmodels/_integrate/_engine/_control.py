@@ -10,8 +10,8 @@ import diffrax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ctmodels._integrate._lanes import Size
-from ctmodels._integrate._tableau import Method
+from ctmodels._integrate._engine._lanes import Size
+from ctmodels._integrate._engine._tableau import Method
 
 
 class Memory(NamedTuple):

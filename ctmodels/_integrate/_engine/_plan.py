@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._control import tolerance
-from ctmodels._integrate._lanes import Lanes, Size
-from ctmodels._integrate._tableau import Method
+from ctmodels._integrate._engine._control import tolerance
+from ctmodels._integrate._engine._lanes import Lanes, Size
+from ctmodels._integrate._engine._tableau import Method
 from ctmodels.measures import Measure
 from ctmodels.measures._measure import measured
 from ctmodels.measures._step import rms, rms_over

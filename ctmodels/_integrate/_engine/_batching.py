@@ -16,15 +16,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from ctmodels._integrate._backward import Given, Wanted, undo
-from ctmodels._integrate._carry import Record
-from ctmodels._integrate._forward import solve
-from ctmodels._integrate._lanes import Lanes, Size
-from ctmodels._integrate._levels import Levels
-from ctmodels._integrate._loops import axes_of, varying_alike
-from ctmodels._integrate._plan import Plan, Times
+from ctmodels._integrate._engine._backward import Given, Wanted, undo
+from ctmodels._integrate._engine._carry import Record
+from ctmodels._integrate._engine._forward import solve
+from ctmodels._integrate._engine._lanes import Lanes, Size
+from ctmodels._integrate._engine._levels import Levels
+from ctmodels._integrate._engine._loops import axes_of, varying_alike
+from ctmodels._integrate._engine._plan import Plan, Times
+from ctmodels._integrate._engine._vmapped import vmapped, vmapped_by
 from ctmodels._integrate._samples import within_a_sample
-from ctmodels._integrate._vmapped import vmapped, vmapped_by
 from ctmodels._output import is_largest
 
 
