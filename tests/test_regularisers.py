@@ -63,8 +63,8 @@ def measures(W, **options) -> dict:
 
 def grid_of(lanes, batching) -> np.ndarray:
     """The times between which the accepted steps of these samples go, if they have them in common."""
-    head, (trail,) = _solved(integrate(batching=batching), field, TS, Y0S[lanes], W)
-    sigma = np.append(np.asarray(trail.sigma[: int(trail.count), 0]), np.asarray(head.sigma)[0])
+    carry, history = _solved(integrate(batching=batching), field, TS, Y0S[lanes], W)
+    sigma = np.append(np.asarray(history.sigma[: int(history.count), 0]), np.asarray(carry.sigma)[0])
     return float(TS[0]) + float(TS[-1] - TS[0]) * sigma
 
 
@@ -206,28 +206,40 @@ def test_the_stability_size_is_the_known_one():
 
 @pytest.mark.only("float32")
 def test_local_times_are_uniform_in_time_and_uniform_over_steps():
-    from ctmodels._integrate._integrate import Chance, _by_replay
+    from ctmodels._integrate._adaptive import solve
+    from ctmodels._integrate._engine._draws import Draws
+    from ctmodels._integrate._problem import Problem
 
     rules = integrate(measures=LOCAL[:2])
     n = 4000
     draws = jnp.linspace(0.5 / n, 1 - 0.5 / n, n)
 
-    def visit(draw):
-        return _by_replay(rules, field, TS, Y0S[2], W, Chance(None, draw))[2]
+    def starts_for(draw):
+        problem = Problem(
+            integrate=rules,
+            measures=(),
+            sampling=("biased", "unbiased"),
+            field=field,
+            ts=TS,
+            y0=Y0S[2],
+            args=W,
+            draws=Draws(time=draw),
+        )
+        return solve(problem).starts
 
-    visits = jax.jit(jax.vmap(visit))(draws)
+    found = jax.jit(jax.vmap(starts_for))(draws)
     # The steps of this very program: another rounds otherwise, and a step's length has a root of the error in it.
-    starts = np.unique(visits["biased"][0])
+    starts = np.unique(found["biased"][0])
     edges = np.append(starts[np.diff(starts, prepend=-1) > 1e-4], 1.5)
     alone = ct._integrate.accepted_times(integrate(), field, TS, Y0S[2], W)
     np.testing.assert_allclose(edges, alone, rtol=1e-4)
-    t, h, _ = visits["unbiased"]
+    t, h, _ = found["unbiased"]
     at = np.searchsorted(edges, 1.5 * np.asarray(draws), side="right") - 1
     inside = np.min(np.abs(1.5 * np.asarray(draws)[:, None] - edges), axis=1) > 1e-5  # at an edge, either will do
     assert np.sum(~inside) < len(edges)
     np.testing.assert_allclose(t[inside], edges[at][inside], atol=1e-6)  # the step that contains the time
     np.testing.assert_allclose(h[inside], np.diff(edges)[at][inside], atol=1e-6)
-    t, h, y = visits["biased"]
+    t, h, y = found["biased"]
     which = np.argmin(np.abs(np.asarray(t)[:, None] - edges[:-1]), axis=1)
     np.testing.assert_allclose(t, edges[which], atol=1e-6)
     counts = np.bincount(which, minlength=len(edges) - 1)
@@ -254,10 +266,10 @@ def of_local(name):
 @only64
 def test_local_is_one_step_whose_gradient_is_its_own():
     """By finite differences at the time, state and length that were drawn."""
-    from ctmodels._integrate._sampled import Chance
+    from ctmodels._integrate._engine._draws import Draws
 
     value, slope = of_local("discrete")
-    t = 1.5 * float(Chance.drawn(LOCAL, KEY, Y0S[0]).draw)
+    t = 1.5 * float(Draws.for_measures(LOCAL, KEY, Y0S[0]).time)
     exact = ct.Integrate(controller=diffrax.PIDController(rtol=1e-10, atol=1e-12))
     y = exact(field, jnp.array([0.0, t]), Y0S[0], W)[0][-1]
     edges = ct._integrate.accepted_times(integrate(), field, TS, Y0S[0], W)

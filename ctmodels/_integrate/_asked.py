@@ -7,6 +7,7 @@ import diffrax
 import numpy as np
 
 from ctmodels._arguments import check_key
+from ctmodels._integrate._adjoint import DiscreteAdjoint
 from ctmodels._integrate._fixed import Substeps
 from ctmodels._words import kind_of
 from ctmodels.measures import Measure
@@ -26,8 +27,7 @@ def check_controller(controller):
 
 
 def check_adjoint(adjoint):
-    ours = type(adjoint).__name__ == "DiscreteAdjoint"  # which is defined above this file
-    return adjoint if ours else _checked("adjoint", adjoint, diffrax.AbstractAdjoint, ADJOINTS)
+    return _checked("adjoint", adjoint, (diffrax.AbstractAdjoint, DiscreteAdjoint), ADJOINTS)
 
 
 def check_measures(measures):

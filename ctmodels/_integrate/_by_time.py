@@ -34,7 +34,7 @@ class Row(NamedTuple):
         gaps = jax.lax.stop_gradient(jnp.abs(jnp.diff(ts)))
         wanted = jnp.clip(jnp.ceil(gaps / jnp.asarray(longest, ts.dtype) - SLACK), n, most)
         counts = jnp.where(gaps == 0, 0, jnp.where(jnp.isfinite(gaps), wanted, n)).astype(jnp.int32)
-        return cls(ts, counts, jnp.cumsum(counts, dtype=jnp.int32))
+        return cls(ts=ts, counts=counts, ends=jnp.cumsum(counts, dtype=jnp.int32))
 
     def steps(self, first, number: int) -> tuple[Float[Array, " step"], Float[Array, " step"]]:
         """Starts and lengths of `number` steps; after the last, steps of no length at the end."""
@@ -81,21 +81,23 @@ def by_time(
         found = jnp.concatenate([walk.y[None], ys])[jnp.clip(at, 0, usual)]
         saved = jnp.where(((at >= 0) & (at <= usual))[:, None], found, walk.ys)
         new = gathered(taken)
-        return Walk(y, saved, {name: gather(name, walk.taken[name], new[name]) for name in new})
+        return Walk(y=y, ys=saved, taken={name: gather(name, walk.taken[name], new[name]) for name in new})
 
     nothing = {name: jnp.zeros(x.shape, x.dtype) for name, x in jax.eval_shape(one, y0, ts[0], ts[0])[1].items()}
-    walk = block(0, Walk(y0, jnp.full((ts.shape[0] - 1, *y0.shape), jnp.nan, y0.dtype), nothing))
+    unreached = jnp.full((ts.shape[0] - 1, *y0.shape), jnp.nan, y0.dtype)
+    walk = block(0, Walk(y=y0, ys=unreached, taken=nothing))
     wanted = of_all_lanes(jnp.minimum(-(-row.ends[-1] // usual), 1 + more))
     base = max(BASE, math.ceil(more ** (1 / 3)))
     go = lambda walk: _others(block, walk, 1, wanted, more, base)
     walk = jax.lax.cond(wanted > 1, go, lambda walk: walk, walk)
-    return Walked(walk.ys, row.counts, walk.taken, jnp.sum(row.ends <= (1 + more) * usual))
+    reached = jnp.sum(row.ends <= (1 + more) * usual)
+    return Walked(ys=walk.ys, counts=row.counts, taken=walk.taken, reached=reached)
 
 
 def in_sequence(walked: Walked) -> Walked:
     """Of walks from each time to the next, stacked: one."""
     reached = jnp.sum(jnp.cumsum(walked.reached == 0) == 0)
-    return Walked(walked.ys[:, 0], walked.counts[:, 0], gathered(walked.taken), reached)
+    return Walked(ys=walked.ys[:, 0], counts=walked.counts[:, 0], taken=gathered(walked.taken), reached=reached)
 
 
 def _kept(pair):
