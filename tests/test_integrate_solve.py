@@ -1,4 +1,4 @@
-"""The integrator: orders of convergence, agreement of its two paths, and an account that can be trusted."""
+"""The integrator: orders of convergence, agreement of its two paths, and statistics that can be trusted."""
 
 import diffrax
 import equinox as eqx
@@ -113,7 +113,7 @@ def test_evaluations_are_counted_truly():
 
 
 @pytest.mark.only("float64")
-def test_the_account_of_both_paths():
+def test_the_statistics_of_both_paths():
     measures = (ct.measures.local_error, ct.measures.stiffness)
     for controller in (diffrax.PIDController(rtol=1e-4, atol=1e-6), ct.Substeps(3)):
         integrate = ct.Integrate(diffrax.Tsit5(), controller, measures=measures)
@@ -179,9 +179,9 @@ def test_vmap_equals_loop_and_one_bad_sample_spoils_no_other():
     ys, stats = eqx.filter_vmap(solve)(y0s)
     assert stats.status.tolist()[0] == 0 and stats.status.tolist()[2] == 0 and stats.status[1] != 0
     for i in (0, 2):
-        alone, account = solve(y0s[i])
+        alone, own = solve(y0s[i])
         np.testing.assert_allclose(ys[i], alone, rtol=1e-6)
-        assert account.evaluations == stats.evaluations[i]
+        assert own.evaluations == stats.evaluations[i]
     with pytest.raises(RuntimeError, match="1 of 3 solves failed; sample 1"):
         stats.check()
 
@@ -213,8 +213,8 @@ def test_stats_add_up():
     "integrate", [ct.Integrate, lambda measures: ct.Integrate(ct.RK4(), ct.Substeps(2), measures=measures)]
 )
 def test_of_a_measure_that_keeps_the_largest_the_larger_stays(integrate):
-    account = ct.measures.kinetic, ct.measures.maximum_over_steps(ct.measures.kinetic)
-    first, second = (integrate(measures=account)(linear, TS, scale * Y0)[1] for scale in (1.0, 3.0))
+    asked = ct.measures.kinetic, ct.measures.maximum_over_steps(ct.measures.kinetic)
+    first, second = (integrate(measures=asked)(linear, TS, scale * Y0)[1] for scale in (1.0, 3.0))
     for both in (first + second, second + first):
         np.testing.assert_array_equal(both.measures["largest_kinetic"], second.measures["largest_kinetic"])
         wanted = first.measures["kinetic"] + second.measures["kinetic"]
@@ -225,7 +225,7 @@ def test_of_a_measure_that_keeps_the_largest_the_larger_stays(integrate):
 
 @pytest.mark.mostly("float64")
 @pytest.mark.parametrize("adjoint", [diffrax.DirectAdjoint(), diffrax.ForwardMode()])
-def test_the_accounting_solver_takes_other_adjoints(adjoint):
+def test_the_measuring_solver_takes_other_adjoints(adjoint):
     # Diffrax 0.7.2 sets `scan_kind` on wrapped solvers; one that does not forward it breaks these.
     integrate = ct.Integrate(adjoint=adjoint, max_steps=16, measures=(ct.measures.local_error,))
     ys, _ = integrate(linear, jnp.array([0.0, 0.5]), Y0)

@@ -145,10 +145,10 @@ def test_formulas_and_gradients_on_the_frozen_grid(batching, cotangents):
 @only64
 def test_who_differentiates_where_makes_no_difference():
     """Cotangents of each sample, of a norm over all: `vmap(grad)` has each sample's share, `grad(vmap)` their sum."""
-    account = (M.scaled_error, M.largest_eigenvalue)
+    asked = (M.scaled_error, M.largest_eigenvalue)
 
     def total(W, cotangents):
-        solve = integrate(measures=account, batching="shared", cotangents=cotangents)
+        solve = integrate(measures=asked, batching="shared", cotangents=cotangents)
         found = jax.vmap(lambda y: solve(field, TS, y, W)[1].measures)(Y0S)
         return jnp.sum(found["scaled_error"]) + jnp.sum(found["largest_eigenvalue"])
 
@@ -157,10 +157,10 @@ def test_who_differentiates_where_makes_no_difference():
 
 
 def test_the_fixed_grid_has_the_same_measures(tolerance):
-    account = tuple(m for m in STEPS if m is not M.scaled_error)
+    asked = tuple(m for m in STEPS if m is not M.scaled_error)
     grid = jnp.linspace(0.0, 1.5, 13)
-    fixed = ct.Integrate(METHOD, diffrax.StepTo(grid), measures=account)
-    between = ct.Integrate(METHOD, ct.Substeps(4), measures=account)
+    fixed = ct.Integrate(METHOD, diffrax.StepTo(grid), measures=asked)
+    between = ct.Integrate(METHOD, ct.Substeps(4), measures=asked)
     found = [jax.jit(lambda y, s=s: s(field, TS, y, W, key=keys()[0])[1].measures)(Y0S[0]) for s in (fixed, between)]
     hand = jax.jit(lambda W: by_hand(W, np.asarray(grid), Y0S[:1], noise_of(slice(0, 1))))(W)
     for one in found:

@@ -52,7 +52,7 @@ def test_a_weight_is_a_number_or_a_schedule(tolerance):
         value(-1, 0)
 
 
-def test_regularisers_read_the_account_or_say_what_to_ask_for():
+def test_measures_are_read_or_say_what_to_ask_for():
     batch = windows()[jnp.arange(3)]
     asked = eqx.tree_at(
         lambda m: m.integrate, model(), ct.Integrate(measures=(ct.measures.local_error, ct.measures.stiffness))

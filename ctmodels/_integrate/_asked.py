@@ -1,5 +1,5 @@
-"""What `Integrate` is given, looked at before anything is made of it: a class, a word or a number is told from a method
-and a controller."""
+"""What `Integrate` is given, checked before anything is made of it: a class, a word or a number where a method, a
+controller or a measure is wanted."""
 
 from typing import Any
 

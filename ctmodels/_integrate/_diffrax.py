@@ -164,7 +164,7 @@ def _substeps(problem: Problem) -> Solved:
 
 
 def _implicit(method, dtype):
-    """Tolerances for an implicit method's equations, which a fixed grid has none to lend."""
+    """Tolerances for an implicit method's equations, of which a fixed grid has none to take over."""
     if not isinstance(method, diffrax.AbstractImplicitSolver):
         return method
     finder, tol = method.root_finder, float(jnp.finfo(dtype).eps) ** (2 / 3)

@@ -87,37 +87,37 @@ def solve(problem: Problem) -> Solved:
     """Steps on a grid that is known: between the save times, or at times of its own."""
     integrate, ts, y0 = problem.integrate, problem.ts, problem.y0
     if isinstance(integrate.controller, Substeps):
-        walk = _between_saves if integrate.controller.longest is None else _by_time
+        on_grid = _between_saves if integrate.controller.longest is None else _by_time
     else:
-        walk = _at_times
-    walked = walk(problem)
-    finite = jnp.all(jnp.isfinite(walked.ys), axis=1)
+        on_grid = _at_times
+    solution = on_grid(problem)
+    finite = jnp.all(jnp.isfinite(solution.ys), axis=1)
     last = jnp.argmin(jnp.where(finite, 1, 0)) - 1  # -1 is the end if all are finite
-    why = jnp.where(last + 1 <= walked.reached, NON_FINITE, TOO_MANY_STEPS)
+    why = jnp.where(last + 1 <= solution.reached, NON_FINITE, TOO_MANY_STEPS)
     status = jnp.where(jnp.all(finite), SUCCESS, why)
     blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
-    ys = jnp.where(finite[:, None], walked.ys, blank[None])
-    shortest = jnp.min(jnp.where(walked.lengths == 0, jnp.inf, walked.lengths))
+    ys = jnp.where(finite[:, None], solution.ys, blank[None])
+    shortest = jnp.min(jnp.where(solution.lengths == 0, jnp.inf, solution.lengths))
     stats = Stats(
-        evaluations=walked.evaluations,
-        accepted=walked.steps,
-        rejected=0 * walked.steps,
+        evaluations=solution.evaluations,
+        accepted=solution.steps,
+        rejected=0 * solution.steps,
         status=status,
-        measures=walked.taken,
+        measures=solution.measured,
         shortest=jax.lax.stop_gradient(shortest),
-        longest=jax.lax.stop_gradient(jnp.max(walked.lengths)),
+        longest=jax.lax.stop_gradient(jnp.max(solution.lengths)),
         t=jax.lax.stop_gradient(ts[last]),
     )
     return Solved(ys=ys, stats=stats)
 
 
-class _Walked(NamedTuple):
+class _OnGrid(NamedTuple):
     """States at the save times, of which those up to the number `reached` were; the work; the steps' lengths."""
 
     ys: Float[Array, "time state"]
     evaluations: Int[Array, ""]
     steps: Int[Array, ""]
-    taken: dict[str, Array]
+    measured: dict[str, Array]
     lengths: Float[Array, " gap"]
     reached: Int[Array, ""] | int
 
@@ -139,7 +139,7 @@ def _tableau_of(problem: Problem) -> diffrax.ButcherTableau:
     return problem.integrate.method.tableau  # pyright: ignore
 
 
-def _between_saves(problem: Problem) -> _Walked:
+def _between_saves(problem: Problem) -> _OnGrid:
     """`n` steps between neighbouring `ts`."""
     n, one, ts, y0 = problem.integrate.controller.n, _step_of(problem), problem.ts, problem.y0  # pyright: ignore
 
@@ -150,39 +150,39 @@ def _between_saves(problem: Problem) -> _Walked:
 
     _, (ys, taken) = jax.lax.scan(interval, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))
     steps = jnp.asarray((ts.shape[0] - 1) * n)
-    return _Walked(
+    return _OnGrid(
         ys=jnp.concatenate([y0[None], ys]),
         evaluations=steps * len(_tableau_of(problem).b_sol),
         steps=steps,
-        taken=gathered(taken),
+        measured=gathered(taken),
         lengths=jnp.abs(jnp.diff(ts)) / n,
         reached=ts.shape[0] - 1,
     )
 
 
-def _by_time(problem: Problem) -> _Walked:
+def _by_time(problem: Problem) -> _OnGrid:
     """`n` steps between neighbouring `ts`, more where they would be too long."""
     integrate, one, ts, y0 = problem.integrate, _step_of(problem), problem.ts, problem.y0
     n, longest = integrate.controller.n, integrate.controller.longest  # pyright: ignore
-    walk = lambda ts, y: by_time(one, ts, y, n, longest, integrate.max_steps)  # pyright: ignore
+    between = lambda ts, y: by_time(one, ts, y, n, longest, integrate.max_steps)  # pyright: ignore
     if isinstance(ts.shape[0], int):
-        walked = walk(ts, y0)
+        solution = between(ts, y0)
     else:  # exported for any number of times: from one to the next
-        to_next = lambda y, edges: (lambda walked: (walked.ys[0], walked))(walk(edges, y))
-        walked = in_sequence(jax.lax.scan(to_next, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))[1])
-    lengths = jnp.abs(jnp.diff(ts)) / jnp.maximum(walked.counts, 1).astype(ts.dtype)
-    steps = jnp.sum(jnp.where(jnp.arange(lengths.shape[0]) < walked.reached, walked.counts, 0), dtype=jnp.int32)
-    return _Walked(
-        ys=jnp.concatenate([y0[None], walked.ys]),
+        to_next = lambda y, edges: (lambda one: (one.ys[0], one))(between(edges, y))
+        solution = in_sequence(jax.lax.scan(to_next, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))[1])
+    lengths = jnp.abs(jnp.diff(ts)) / jnp.maximum(solution.counts, 1).astype(ts.dtype)
+    steps = jnp.sum(jnp.where(jnp.arange(lengths.shape[0]) < solution.reached, solution.counts, 0), dtype=jnp.int32)
+    return _OnGrid(
+        ys=jnp.concatenate([y0[None], solution.ys]),
         evaluations=steps * len(_tableau_of(problem).b_sol),
         steps=steps,
-        taken=walked.taken,
+        measured=solution.measured,
         lengths=lengths,
-        reached=walked.reached,
+        reached=solution.reached,
     )
 
 
-def _at_times(problem: Problem) -> _Walked:
+def _at_times(problem: Problem) -> _OnGrid:
     """Steps between neighbouring times of `diffrax.StepTo`, saved at `ts` by the interpolant."""
     integrate, ts, y0, noise = problem.integrate, problem.ts, problem.y0, problem.draws.noise
     grid, method = jnp.asarray(integrate.controller.ts, ts.dtype), Method(integrate.method)  # pyright: ignore
@@ -201,11 +201,11 @@ def _at_times(problem: Problem) -> _Walked:
     at = jnp.clip(jnp.searchsorted(forward * grid, forward * ts, side="left") - 1, 0, edges.shape[0] - 1)
     w = method.weights((ts - grid[at]) / (grid[at + 1] - grid[at])).astype(y0.dtype)
     steps = jnp.asarray(edges.shape[0])
-    return _Walked(
+    return _OnGrid(
         ys=jnp.einsum("sw,swd->sd", w, terms[at]),
         evaluations=steps * method.fresh + 1,
         steps=steps,
-        taken=gathered(taken),
+        measured=gathered(taken),
         lengths=jnp.abs(jnp.diff(grid)),
         reached=ts.shape[0] - 1,
     )

@@ -31,7 +31,7 @@ from ctmodels._integrate._check import (
     in_order,
     meets,
 )
-from ctmodels._integrate._described import described
+from ctmodels._integrate._described import describe
 from ctmodels._integrate._engine._draws import Draws
 from ctmodels._integrate._engine._loops import varying_alike
 from ctmodels._integrate._fixed import Substeps
@@ -121,7 +121,7 @@ class Integrate(AbstractSolver):
 
     def describe(self) -> str:
         """Method and steps, in words."""
-        return described(self.method, self.controller)
+        return describe(self.method, self.controller)
 
 
 def _inside_jit() -> bool:
