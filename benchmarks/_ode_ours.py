@@ -19,7 +19,7 @@ SAVES, MAX_STEPS, BUFFER = 16, 64, 64
 GAINS = 2.5, 2.5, 8.0  # of the layers' weights: the solver then takes some 10 to 40 steps
 RATE = 1e-7  # Adam's: the weights, and with them the work, stay as they are while they are timed
 OPTIMISER = optax.adam(RATE)
-ACCOUNT = ct.local_error, ct.stiffness
+MEASURES = ct.measures.local_error, ct.measures.stiffness
 
 
 class Setting(NamedTuple):
@@ -58,7 +58,7 @@ class Problem:
 
     def model(self, batching: str, **options) -> ct.NeuralODE:
         settings = dict(
-            max_steps=MAX_STEPS, adjoint=ct.DiscreteAdjoint(buffer=BUFFER), measures=ACCOUNT, batching=batching
+            max_steps=MAX_STEPS, adjoint=ct.DiscreteAdjoint(buffer=BUFFER), measures=MEASURES, batching=batching
         )
         integrate = ct.Integrate(METHOD, **{"controller": self.controller(), **settings, **options})
         return ct.NeuralODE(self.field(), self.setting.channels, integrate=integrate)

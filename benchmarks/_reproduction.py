@@ -69,12 +69,12 @@ def as_in_flux(model, key):
 
 
 def punished(regulariser: tuple | None, steps: int) -> tuple[tuple, dict]:
-    """The account and the objective's terms of (measure, regulariser, first weight, last weight): the weight falls
+    """What the solver measures and the objective's terms, of (measure, first weight, last weight): the weight falls
     exponentially."""
     if regulariser is None:
         return (), {}
-    measure, term, first, last = regulariser
-    return (measure,), {"regulariser": (optax.exponential_decay(first, steps, last / first), term)}
+    measure, first, last = regulariser
+    return (measure,), {"regulariser": (optax.exponential_decay(first, steps, last / first), measure)}
 
 
 def _data(arguments, load, toy):

@@ -27,14 +27,13 @@ import optax
 import ctmodels as ct
 from benchmarks._reproduction import main, punished, ratio
 
-R = ct.regularisers
-# Name -> what is measured, how it is punished, and its weight at the beginning and at the end.
+# Name -> what is measured and punished, and its weight at the beginning and at the end.
 METHODS = {
     "vanilla": None,
-    "error": (ct.scaled_error, R.scaled_error, 100.0, 10.0),
-    "stiffness": (ct.largest_eigenvalue, R.largest_eigenvalue, 0.1, 0.1),
-    "local_biased": (ct.local("biased"), R.local("biased"), 100.0, 10.0),
-    "local_unbiased": (ct.local("unbiased"), R.local("unbiased"), 100.0, 10.0),
+    "error": (ct.measures.scaled_error, 100.0, 10.0),
+    "stiffness": (ct.measures.largest_eigenvalue, 0.1, 0.1),
+    "local_biased": (ct.measures.local_measure("biased"), 100.0, 10.0),
+    "local_unbiased": (ct.measures.local_measure("unbiased"), 100.0, 10.0),
 }
 BATCH, TOLERANCE, STEPS = 512, 1e-5, 1500
 
@@ -82,11 +81,11 @@ class Classifier(eqx.Module):
         return ct.Output(self.classifier(zs[-1]), stats, zs)
 
 
-def model(pixels: int, width: int, account: tuple, key) -> Classifier:
+def model(pixels: int, width: int, measures: tuple, key) -> Classifier:
     a, b = jax.random.split(key)
     controller = diffrax.PIDController(rtol=TOLERANCE, atol=TOLERANCE)
     integrate = ct.Integrate(
-        diffrax.Tsit5(), controller, measures=account, batching="shared", max_steps=256, adjoint=ct.DiscreteAdjoint(16)
+        diffrax.Tsit5(), controller, measures=measures, batching="shared", max_steps=256, adjoint=ct.DiscreteAdjoint(16)
     )
     return Classifier(Field.made(pixels, width, a), eqx.nn.Linear(pixels, 10, key=b), integrate)
 
@@ -100,9 +99,9 @@ def cross_entropy(model, example, key):
 def one(method: str, seed: int, data, quick: bool) -> dict:
     (images, labels), (test_images, test_labels) = data
     steps, batch, width = (40, 64, 16) if quick else (STEPS, BATCH, 100)
-    account, terms = punished(METHODS[method], steps)
+    measures, terms = punished(METHODS[method], steps)
     step = ct.make_step(ct.objective(cross_entropy, terms), optax.adam(3e-2 if quick else 1e-3))
-    start = model(images.shape[1], width, account, jax.random.key(seed))
+    start = model(images.shape[1], width, measures, jax.random.key(seed))
     state = step.init(start, key=jax.random.key(seed + 1))
     rng, order, train_s = np.random.default_rng(seed), np.empty(0, int), 0.0
     for n in range(steps):

@@ -26,11 +26,10 @@ import ctmodels as ct
 from benchmarks._physionet import Records, load
 from benchmarks._reproduction import as_in_flux, main, punished, ratio
 
-R = ct.regularisers
 METHODS = {
     "vanilla": None,
-    "error": (ct.scaled_error, R.scaled_error, 1000.0, 100.0),
-    "stiffness": (ct.largest_eigenvalue, R.largest_eigenvalue, 1.0, 1.0),
+    "error": (ct.measures.scaled_error, 1000.0, 100.0),
+    "stiffness": (ct.measures.largest_eigenvalue, 1.0, 1.0),
 }
 BATCH, TOLERANCE, EPOCHS, DEVIATION = 512, 1e-5, 100, 0.01
 
@@ -51,13 +50,18 @@ class Field(eqx.Module):
         return z
 
 
-def model(channels: int, account: tuple, key, hidden=40, latent=20, width=50) -> ct.LatentODE:
+def model(channels: int, measures: tuple, key, hidden=40, latent=20, width=50) -> ct.LatentODE:
     a, b, c, d = jax.random.split(key, 4)
     encoder = ct.ReverseGRUEncoder(channels, hidden, key=a)
     posterior = eqx.nn.MLP(encoder.size, 2 * latent, width, 1, jnp.tanh, key=b)
     controller = diffrax.PIDController(rtol=TOLERANCE, atol=TOLERANCE)
     integrate = ct.Integrate(
-        diffrax.Tsit5(), controller, measures=account, batching="shared", max_steps=512, adjoint=ct.DiscreteAdjoint(128)
+        diffrax.Tsit5(),
+        controller,
+        measures=measures,
+        batching="shared",
+        max_steps=512,
+        adjoint=ct.DiscreteAdjoint(128),
     )
     field, decoder = Field.made(latent, width, c), eqx.nn.Linear(latent, channels, key=d)
     return ct.LatentODE(encoder, posterior, field, decoder, integrate, t0=0.0)
@@ -71,12 +75,12 @@ def one(method: str, seed: int, data: Records, quick: bool) -> dict:
     steps = epochs * per_epoch
     entries = data.mask[train].sum() / len(train)
     annealed = lambda n: jnp.maximum(0, 1 - 0.99 ** (n / per_epoch - 10)) / entries
-    account, terms = punished(METHODS[method], steps)
-    terms["kl"] = annealed, R.kl
+    measures, terms = punished(METHODS[method], steps)
+    terms["kl"] = annealed, ct.regularisers.kl
     optimiser = optax.adamax(lambda n: 0.01 / (1 + 1e-5 * n))
     step = ct.make_step(ct.objective(likelihood(data.ts), terms), optimiser)
     sizes = dict(hidden=8, latent=4, width=8) if quick else {}
-    start = as_in_flux(model(data.ys.shape[2], account, jax.random.key(seed), **sizes), jax.random.key(seed + 2))
+    start = as_in_flux(model(data.ys.shape[2], measures, jax.random.key(seed), **sizes), jax.random.key(seed + 2))
     state = step.init(start, key=jax.random.key(seed + 1))
     rng, left, train_s = np.random.default_rng(seed), np.empty(0, int), 0.0
     for n in range(steps):

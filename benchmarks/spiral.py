@@ -22,10 +22,9 @@ import optax
 import ctmodels as ct
 from benchmarks._reproduction import main, ratio
 
-R = ct.regularisers
 TERMS = {
-    "error": (ct.scaled_error, R.scaled_error, 3.0),
-    "stiffness": (ct.largest_eigenvalue, R.largest_eigenvalue, 3e-4),
+    "error": (ct.measures.scaled_error, 3.0),
+    "stiffness": (ct.measures.largest_eigenvalue, 3e-4),
 }
 METHODS = {"vanilla": (), "error": ("error",), "stiffness": ("stiffness",), "both": ("error", "stiffness")}
 END, TIMES, STEPS, TOLERANCE = 1.5, 30, 3000, 1e-5
@@ -48,9 +47,9 @@ def truth(t, y, args):
     return jnp.array([[-0.1, -2.0], [2.0, -0.1]], y.dtype) @ y**3
 
 
-def solver(account: tuple = (), tolerance: float = TOLERANCE) -> ct.Integrate:
+def solver(measures: tuple = (), tolerance: float = TOLERANCE) -> ct.Integrate:
     controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)
-    return ct.Integrate(diffrax.Tsit5(), controller, measures=account, max_steps=1024, adjoint=ct.DiscreteAdjoint(256))
+    return ct.Integrate(diffrax.Tsit5(), controller, measures=measures, max_steps=1024, adjoint=ct.DiscreteAdjoint(256))
 
 
 def one(method: str, seed: int, data, quick: bool) -> dict:
@@ -61,8 +60,8 @@ def one(method: str, seed: int, data, quick: bool) -> dict:
     ys, fine_ys = exact(truth, ts, y0)[0], exact(truth, fine, y0)[0]
     terms = {name: TERMS[name] for name in METHODS[method]}
     field = Cubed(eqx.nn.MLP(2, 2, 50, 1, jnp.tanh, key=jax.random.key(seed)))
-    start = ct.NeuralODE(field, 2, integrate=solver(tuple(measure for measure, _, _ in terms.values())))
-    objective = ct.objective(ct.losses.squared, {name: (late(w, steps), r) for name, (_, r, w) in terms.items()})
+    start = ct.NeuralODE(field, 2, integrate=solver(tuple(measure for measure, _ in terms.values())))
+    objective = ct.objective(ct.losses.squared, {name: (late(w, steps), m) for name, (m, w) in terms.items()})
     step = ct.make_step(objective, optax.adabelief(1e-2))
     state = step.init(start, key=jax.random.key(seed))
     batch = ct.Example(y0[None], ct.Series(ts[None], ys[None], jnp.ones((1, *ys.shape), bool)))

@@ -41,9 +41,9 @@ def cross_entropy(model, example, key):
     return optax.sigmoid_binary_cross_entropy(out.ys, ring), jnp.ones(()), out
 
 
-def train(points, ring, regularisers, account, width, steps, batch_size, learning_rate, seed):
+def train(points, ring, regularisers, measures, width, steps, batch_size, learning_rate, seed):
     a, b = jax.random.split(jax.random.key(seed))
-    integrate = ct.Integrate(max_steps=256, batching="shared", measures=account)
+    integrate = ct.Integrate(max_steps=256, batching="shared", measures=measures)
     model = Classifier(ct.MLPField(2, width=width, activation=jnp.tanh, key=a), eqx.nn.Linear(2, 1, key=b), integrate)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(ct.objective(cross_entropy, regularisers), optax.adam(schedule))
@@ -81,11 +81,11 @@ def main(points=2000, width=32, steps=1500, batch_size=256, learning_rate=1e-2, 
 
     # The weight falls by a schedule; what is measured is asked of the solver.
     falling = optax.exponential_decay(weight[0], steps, weight[1] / weight[0])
-    error = {"error": (falling, ct.regularisers.scaled_error)}
+    error = {"error": (falling, ct.measures.scaled_error)}
     found, models = {}, {}
-    for name, terms, account in (("vanilla", {}, ()), ("regularised", error, (ct.scaled_error,))):
+    for name, terms, measures in (("vanilla", {}, ()), ("regularised", error, (ct.measures.scaled_error,))):
         print(name)
-        model = train(*data, terms, account, width, steps, batch_size, learning_rate, seed)
+        model = train(*data, terms, measures, width, steps, batch_size, learning_rate, seed)
         models[name] = model
         out = eqx.filter_jit(eqx.filter_vmap(model))(new[0])
         accuracy = float(np.mean((np.asarray(out.ys) > 0) == np.asarray(new[1])))

@@ -58,10 +58,10 @@ def main(
 
     # Model: what is measured is asked of Integrate, what is punished of the objective.
     field = ct.MLPField(2, width=width, key=jax.random.key(seed))
-    model = ct.NeuralODE(field, 2, integrate=ct.Integrate(measures=(ct.local_error,)))
+    model = ct.NeuralODE(field, 2, integrate=ct.Integrate(measures=(ct.measures.local_error,)))
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(
-        ct.objective(ct.losses.squared, {"local_error": (weight, ct.regularisers.local_error)}),
+        ct.objective(ct.losses.squared, {"local_error": (weight, ct.measures.local_error)}),
         optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)),
     )
     state = step.init(model, key=jax.random.key(seed + 1))

@@ -72,6 +72,26 @@ MISUSES = {
     ),
     "a class as controller": (lambda: ct.Integrate(ct.RK4(), ct.Substeps), "controller: the class Substeps: call it"),
     "a word as adjoint": (lambda: ct.Integrate(adjoint="backsolve"), "adjoint: 'backsolve', where an? adjoint"),
+    "a function as measure": (
+        lambda: ct.Integrate(measures=(lambda step: step.h,)),
+        r"measures: the function <lambda>, where a measure is wanted, .* ct.measures.measure\(function\)",
+    ),
+    "one measure by itself": (
+        lambda: ct.Integrate(measures=ct.measures.kinetic),
+        r"measures: a Measure, where a tuple of measures is wanted, measures=\(ct.measures.local_error,\)",
+    ),
+    "the largest of a function": (
+        lambda: ct.measures.maximum_over_steps(lambda step: step.h),
+        r"maximum_over_steps: the function <lambda>, .* ctmodels.measures.measure\(function\)",
+    ),
+    "the largest of one step": (
+        lambda: ct.measures.maximum_over_steps(ct.measures.local_measure()),
+        "maximum_over_steps: `local_error_unbiased` is of one step",
+    ),
+    "a measure of a measure": (
+        lambda: ct.measures.measure(ct.measures.kinetic),
+        "measure: a Measure, where a function of one ctmodels.measures.Step",
+    ),
     "no function as field": (lambda: ct.Integrate()(0.5, jnp.asarray(TS), jnp.ones(2)), "field: 0.5, where a function"),
     "a list of save times": (
         lambda: ct.Integrate()(lambda t, y, args: y, [0.0, 1.0], jnp.ones(2)),

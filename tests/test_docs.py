@@ -17,7 +17,7 @@ from ctmodels import reconstruction
 pytestmark = pytest.mark.only("float32")
 
 DOCS = Path(__file__).parents[1] / "docs"
-ROOMS = [ct, ct.data, ct.metrics, ct.systems, reconstruction]
+ROOMS = [ct, ct.data, ct.measures, ct.metrics, ct.systems, reconstruction]
 
 
 def public(room):

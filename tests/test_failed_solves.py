@@ -67,14 +67,14 @@ def test_where_all_failed_there_is_no_mean():
 
 def test_dropping_what_the_solver_gave_up_is_training_on_the_others(tolerance):
     """The same with the solver itself: what it holds, and what it could not measure, reaches no gradient."""
-    integrate = ct.Integrate(diffrax.Bosh3(), max_steps=16, measures=(ct.local_error,))
+    integrate = ct.Integrate(diffrax.Bosh3(), max_steps=16, measures=(ct.measures.local_error,))
     ode = eqx.tree_at(lambda m: m.integrate, model(), integrate)
     examples = windows()[jnp.arange(6)]
     examples = eqx.tree_at(lambda b: b.target.ts, examples, examples.target.ts.at[LOST].multiply(1e4))
 
     @eqx.filter_jit
     def value_and_slope(kept, policy):
-        objective = ct.objective(ct.losses.squared, {"error": (1.0, ct.regularisers.local_error)}, failed=policy)
+        objective = ct.objective(ct.losses.squared, {"error": (1.0, ct.measures.local_error)}, failed=policy)
         loss = lambda m: objective(m, jax.tree.map(lambda x: x[kept], examples), jax.random.key(0), 0)
         return eqx.filter_value_and_grad(loss, has_aux=True)(ode)
 

@@ -20,7 +20,18 @@ FLOORS = {
         "_words",
         "distributions",
     ),
-    1: ("_fields", "_model", "_paths", "_interpolation", "_promises", "_shooting", "_signatures", "_starts", "data"),
+    1: (
+        "_fields",
+        "_model",
+        "_paths",
+        "_interpolation",
+        "_promises",
+        "_shooting",
+        "_signatures",
+        "_starts",
+        "data",
+        "measures",
+    ),
     2: ("_integrate", "_export", "_online"),
     3: ("models", "losses", "regularisers", "metrics", "train", "systems"),
     4: ("reconstruction", "report", "demo", "doctor", "_command_line", "cli"),
@@ -105,7 +116,7 @@ def test_losses_and_regularisers_name_only_promises():
     promised = set().union(*members(ROOT / "_model.py").values())
     output = members(ROOT / "_output.py")["Output"]
     asked = set()
-    for name in ("losses.py", "regularisers.py", "train/_objective.py"):
+    for name in ("losses.py", "regularisers.py", "measures/_measure.py", "train/_objective.py"):
         asked |= attributes(ROOT / name, "model")
         assert attributes(ROOT / name, "model") <= promised, name
         assert attributes(ROOT / name, "out", "outs", "output") <= output, name

@@ -32,10 +32,10 @@ def test_narrowed_batches_give_each_lane_what_it_has_alone():
     alone, alone_gradient = jax.jit(one), jax.jit(jax.grad(loss))
     assert stats.accepted.max() > 4 * stats.accepted.min()
     for i in (0, 40, 62, 63):
-        y, account = alone(rates[i])
+        y, own = alone(rates[i])
         np.testing.assert_allclose(ys[i], y, rtol=1e-9, atol=1e-6)
         np.testing.assert_allclose(gradient[i], alone_gradient(rates[i]), rtol=1e-8, atol=1e-6)
-        assert abs(int(account.accepted) - int(stats.accepted[i])) == 0
+        assert abs(int(own.accepted) - int(stats.accepted[i])) == 0
 
 
 def test_the_loop_runs_at_the_width_that_is_needed():
@@ -111,8 +111,8 @@ def test_permuting_and_splitting_a_batch(batching):
     np.testing.assert_allclose(solve(y0s[order])[order], ys, rtol=1e-5, atol=1e-5)
 
 
-def test_data_types_are_kept_and_the_account_is_per_sample():
-    integrate = ct.Integrate(measures=(ct.local_error, ct.stiffness))
+def test_data_types_are_kept_and_statistics_are_per_sample():
+    integrate = ct.Integrate(measures=(ct.measures.local_error, ct.measures.stiffness))
     for dtype in (jnp.float32, jnp.float64):
         y0s = jnp.ones((2, 3), dtype)
         ys, stats = jax.vmap(lambda y, dtype=dtype: integrate(lambda t, y, a: -y, TS.astype(dtype), y))(y0s)

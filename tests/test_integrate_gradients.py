@@ -245,7 +245,7 @@ def test_a_penalty_on_first_derivatives_of_each_sample(loop):
     "method", [diffrax.Heun(), diffrax.Tsit5(), pytest.param(diffrax.Dopri5(), marks=pytest.mark.slow)]
 )
 def test_every_tableau_with_measures(method):
-    measures = (ct.local_error,)
+    measures = (ct.measures.local_error,)
     integrate = ct.Integrate(method, PID, max_steps=64, measures=measures)
     frozen = ct.Integrate(method, diffrax.StepTo(ts=accepted_times(integrate, field, TS, Y0S[0], W)), measures=measures)
 

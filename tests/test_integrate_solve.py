@@ -1,4 +1,4 @@
-"""The integrator: orders of convergence, agreement of its two paths, and an account that can be trusted."""
+"""The integrator: orders of convergence, agreement of its two paths, and statistics that can be trusted."""
 
 import diffrax
 import equinox as eqx
@@ -113,8 +113,8 @@ def test_evaluations_are_counted_truly():
 
 
 @pytest.mark.only("float64")
-def test_the_account_of_both_paths():
-    measures = (ct.local_error, ct.stiffness)
+def test_the_statistics_of_both_paths():
+    measures = (ct.measures.local_error, ct.measures.stiffness)
     for controller in (diffrax.PIDController(rtol=1e-4, atol=1e-6), ct.Substeps(3)):
         integrate = ct.Integrate(diffrax.Tsit5(), controller, measures=measures)
 
@@ -137,11 +137,11 @@ def test_only_accepted_steps_count():
 
     y0, ts = jnp.ones(1), jnp.array([0.0, 2.0])
     controller = diffrax.PIDController(rtol=1e-3, atol=1e-6)
-    _, stats = ct.Integrate(controller=controller, measures=(ct.local_error,))(sharp, ts, y0)
+    _, stats = ct.Integrate(controller=controller, measures=(ct.measures.local_error,))(sharp, ts, y0)
     assert stats.rejected > 0
     keeping = ct.Integrate(controller=controller, max_steps=64)
     grid = jnp.asarray(accepted_times(keeping, sharp, ts, y0))
-    _, taken = ct.Integrate(diffrax.Tsit5(), ct.Substeps(1), measures=(ct.local_error,))(sharp, grid, y0)
+    _, taken = ct.Integrate(diffrax.Tsit5(), ct.Substeps(1), measures=(ct.measures.local_error,))(sharp, grid, y0)
     np.testing.assert_allclose(
         stats.measures["local_error"], taken.measures["local_error"], rtol=1e-8 if TS.dtype == "float64" else 2e-2
     )
@@ -184,9 +184,9 @@ def test_vmap_equals_loop_and_one_bad_sample_spoils_no_other():
     ys, stats = eqx.filter_vmap(solve)(y0s)
     assert stats.status.tolist()[0] == 0 and stats.status.tolist()[2] == 0 and stats.status[1] != 0
     for i in (0, 2):
-        alone, account = solve(y0s[i])
+        alone, own = solve(y0s[i])
         np.testing.assert_allclose(ys[i], alone, rtol=1e-6)
-        assert account.evaluations == stats.evaluations[i]
+        assert own.evaluations == stats.evaluations[i]
     with pytest.raises(RuntimeError, match="1 of 3 solves failed; sample 1"):
         stats.check()
 
@@ -198,16 +198,16 @@ def test_misuse_is_named():
     with pytest.raises(ValueError, match="at least two"):
         ct.Integrate()(linear, TS[:1], Y0)
     with pytest.raises(ValueError, match="local_error.*Tsit5"):
-        ct.Integrate(ct.RK4(), ct.Substeps(1), measures=(ct.local_error,))(linear, TS, Y0)
+        ct.Integrate(ct.RK4(), ct.Substeps(1), measures=(ct.measures.local_error,))(linear, TS, Y0)
     with pytest.raises(ValueError, match="stiffness.*Tsit5"):
-        ct.Integrate(diffrax.Bosh3(), measures=(ct.stiffness,))(linear, TS, Y0)
+        ct.Integrate(diffrax.Bosh3(), measures=(ct.measures.stiffness,))(linear, TS, Y0)
     with pytest.raises(ValueError, match="n=0"):
         ct.Substeps(0)
 
 
 @pytest.mark.only("float32")
 def test_stats_add_up():
-    _, stats = ct.Integrate(measures=(ct.local_error,))(linear, TS, Y0)
+    _, stats = ct.Integrate(measures=(ct.measures.local_error,))(linear, TS, Y0)
     both = stats + stats
     assert both.evaluations == 2 * stats.evaluations
     np.testing.assert_allclose(both.measures["local_error"], 2 * stats.measures["local_error"], rtol=1e-6)
@@ -218,21 +218,21 @@ def test_stats_add_up():
     "integrate", [ct.Integrate, lambda measures: ct.Integrate(ct.RK4(), ct.Substeps(2), measures=measures)]
 )
 def test_of_a_measure_that_keeps_the_largest_the_larger_stays(integrate):
-    account = ct.kinetic, ct.maximum_over_steps(ct.kinetic)
-    first, second = (integrate(measures=account)(linear, TS, scale * Y0)[1] for scale in (1.0, 3.0))
+    asked = ct.measures.kinetic, ct.measures.maximum_over_steps(ct.measures.kinetic)
+    first, second = (integrate(measures=asked)(linear, TS, scale * Y0)[1] for scale in (1.0, 3.0))
     for both in (first + second, second + first):
         np.testing.assert_array_equal(both.measures["largest_kinetic"], second.measures["largest_kinetic"])
         wanted = first.measures["kinetic"] + second.measures["kinetic"]
         np.testing.assert_allclose(both.measures["kinetic"], wanted, rtol=1e-6)
-    alone = ct.Integrate(measures=(ct.kinetic,))(linear, TS, Y0)[1]
+    alone = ct.Integrate(measures=(ct.measures.kinetic,))(linear, TS, Y0)[1]
     assert (alone + second).measures["largest_kinetic"] == second.measures["largest_kinetic"]
 
 
 @pytest.mark.mostly("float64")
 @pytest.mark.parametrize("adjoint", [diffrax.DirectAdjoint(), diffrax.ForwardMode()])
-def test_the_accounting_solver_takes_other_adjoints(adjoint):
+def test_the_measuring_solver_takes_other_adjoints(adjoint):
     # Diffrax 0.7.2 sets `scan_kind` on wrapped solvers; one that does not forward it breaks these.
-    integrate = ct.Integrate(diffrax.Bosh3(), adjoint=adjoint, max_steps=32, measures=(ct.local_error,))
+    integrate = ct.Integrate(diffrax.Bosh3(), adjoint=adjoint, max_steps=32, measures=(ct.measures.local_error,))
     ys, _ = integrate(linear, jnp.array([0.0, 0.5]), Y0)
     np.testing.assert_allclose(ys[-1], exact([0.5])[0], rtol=1e-3)
 

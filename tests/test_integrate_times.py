@@ -186,11 +186,13 @@ def test_derivatives_that_replay_has_not_are_taken_all_the_same(derivative):
 
 @pytest.mark.only("float32")
 def test_accepted_times_need_no_noise_of_measures():
-    at = lambda *account: ct.accepted_times(
-        ct.Integrate(measures=account), decay, GRID[jnp.array([0, -1])], jnp.ones(1)
-    )
-    for account in ((ct.jacobian,), (ct.local(),), (ct.local(), ct.jacobian)):
-        np.testing.assert_array_equal(at(*account), at())
+    at = lambda *asked: ct.accepted_times(ct.Integrate(measures=asked), decay, GRID[jnp.array([0, -1])], jnp.ones(1))
+    for asked in (
+        (ct.measures.jacobian,),
+        (ct.measures.local_measure(),),
+        (ct.measures.local_measure(), ct.measures.jacobian),
+    ):
+        np.testing.assert_array_equal(at(*asked), at())
 
 
 @pytest.mark.only("float32")

@@ -100,8 +100,8 @@ def adaptive():
     longer = batch.target.ts * jnp.linspace(1.0, 3.0, 16)[:, None]
     batch = eqx.tree_at(lambda b: b.target.ts, batch, longer)
     field = ct.SumField(lambda t, y, args: turn @ y, model().field)
-    adapted = ct.NeuralODE(field, 2, 0, ct.Integrate(diffrax.Bosh3(), measures=(ct.local_error,)))
-    whole = ct.objective(ct.losses.squared, {"error": (1.0, ct.regularisers.local_error)})
+    adapted = ct.NeuralODE(field, 2, 0, ct.Integrate(diffrax.Bosh3(), measures=(ct.measures.local_error,)))
+    whole = ct.objective(ct.losses.squared, {"error": (1.0, ct.measures.local_error)})
 
     def objective(*args, **kwargs):
         value, metrics = whole(*args, **kwargs)

@@ -12,10 +12,11 @@ import pytest
 
 import ctmodels as ct
 from ctmodels._integrate._inspect import _solved
-from ctmodels._integrate._measures import stability_size
+from ctmodels.measures._heuristics import stability_size
 
 pytestmark = pytest.mark.mostly("float64")
 
+M = ct.measures
 METHOD = diffrax.Dopri5()
 RTOL, ATOL = 1e-4, 1e-5
 PID = diffrax.PIDController(rtol=RTOL, atol=ATOL)
@@ -23,18 +24,22 @@ TS = jnp.linspace(0.0, 1.5, 4)
 Y0S = jnp.array([[1.0, 0.5], [-0.7, 1.2], [2.0, 0.1]])
 W = jnp.array([[-0.3, 2.0], [-2.0, -0.3]])
 STEPS = (
-    ct.local_error,
-    ct.scaled_error,
-    ct.stiffness,
-    ct.largest_eigenvalue,
-    ct.kinetic,
-    ct.path_length,
-    ct.jacobian,
-    ct.taylor(1),
-    ct.taylor(3),
+    M.local_error,
+    M.scaled_error,
+    M.stiffness,
+    M.largest_eigenvalue,
+    M.kinetic,
+    M.path_length,
+    M.jacobian,
+    M.taylor(1),
+    M.taylor(3),
 )
-NAMES = [m.__name__ for m in STEPS]
-LOCAL = (ct.local("unbiased"), ct.local("biased"), ct.local("biased", of="stiffness"))
+NAMES = [m.name for m in STEPS]
+LOCAL = (
+    M.local_measure("unbiased"),
+    M.local_measure("biased"),
+    M.local_measure("biased", of="stiffness"),
+)
 only64 = pytest.mark.only("float64")
 
 
@@ -58,8 +63,8 @@ def measures(W, **options) -> dict:
 
 def grid_of(lanes, batching) -> np.ndarray:
     """The times between which the accepted steps of these samples go, if they have them in common."""
-    head, (trail,) = _solved(integrate(batching=batching), field, TS, Y0S[lanes], W)
-    sigma = np.append(np.asarray(trail.sigma[: int(trail.count), 0]), np.asarray(head.sigma)[0])
+    carry, history = _solved(integrate(batching=batching), field, TS, Y0S[lanes], W)
+    sigma = np.append(np.asarray(history.sigma[: int(history.count), 0]), np.asarray(carry.sigma)[0])
     return float(TS[0]) + float(TS[-1] - TS[0]) * sigma
 
 
@@ -150,10 +155,10 @@ def test_formulas_and_gradients_on_the_frozen_grid(batching, cotangents):
 @only64
 def test_who_differentiates_where_makes_no_difference():
     """Cotangents of each sample, of a norm over all: `vmap(grad)` has each sample's share, `grad(vmap)` their sum."""
-    account = (ct.scaled_error, ct.largest_eigenvalue)
+    asked = (M.scaled_error, M.largest_eigenvalue)
 
     def total(W, cotangents):
-        solve = integrate(measures=account, batching="shared", cotangents=cotangents)
+        solve = integrate(measures=asked, batching="shared", cotangents=cotangents)
         found = jax.vmap(lambda y: solve(field, TS, y, W)[1].measures)(Y0S)
         return jnp.sum(found["scaled_error"]) + jnp.sum(found["largest_eigenvalue"])
 
@@ -162,10 +167,10 @@ def test_who_differentiates_where_makes_no_difference():
 
 
 def test_the_fixed_grid_has_the_same_measures(tolerance):
-    account = tuple(m for m in STEPS if m is not ct.scaled_error)
+    asked = tuple(m for m in STEPS if m is not M.scaled_error)
     grid = jnp.linspace(0.0, 1.5, 13)
-    fixed = ct.Integrate(METHOD, diffrax.StepTo(grid), measures=account)
-    between = ct.Integrate(METHOD, ct.Substeps(4), measures=account)
+    fixed = ct.Integrate(METHOD, diffrax.StepTo(grid), measures=asked)
+    between = ct.Integrate(METHOD, ct.Substeps(4), measures=asked)
     found = [jax.jit(lambda y, s=s: s(field, TS, y, W, key=keys()[0])[1].measures)(Y0S[0]) for s in (fixed, between)]
     hand = by_hand(W, grid, Y0S[:1], noise_of(slice(0, 1)))
     for one in found:
@@ -174,7 +179,14 @@ def test_the_fixed_grid_has_the_same_measures(tolerance):
 
 
 def test_diffraxs_engine_has_the_same_measures(tolerance):
-    asked = (ct.scaled_error, ct.largest_eigenvalue, ct.kinetic, ct.path_length, ct.jacobian, ct.taylor(1))
+    asked = (
+        ct.measures.scaled_error,
+        ct.measures.largest_eigenvalue,
+        ct.measures.kinetic,
+        ct.measures.path_length,
+        ct.measures.jacobian,
+        ct.measures.taylor(1),
+    )
     solve = ct.Integrate(METHOD, PID, measures=asked, adjoint=diffrax.RecursiveCheckpointAdjoint(), max_steps=64)
     found = jax.jit(lambda y: solve(field, TS, y, W, key=keys()[0])[1].measures)(Y0S[0])
     ours, _ = measured()
@@ -187,7 +199,10 @@ def test_diffraxs_engine_has_the_same_measures(tolerance):
 def test_integrals_of_a_linear_field_are_exact():
     A = jnp.array([[-0.5, 1.0], [-1.0, -0.5]])  # y(t) is y0 times exp(-t / 2), turned
     fine = diffrax.PIDController(rtol=1e-6, atol=1e-6)
-    solve = ct.Integrate(controller=fine, measures=(ct.kinetic, ct.path_length, ct.jacobian, ct.taylor(2)))
+    solve = ct.Integrate(
+        controller=fine,
+        measures=(M.kinetic, M.path_length, M.jacobian, M.taylor(2)),
+    )
     y0 = jnp.array([1.0, 0.0])
     found = jax.jit(lambda: solve(lambda t, y, args: A @ y, jnp.array([0.0, 2.0]), y0)[1].measures)()
     speed, decay = 1.25, (1 - np.exp(-2.0))  # |A y|^2 = 1.25 |y|^2; the mean over two channels halves it
@@ -209,27 +224,40 @@ def test_the_stability_size_is_the_known_one():
 
 @only64  # a step's length has a root of the error in it, which float32 knows to three digits
 def test_local_times_are_uniform_in_time_and_uniform_over_steps():
-    from ctmodels._integrate._integrate import Chance, _by_replay
+    from ctmodels._integrate._adaptive import solve
+    from ctmodels._integrate._engine._draws import Draws
+    from ctmodels._integrate._problem import Problem
 
     rules = integrate(measures=LOCAL[:2])
     n = 4000
     draws = jnp.linspace(0.5 / n, 1 - 0.5 / n, n)
 
-    def visit(draw):
-        return _by_replay(rules, field, TS, Y0S[2], W, Chance(None, draw))[2]
+    def starts_for(draw):
+        problem = Problem(
+            integrate=rules,
+            measures=(),
+            sampling=("biased", "unbiased"),
+            field=field,
+            ts=TS,
+            y0=Y0S[2],
+            args=W,
+            draws=Draws(time=draw),
+        )
+        return solve(problem).starts
 
-    visits = jax.jit(jax.vmap(visit))(draws)
-    starts = np.unique(visits["biased"][0])
+    found = jax.jit(jax.vmap(starts_for))(draws)
+    # The steps of this very program: another rounds otherwise, and a step's length has a root of the error in it.
+    starts = np.unique(found["biased"][0])
     edges = np.append(starts[np.diff(starts, prepend=-1) > 1e-4], 1.5)
     alone = ct._integrate.accepted_times(integrate(), field, TS, Y0S[2], W)
     np.testing.assert_allclose(edges, alone, rtol=1e-4)
-    t, h, _ = visits["unbiased"]
+    t, h, _ = found["unbiased"]
     at = np.searchsorted(edges, 1.5 * np.asarray(draws), side="right") - 1
     inside = np.min(np.abs(1.5 * np.asarray(draws)[:, None] - edges), axis=1) > 1e-5  # at an edge, either will do
     assert np.sum(~inside) < len(edges)
     np.testing.assert_allclose(t[inside], edges[at][inside], atol=1e-6)  # the step that contains the time
     np.testing.assert_allclose(h[inside], np.diff(edges)[at][inside], atol=1e-6)
-    t, h, y = visits["biased"]
+    t, h, y = found["biased"]
     which = np.argmin(np.abs(np.asarray(t)[:, None] - edges[:-1]), axis=1)
     np.testing.assert_allclose(t, edges[which], atol=1e-6)
     counts = np.bincount(which, minlength=len(edges) - 1)
@@ -256,10 +284,10 @@ def of_local(name):
 @only64
 def test_local_is_one_step_whose_gradient_is_its_own():
     """By finite differences at the time, state and length that were drawn."""
-    from ctmodels._integrate._local import Chance
+    from ctmodels._integrate._engine._draws import Draws
 
     value, slope = of_local("discrete")
-    t = 1.5 * float(Chance.drawn(LOCAL, KEY, Y0S[0]).draw)
+    t = 1.5 * float(Draws.for_measures(LOCAL, KEY, Y0S[0]).time)
     exact = ct.Integrate(controller=diffrax.PIDController(rtol=1e-10, atol=1e-12))
     y = exact(field, jnp.array([0.0, t]), Y0S[0], W)[0][-1]
     edges = ct._integrate.accepted_times(integrate(), field, TS, Y0S[0], W)
@@ -281,8 +309,8 @@ def test_local_is_one_step_whose_gradient_is_its_own():
 def test_local_is_the_same_by_every_adjoint(name):
     (value, slope), (other, its_slope) = of_local("discrete"), of_local(name)
     for m in LOCAL:
-        np.testing.assert_allclose(other[m.__name__], value[m.__name__], rtol=1e-9)
-        np.testing.assert_allclose(its_slope[m.__name__], slope[m.__name__], rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(other[m.name], value[m.name], rtol=1e-9)
+        np.testing.assert_allclose(its_slope[m.name], slope[m.name], rtol=1e-7, atol=1e-12)
 
 
 # -- in training
@@ -303,17 +331,14 @@ def model(**options) -> ct.NeuralODE:
 
 @pytest.mark.only("float32")
 def test_any_number_in_one_objective_with_numbers_and_schedules():
-    r = ct.regularisers
     schedule = lambda step: 0.5 * jnp.exp(-0.1 * step)
     terms = {
-        "error": (schedule, r.scaled_error),
-        "stiffness": (0.1, r.largest_eigenvalue),
-        "local": (2, r.local("biased")),
-        "taylor": (0.01, r.taylor(3)),
+        "error": (schedule, M.scaled_error),
+        "stiffness": (0.1, M.largest_eigenvalue),
+        "local": (2, M.local_measure("biased")),
+        "taylor": (0.01, M.taylor(3)),
     }
-    asked = model(
-        measures=(ct.scaled_error, ct.largest_eigenvalue, ct.local("biased"), ct.taylor(3)), batching="shared"
-    )
+    asked = model(measures=tuple(measure for _, measure in terms.values()), batching="shared")
     value, metrics = eqx.filter_jit(ct.objective(ct.losses.squared, terms))(asked, Data.made(), jax.random.key(0), 7)
     weights = {"error": float(schedule(7)), "stiffness": 0.1, "local": 2, "taylor": 0.01}
     total = metrics["loss"] + sum(w * metrics[name] for name, w in weights.items())
@@ -321,27 +346,48 @@ def test_any_number_in_one_objective_with_numbers_and_schedules():
     assert all(float(metrics[name]) > 0 for name in terms)
 
 
+@M.measure(per_step=True)
+def displacement(step: M.Step):
+    return step.norm(step.y1 - step.y0)
+
+
+@pytest.mark.only("float32")
+def test_one_function_is_a_measure_and_its_regulariser():
+    asked = model(measures=(displacement, M.maximum_over_steps(displacement)))
+    out = eqx.filter_jit(asked)(Y0S[0], TS)
+    total, largest = out.stats.measures["displacement"], out.stats.measures["largest_displacement"]
+    assert float(displacement(asked, out)) == pytest.approx(float(total) / int(out.stats.accepted), rel=1e-6)
+    assert M.maximum_over_steps(displacement)(asked, out) == largest
+    assert 0 < largest < total
+    # What is equal serves one compiled solve.
+    assert M.taylor(2) == M.taylor(2) != M.taylor(3) and hash(M.taylor(2)) == hash(M.taylor(2))
+    assert M.maximum_over_steps(M.eigenvalue) == M.largest_eigenvalue != M.eigenvalue
+    with pytest.raises(ValueError, match="`largest_of_all`.*maximum_over_steps"):
+        M.Measure(of=displacement.of, name="largest_of_all")
+
+
 REFUSED = {
-    "a negative weight": (dict(measures=(ct.local_error,)), -1.0, ct.regularisers.local_error, "`x`: weight -1"),
-    "a weight of NaN": (dict(measures=(ct.local_error,)), float("nan"), ct.regularisers.local_error, "`x`: weight nan"),
-    "nothing measured": ({}, 1.0, ct.regularisers.taylor(2), r"`taylor_2`.*measures=\(ctmodels.taylor\(order=2\),\)"),
+    "a negative weight": (dict(measures=(M.local_error,)), -1.0, M.local_error, "`x`: weight -1"),
+    "a weight of NaN": (dict(measures=(M.local_error,)), float("nan"), M.local_error, "`x`: weight nan"),
+    "nothing measured": ({}, 1.0, M.taylor(2), r"`taylor_2`.*measures=\(ctmodels.measures.taylor\(2\),\)"),
     "no estimate": (
-        dict(method=ct.RK4(), controller=ct.Substeps(2), measures=(ct.local_error,)),
-        1.0, ct.regularisers.local_error, "`local_error` needs.*Dopri5",
+        dict(method=ct.RK4(), controller=ct.Substeps(2), measures=(M.local_error,)),
+        1.0, M.local_error, "`local_error` needs.*Dopri5",
     ),
     "no tolerance": (
-        dict(controller=ct.Substeps(2), measures=(ct.scaled_error,)),
-        1.0, ct.regularisers.scaled_error, "`scaled_error`.*fixed grid.*local_error",
+        dict(controller=ct.Substeps(2), measures=(M.scaled_error,)),
+        1.0, M.scaled_error, "`scaled_error`.*fixed grid.*local_error",
     ),
     "no two stages at the end": (
-        dict(method=diffrax.Bosh3(), measures=(ct.stiffness,)), 1.0, ct.regularisers.stiffness, "`stiffness`.*Tsit5"
+        dict(method=diffrax.Bosh3(), measures=(M.stiffness,)), 1.0, M.stiffness, "`stiffness`.*Tsit5"
     ),
     "a continuous adjoint": (
-        dict(measures=(ct.kinetic,), adjoint=diffrax.BacksolveAdjoint()),
-        1.0, ct.regularisers.kinetic, "`kinetic`.*BacksolveAdjoint.*DiscreteAdjoint",
+        dict(measures=(M.kinetic,), adjoint=diffrax.BacksolveAdjoint()),
+        1.0, M.kinetic, "`kinetic`.*BacksolveAdjoint.*DiscreteAdjoint",
     ),
     "local on a grid": (
-        dict(controller=ct.Substeps(2), measures=(ct.local(),)), 1.0, ct.regularisers.local(), "`local`.*PIDController"
+        dict(controller=ct.Substeps(2), measures=(M.local_measure(),)),
+        1.0, M.local_measure(), "`local_measure`.*PIDController",
     ),
 }  # fmt: skip
 
@@ -361,11 +407,11 @@ def test_what_cannot_be_is_refused_before_training_with_name_and_remedy(case):
 def test_a_field_that_taylor_mode_cannot_take_is_refused():
     sorted_field = lambda t, y, args: jnp.linalg.qr(jnp.outer(y, y) + jnp.eye(2))[0] @ y
     with pytest.raises(ValueError, match="`taylor_2` cannot go through this field.*kinetic"):
-        ct.Integrate(measures=(ct.taylor(2),))(sorted_field, TS, Y0S[0])
+        ct.Integrate(measures=(M.taylor(2),))(sorted_field, TS, Y0S[0])
     with pytest.raises(ValueError, match="order=0"):
-        ct.taylor(0)
+        M.taylor(0)
     with pytest.raises(ValueError, match="rule='often'"):
-        ct.local("often")
+        M.local_measure("often")
 
 
 # -- steer

@@ -81,10 +81,10 @@ def test_batches_and_all_derivatives_are_those_of_the_steps_of_each():
 def test_measures_are_those_of_all_steps():
     import diffrax
 
-    account = (ct.local_error, ct.maximum_over_steps(ct.local_error))
+    asked = (ct.measures.local_error, ct.measures.maximum_over_steps(ct.measures.local_error))
     by_time, grid = ct.Substeps(1, longest=0.1), diffrax.StepTo(ts=jnp.linspace(0.0, 4.8, 49))
     ts = jnp.array([0.0, 0.2, 4.8])
-    found, wanted = (solve(ct.Integrate(diffrax.Tsit5(), c, measures=account), ts)[1].measures for c in (by_time, grid))
+    found, wanted = (solve(ct.Integrate(diffrax.Tsit5(), c, measures=asked), ts)[1].measures for c in (by_time, grid))
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-6)
 

@@ -53,10 +53,12 @@ def test_a_weight_is_a_number_or_a_schedule(tolerance):
         value(-1, 0)
 
 
-def test_regularisers_read_the_account_or_say_what_to_ask_for():
+def test_measures_are_read_or_say_what_to_ask_for():
     batch = windows()[jnp.arange(3)]
-    asked = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(measures=(ct.local_error, ct.stiffness)))
-    terms = {"error": (1.0, ct.regularisers.local_error), "stiffness": (0.1, ct.regularisers.stiffness)}
+    asked = eqx.tree_at(
+        lambda m: m.integrate, model(), ct.Integrate(measures=(ct.measures.local_error, ct.measures.stiffness))
+    )
+    terms = {"error": (1.0, ct.measures.local_error), "stiffness": (0.1, ct.measures.stiffness)}
     value, metrics = ct.objective(ct.losses.squared, terms)(asked, batch, jax.random.key(0), 0)
     assert float(value) == pytest.approx(
         float(metrics["loss"] + metrics["error"] + 0.1 * metrics["stiffness"]), rel=1e-5

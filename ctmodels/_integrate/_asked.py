@@ -1,5 +1,5 @@
-"""What `Integrate` is given, looked at before anything is made of it: a class, a word or a number is told from a method
-and a controller."""
+"""What `Integrate` is given, checked before anything is made of it: a class, a word or a number where a method, a
+controller or a measure is wanted."""
 
 from typing import Any
 
@@ -7,8 +7,10 @@ import diffrax
 import numpy as np
 
 from ctmodels._arguments import check_key
+from ctmodels._integrate._adjoint import DiscreteAdjoint
 from ctmodels._integrate._fixed import Substeps
 from ctmodels._words import kind_of
+from ctmodels.measures import Measure
 
 METHODS = "as diffrax.Tsit5() or ct.RK4()"
 CONTROLLERS = "as ct.Substeps(4), diffrax.StepTo(ts) or diffrax.PIDController(rtol=1e-4, atol=1e-6)"
@@ -25,8 +27,17 @@ def check_controller(controller):
 
 
 def check_adjoint(adjoint):
-    ours = type(adjoint).__name__ == "DiscreteAdjoint"  # which is defined above this file
-    return adjoint if ours else _checked("adjoint", adjoint, diffrax.AbstractAdjoint, ADJOINTS)
+    return _checked("adjoint", adjoint, (diffrax.AbstractAdjoint, DiscreteAdjoint), ADJOINTS)
+
+
+def check_measures(measures):
+    remedy = "measures=(ct.measures.local_error,); of a function of one step, ct.measures.measure(function)"
+    if not isinstance(measures, tuple | list):
+        raise TypeError(f"measures: {kind_of(measures)}, where a tuple of measures is wanted, {remedy}")
+    for measure in measures:
+        if not isinstance(measure, Measure):
+            raise TypeError(f"measures: {kind_of(measure)}, where a measure is wanted, {remedy}")
+    return tuple(measures)
 
 
 def _checked(name: str, value: Any, kinds: type | tuple[type, ...], remedy: str) -> Any:

@@ -21,7 +21,7 @@ BASE = 16  # blocks are counted by digits of this base, or of one with which thr
 LARGEST = 2**31 - 1
 
 
-class Row(NamedTuple):
+class Grid(NamedTuple):
     """All steps in a row: `ends[i]` of them lead to `ts[i + 1]`, `counts[i]` from `ts[i]`."""
 
     ts: Float[Array, " time"]
@@ -29,12 +29,12 @@ class Row(NamedTuple):
     ends: Int[Array, " interval"]
 
     @classmethod
-    def of(cls, ts: Float[Array, " time"], n: int, longest: float, most: int) -> "Row":
+    def of(cls, ts: Float[Array, " time"], n: int, longest: float, most: int) -> "Grid":
         """`n` steps or more in each interval, in one of no length none; of those that are more than `most`, `most`."""
         gaps = jax.lax.stop_gradient(jnp.abs(jnp.diff(ts)))
         wanted = jnp.clip(jnp.ceil(gaps / jnp.asarray(longest, ts.dtype) - SLACK), n, most)
         counts = jnp.where(gaps == 0, 0, jnp.where(jnp.isfinite(gaps), wanted, n)).astype(jnp.int32)
-        return cls(ts, counts, jnp.cumsum(counts, dtype=jnp.int32))
+        return cls(ts=ts, counts=counts, ends=jnp.cumsum(counts, dtype=jnp.int32))
 
     def steps(self, first, number: int) -> tuple[Float[Array, " step"], Float[Array, " step"]]:
         """Starts and lengths of `number` steps; after the last, steps of no length at the end."""
@@ -47,55 +47,59 @@ class Row(NamedTuple):
         return jnp.where(over, self.ts[-1], t), jnp.where(over, 0, h)
 
 
-class Walk(NamedTuple):
-    """Where a walk along the row is, what it saved, and what was measured."""
+class Carry(NamedTuple):
+    """Where the steps have come to, what is saved, and what was measured."""
 
     y: Float[Array, " state"]
     ys: Float[Array, "interval state"]
-    taken: dict[str, Float[Array, ""]]
+    measured: dict[str, Float[Array, ""]]
 
 
-class Walked(NamedTuple):
+class Solution(NamedTuple):
     """States at `ts[1:]`, NaN where they were not reached, as the first `reached` of them were; how many steps it took
     to each; what was measured."""
 
     ys: Float[Array, "interval state"]
     counts: Int[Array, " interval"]
-    taken: dict[str, Float[Array, ""]]
+    measured: dict[str, Float[Array, ""]]
     reached: Int[Array, ""]
 
 
 def by_time(
     one: Callable, ts: Float[Array, " time"], y0: Float[Array, " state"], n: int, longest: float, most: int | None
-) -> Walked:
+) -> Solution:
     """From save time to save time by steps `one(y, t, h) -> (y, measures)`, `n` in each interval and more where they
     would be longer than `longest`, up to `most` more in all."""
     usual = n * (ts.shape[0] - 1)
     more = -(-min(LARGEST // ts.shape[0] - usual, LARGEST if most is None else most) // usual)
-    row = Row.of(ts, n, longest, (1 + more) * usual + 1)
+    grid = Grid.of(ts, n, longest, (1 + more) * usual + 1)
 
-    def block(nth, walk: Walk) -> Walk:
+    def block(nth, carry: Carry) -> Carry:
         first = nth * usual
-        y, (ys, taken) = jax.lax.scan(lambda y, step: _kept(one(y, *step)), walk.y, row.steps(first, usual))
-        at = row.ends - first  # counted from the block's start
-        found = jnp.concatenate([walk.y[None], ys])[jnp.clip(at, 0, usual)]
-        saved = jnp.where(((at >= 0) & (at <= usual))[:, None], found, walk.ys)
+        y, (ys, taken) = jax.lax.scan(lambda y, step: _kept(one(y, *step)), carry.y, grid.steps(first, usual))
+        at = grid.ends - first  # counted from the block's start
+        found = jnp.concatenate([carry.y[None], ys])[jnp.clip(at, 0, usual)]
+        saved = jnp.where(((at >= 0) & (at <= usual))[:, None], found, carry.ys)
         new = gathered(taken)
-        return Walk(y, saved, {name: gather(name, walk.taken[name], new[name]) for name in new})
+        return Carry(y=y, ys=saved, measured={name: gather(name, carry.measured[name], new[name]) for name in new})
 
     nothing = {name: jnp.zeros(x.shape, x.dtype) for name, x in jax.eval_shape(one, y0, ts[0], ts[0])[1].items()}
-    walk = block(0, Walk(y0, jnp.full((ts.shape[0] - 1, *y0.shape), jnp.nan, y0.dtype), nothing))
-    wanted = of_all_lanes(jnp.minimum(-(-row.ends[-1] // usual), 1 + more))
+    unreached = jnp.full((ts.shape[0] - 1, *y0.shape), jnp.nan, y0.dtype)
+    carry = block(0, Carry(y=y0, ys=unreached, measured=nothing))
+    wanted = of_all_lanes(jnp.minimum(-(-grid.ends[-1] // usual), 1 + more))
     base = max(BASE, math.ceil(more ** (1 / 3)))
-    go = lambda walk: _others(block, walk, 1, wanted, more, base)
-    walk = jax.lax.cond(wanted > 1, go, lambda walk: walk, walk)
-    return Walked(walk.ys, row.counts, walk.taken, jnp.sum(row.ends <= (1 + more) * usual))
+    go = lambda carry: _others(block, carry, 1, wanted, more, base)
+    carry = jax.lax.cond(wanted > 1, go, lambda carry: carry, carry)
+    reached = jnp.sum(grid.ends <= (1 + more) * usual)
+    return Solution(ys=carry.ys, counts=grid.counts, measured=carry.measured, reached=reached)
 
 
-def in_sequence(walked: Walked) -> Walked:
-    """Of walks from each time to the next, stacked: one."""
-    reached = jnp.sum(jnp.cumsum(walked.reached == 0) == 0)
-    return Walked(walked.ys[:, 0], walked.counts[:, 0], gathered(walked.taken), reached)
+def in_sequence(stacked: Solution) -> Solution:
+    """Of solves from each time to the next, stacked: one."""
+    reached = jnp.sum(jnp.cumsum(stacked.reached == 0) == 0)
+    return Solution(
+        ys=stacked.ys[:, 0], counts=stacked.counts[:, 0], measured=gathered(stacked.measured), reached=reached
+    )
 
 
 def _kept(pair):
@@ -103,22 +107,22 @@ def _kept(pair):
     return y, (y, measures)
 
 
-def _others(block: Callable, walk: Walk, first, wanted, most: int, base: int) -> Walk:
-    """Blocks from `first` up to `wanted`, of at most `most`. Reverse mode keeps a walk for each digit, not each block,
+def _others(block: Callable, carry: Carry, first, wanted, most: int, base: int) -> Carry:
+    """Blocks from `first` up to `wanted`, of at most `most`. Reverse mode keeps a carry for each digit, not each block,
     and of the last digit what its steps keep."""
     if most <= 1:
-        return block(first, walk)
+        return block(first, carry)
     stride = 1
     while stride * base < most:
         stride *= base
 
-    def digit(walk, i):
+    def digit(carry, i):
         begin = first + i * stride
-        go = lambda walk: _others(block, walk, begin, wanted, stride, base)
-        return jax.lax.cond(begin < wanted, go, lambda walk: walk, walk), None
+        go = lambda carry: _others(block, carry, begin, wanted, stride, base)
+        return jax.lax.cond(begin < wanted, go, lambda carry: carry, carry), None
 
     again = digit if stride == 1 else jax.checkpoint(digit)
-    return jax.lax.scan(again, walk, jnp.arange(-(-most // stride), dtype=jnp.int32))[0]
+    return jax.lax.scan(again, carry, jnp.arange(-(-most // stride), dtype=jnp.int32))[0]
 
 
 @custom_vmap

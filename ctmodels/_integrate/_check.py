@@ -1,4 +1,4 @@
-"""The integrator's door: what is wrong with a solve before it begins. Values are looked at where they are known, which
+"""What is wrong with a solve before it begins. Values are looked at where they are known, which
 under `jit` and `vmap` they are not; what shows only then is a status."""
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-ULPS = 8  # times closer than this many units in the last place are not told apart reliably
+ULPS = 8  # times closer than this many units in the last place are not distinguished reliably
 
 
 def _known(x) -> np.ndarray | None:
@@ -68,7 +68,7 @@ def check_precision(controller: diffrax.PIDController, dtype) -> None:
 
 
 def check_times(ts) -> None:
-    """Save times: at least two, finite, in one direction, and told apart by their type. Repeats are padding."""
+    """Save times: at least two, finite, in one direction, and distinct in their type. Repeats are padding."""
     if ts.ndim != 1 or ts.shape[0] < 2:
         raise ValueError(f"ts has {ts.shape[0]} time(s): a solve needs at least two, its start and its end")
     if not jnp.issubdtype(ts.dtype, jnp.floating):

@@ -5,7 +5,7 @@ import diffrax
 from ctmodels._integrate._fixed import RK4, Substeps
 
 
-def described(method: diffrax.AbstractSolver, controller) -> str:
+def describe(method: diffrax.AbstractSolver, controller) -> str:
     name = "Runge–Kutta of order 4" if isinstance(method, RK4) else type(method).__name__
     return f"{name}, {_steps(controller)}"
 

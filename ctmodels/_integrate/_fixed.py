@@ -8,12 +8,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._account import Step, measured, rms
 from ctmodels._integrate._by_time import by_time, in_sequence
-from ctmodels._integrate._tableau import Method, combine
+from ctmodels._integrate._engine._tableau import Method, combine
+from ctmodels._integrate._problem import Problem, Solved
 from ctmodels._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats, gathered
+from ctmodels.measures import Step
+from ctmodels.measures._measure import measured
+from ctmodels.measures._step import rms
 
 
 class Substeps(eqx.Module):
@@ -65,61 +68,80 @@ def rk_step(tableau: diffrax.ButcherTableau, field, t, h, y, args, f0=None, nois
         k.append(h_y * field(t + c_i.item() * h, y + combine(a_i, k), args))
     y1 = y + combine(tableau.b_sol, k)
     error = combine(tableau.b_error, k) if np.any(tableau.b_error) else None
-    return Step(t, h_y, y, y1, jnp.stack(k), tableau, error, None, lambda t, y: field(t, y, args), noise, rms)
-
-
-def solve_fixed(integrate, measures, field, ts: Float[Array, " time"], y0: Float[Array, " state"], args: PyTree, noise):
-    """Steps on a grid that is known: between the save times, or at times of its own."""
-    if isinstance(integrate.controller, Substeps):
-        walk = _between_saves if integrate.controller.longest is None else _by_time
-    else:
-        walk = _at_times
-    walked = walk(integrate, measures, field, ts, y0, args, noise)
-    finite = jnp.all(jnp.isfinite(walked.ys), axis=1)
-    last = jnp.argmin(jnp.where(finite, 1, 0)) - 1  # -1 is the end if all are finite
-    why = jnp.where(last + 1 <= walked.reached, NON_FINITE, TOO_MANY_STEPS)
-    status = jnp.where(jnp.all(finite), SUCCESS, why)
-    blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
-    ys = jnp.where(finite[:, None], walked.ys, blank[None])
-    shortest = jnp.min(jnp.where(walked.lengths == 0, jnp.inf, walked.lengths))
-    return ys, Stats(
-        evaluations=walked.evaluations,
-        accepted=walked.steps,
-        rejected=0 * walked.steps,
-        status=status,
-        measures=walked.taken,
-        shortest=jax.lax.stop_gradient(shortest),
-        longest=jax.lax.stop_gradient(jnp.max(walked.lengths)),
-        t=jax.lax.stop_gradient(ts[last]),
+    return Step(
+        t=t,
+        h=h_y,
+        y0=y,
+        y1=y1,
+        k=jnp.stack(k),
+        tableau=tableau,
+        error=error,
+        tolerance=None,
+        field=lambda t, y: field(t, y, args),
+        noise=noise,
+        norm=rms,
     )
 
 
-class _Walked(NamedTuple):
+def solve(problem: Problem) -> Solved:
+    """Steps on a grid that is known: between the save times, or at times of its own."""
+    integrate, ts, y0 = problem.integrate, problem.ts, problem.y0
+    if isinstance(integrate.controller, Substeps):
+        on_grid = _between_saves if integrate.controller.longest is None else _by_time
+    else:
+        on_grid = _at_times
+    solution = on_grid(problem)
+    finite = jnp.all(jnp.isfinite(solution.ys), axis=1)
+    last = jnp.argmin(jnp.where(finite, 1, 0)) - 1  # -1 is the end if all are finite
+    why = jnp.where(last + 1 <= solution.reached, NON_FINITE, TOO_MANY_STEPS)
+    status = jnp.where(jnp.all(finite), SUCCESS, why)
+    blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
+    ys = jnp.where(finite[:, None], solution.ys, blank[None])
+    shortest = jnp.min(jnp.where(solution.lengths == 0, jnp.inf, solution.lengths))
+    stats = Stats(
+        evaluations=solution.evaluations,
+        accepted=solution.steps,
+        rejected=0 * solution.steps,
+        status=status,
+        measures=solution.measured,
+        shortest=jax.lax.stop_gradient(shortest),
+        longest=jax.lax.stop_gradient(jnp.max(solution.lengths)),
+        t=jax.lax.stop_gradient(ts[last]),
+    )
+    return Solved(ys=ys, stats=stats)
+
+
+class _OnGrid(NamedTuple):
     """States at the save times, of which those up to the number `reached` were; the work; the steps' lengths."""
 
     ys: Float[Array, "time state"]
     evaluations: Int[Array, ""]
     steps: Int[Array, ""]
-    taken: dict[str, Array]
+    measured: dict[str, Array]
     lengths: Float[Array, " gap"]
     reached: Int[Array, ""] | int
 
 
-def _step_of(integrate, measures, field, args, noise) -> Callable:
+def _step_of(problem: Problem) -> Callable:
     """`one(y, t, h) -> (y, measures)`. It is rematerialised in the backward pass, which is faster than storing its
     inside."""
+    tableau = _tableau_of(problem)
 
     @jax.checkpoint
     def one(y, t, h):
-        step = rk_step(integrate.method.tableau, field, t, h, y, args, noise=noise)
-        return step.y1, measured(measures, step)
+        step = rk_step(tableau, problem.field, t, h, y, problem.args, noise=problem.draws.noise)
+        return step.y1, measured(problem.measures, step)
 
     return one
 
 
-def _between_saves(integrate, measures, field, ts, y0, args, noise) -> _Walked:
+def _tableau_of(problem: Problem) -> diffrax.ButcherTableau:
+    return problem.integrate.method.tableau  # pyright: ignore
+
+
+def _between_saves(problem: Problem) -> _OnGrid:
     """`n` steps between neighbouring `ts`."""
-    n, one = integrate.controller.n, _step_of(integrate, measures, field, args, noise)
+    n, one, ts, y0 = problem.integrate.controller.n, _step_of(problem), problem.ts, problem.y0  # pyright: ignore
 
     def interval(y, edges):
         t0, h = edges[0], (edges[1] - edges[0]) / n
@@ -128,41 +150,62 @@ def _between_saves(integrate, measures, field, ts, y0, args, noise) -> _Walked:
 
     _, (ys, taken) = jax.lax.scan(interval, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))
     steps = jnp.asarray((ts.shape[0] - 1) * n)
-    evaluations, lengths = steps * len(integrate.method.tableau.b_sol), jnp.abs(jnp.diff(ts)) / n
-    return _Walked(jnp.concatenate([y0[None], ys]), evaluations, steps, gathered(taken), lengths, ts.shape[0] - 1)
+    return _OnGrid(
+        ys=jnp.concatenate([y0[None], ys]),
+        evaluations=steps * len(_tableau_of(problem).b_sol),
+        steps=steps,
+        measured=gathered(taken),
+        lengths=jnp.abs(jnp.diff(ts)) / n,
+        reached=ts.shape[0] - 1,
+    )
 
 
-def _by_time(integrate, measures, field, ts, y0, args, noise) -> _Walked:
+def _by_time(problem: Problem) -> _OnGrid:
     """`n` steps between neighbouring `ts`, more where they would be too long."""
-    controller, one = integrate.controller, _step_of(integrate, measures, field, args, noise)
-    walk = lambda ts, y: by_time(one, ts, y, controller.n, controller.longest, integrate.max_steps)
+    integrate, one, ts, y0 = problem.integrate, _step_of(problem), problem.ts, problem.y0
+    n, longest = integrate.controller.n, integrate.controller.longest  # pyright: ignore
+    between = lambda ts, y: by_time(one, ts, y, n, longest, integrate.max_steps)  # pyright: ignore
     if isinstance(ts.shape[0], int):
-        walked = walk(ts, y0)
+        solution = between(ts, y0)
     else:  # exported for any number of times: from one to the next
-        to_next = lambda y, edges: (lambda walked: (walked.ys[0], walked))(walk(edges, y))
-        walked = in_sequence(jax.lax.scan(to_next, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))[1])
-    lengths = jnp.abs(jnp.diff(ts)) / jnp.maximum(walked.counts, 1).astype(ts.dtype)
-    steps = jnp.sum(jnp.where(jnp.arange(lengths.shape[0]) < walked.reached, walked.counts, 0), dtype=jnp.int32)
-    evaluations, ys = steps * len(integrate.method.tableau.b_sol), jnp.concatenate([y0[None], walked.ys])
-    return _Walked(ys, evaluations, steps, walked.taken, lengths, walked.reached)
+        to_next = lambda y, edges: (lambda one: (one.ys[0], one))(between(edges, y))
+        solution = in_sequence(jax.lax.scan(to_next, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))[1])
+    lengths = jnp.abs(jnp.diff(ts)) / jnp.maximum(solution.counts, 1).astype(ts.dtype)
+    steps = jnp.sum(jnp.where(jnp.arange(lengths.shape[0]) < solution.reached, solution.counts, 0), dtype=jnp.int32)
+    return _OnGrid(
+        ys=jnp.concatenate([y0[None], solution.ys]),
+        evaluations=steps * len(_tableau_of(problem).b_sol),
+        steps=steps,
+        measured=solution.measured,
+        lengths=lengths,
+        reached=solution.reached,
+    )
 
 
-def _at_times(integrate, measures, field, ts, y0, args, noise) -> _Walked:
+def _at_times(problem: Problem) -> _OnGrid:
     """Steps between neighbouring times of `diffrax.StepTo`, saved at `ts` by the interpolant."""
-    grid, method = jnp.asarray(integrate.controller.ts, ts.dtype), Method(integrate.method)
-    f = lambda t, y: field(t, y, args)
+    integrate, ts, y0, noise = problem.integrate, problem.ts, problem.y0, problem.draws.noise
+    grid, method = jnp.asarray(integrate.controller.ts, ts.dtype), Method(integrate.method)  # pyright: ignore
+    f = lambda t, y: problem.field(t, y, problem.args)
 
     @jax.checkpoint
     def one(carry, edges):
         y, slope = carry
         y1, fs = method.step(f, edges[0], edges[1] - edges[0], y, slope)
         step = method.taken(f, edges[0], edges[1] - edges[0], y, y1, fs, noise=noise)
-        return (y1, fs[-1]), (jnp.concatenate([y[None], y1[None], step.k]), measured(measures, step))
+        return (y1, fs[-1]), (jnp.concatenate([y[None], y1[None], step.k]), measured(problem.measures, step))
 
     edges = jnp.stack([grid[:-1], grid[1:]], axis=1)
     _, (terms, taken) = jax.lax.scan(one, (y0, f(ts[0], y0)), edges)
     forward = jnp.sign(grid[-1] - grid[0])
     at = jnp.clip(jnp.searchsorted(forward * grid, forward * ts, side="left") - 1, 0, edges.shape[0] - 1)
     w = method.weights((ts - grid[at]) / (grid[at + 1] - grid[at])).astype(y0.dtype)
-    ys, steps, lengths = jnp.einsum("sw,swd->sd", w, terms[at]), jnp.asarray(edges.shape[0]), jnp.abs(jnp.diff(grid))
-    return _Walked(ys, steps * method.fresh + 1, steps, gathered(taken), lengths, ts.shape[0] - 1)
+    steps = jnp.asarray(edges.shape[0])
+    return _OnGrid(
+        ys=jnp.einsum("sw,swd->sd", w, terms[at]),
+        evaluations=steps * method.fresh + 1,
+        steps=steps,
+        measured=gathered(taken),
+        lengths=jnp.abs(jnp.diff(grid)),
+        reached=ts.shape[0] - 1,
+    )

@@ -8,23 +8,26 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ctmodels._integrate._forward import solve
-from ctmodels._integrate._integrate import DiscreteAdjoint, Integrate, closed_over, plan_of
-from ctmodels._integrate._lanes import Lanes
-from ctmodels._integrate._plan import Times
+from ctmodels._integrate._adaptive import closed_over, plan_of
+from ctmodels._integrate._adjoint import DiscreteAdjoint
+from ctmodels._integrate._engine._draws import Draws
+from ctmodels._integrate._engine._forward import solve_lanes
+from ctmodels._integrate._engine._lanes import Lanes
+from ctmodels._integrate._engine._plan import Times
+from ctmodels._integrate._integrate import Integrate
 
 
 @eqx.filter_jit
 def _solved(integrate: Integrate, field, ts, y0s, args):
-    """Of a batch (lane, ...): where each lane ended, and the trail."""
+    """Of a batch (lane, ...), measures left out: where each lane ended, and the steps' history."""
     flat = jax.vmap(lambda y: ravel_pytree(y)[0])(y0s)
     unravel = ravel_pytree(jax.tree.map(lambda x: x[0], y0s))[1]
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
     of, inexact, whole = closed_over(flat_field, ts[0], flat[0], args)
     arrays = [*inexact, *whole]
-    lanes = Lanes((flat.shape[0],), ((False,),) * len(arrays))
-    _, head, trail = solve(plan_of(integrate), lanes, of, arrays, ts[None], flat)
-    return head, (trail,)
+    lanes = Lanes(shape=(flat.shape[0],), owned=((False,),) * len(arrays))
+    _, carry, history = solve_lanes(plan_of(integrate), lanes, of, arrays, Draws(), ts[None], flat)
+    return carry, history
 
 
 def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray:
@@ -32,19 +35,20 @@ def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray
     looked at, or to be taken again by `diffrax.StepTo`. Explicit methods with a PID controller only; not under `jit`.
     """
     keeps_all = DiscreteAdjoint(1 << max(integrate.max_steps - 1, 1).bit_length())
-    integrate = dataclasses.replace(integrate, adjoint=keeps_all, batching="per_sample", measures=())
-    head, (trail,) = _solved(integrate, field, ts, jax.tree.map(lambda x: jnp.asarray(x)[None], y0), args)
-    times = Times.of(ts[None])
-    return np.append(np.asarray(times.at(trail.sigma[: int(trail.count), 0])), np.asarray(times.at(head.sigma))[0])  # pyright: ignore
+    integrate = dataclasses.replace(integrate, adjoint=keeps_all, batching="per_sample")
+    carry, history = _solved(integrate, field, ts, jax.tree.map(lambda x: jnp.asarray(x)[None], y0), args)
+    times, count = Times.of(ts[None]), int(history.count)  # pyright: ignore
+    begun, end = times.at(history.sigma[:count, 0]), times.at(carry.sigma)  # pyright: ignore
+    return np.append(np.asarray(begun), np.asarray(end)[0])
 
 
 def loop_widths(integrate: Integrate, field, ts, y0s, args=None) -> list[tuple[int, int, int]]:
     """For each width at which the loop ran, in turn: the width, iterations forward, and iterations that the backward
     pass takes again."""
-    head, (trail,) = _solved(integrate, field, ts, y0s, args)
-    widths = plan_of(integrate).widths(Lanes(head.status.shape, ()))
+    carry, history = _solved(integrate, field, ts, y0s, args)
+    widths = plan_of(integrate).widths(Lanes(shape=carry.status.shape, owned=()))
     # An iteration at which no lane's step is accepted is not taken again, so that attempts are counted apart.
-    counts = np.sort(np.stack([head.accepted + head.rejected, trail.rested]), axis=1)  # pyright: ignore
+    counts = np.sort(np.stack([carry.accepted + carry.rejected, history.ended]), axis=1)  # pyright: ignore
     done, out = np.zeros(2, int), []
     for width, after in zip(widths, [*widths[1:], 0], strict=True):
         last = np.maximum(counts[:, -1 - after], done)

@@ -8,58 +8,43 @@ import equinox as eqx
 import jax
 import jax.core
 import jax.numpy as jnp
-import optimistix as optx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 
 from ctmodels._arguments import before
-from ctmodels._integrate._account import Measure, name_of, needs_noise
-from ctmodels._integrate._asked import check_adjoint, check_call, check_controller, check_method, check_together
-from ctmodels._integrate._batching import replayed
+from ctmodels._integrate import _adaptive, _diffrax, _fixed
+from ctmodels._integrate._adjoint import DiscreteAdjoint
+from ctmodels._integrate._asked import (
+    check_adjoint,
+    check_call,
+    check_controller,
+    check_measures,
+    check_method,
+    check_together,
+)
 from ctmodels._integrate._check import (
     check_field,
     check_grid,
-    check_precision,
     check_settings,
     check_start,
     check_times,
     in_order,
     meets,
 )
-from ctmodels._integrate._described import described
-from ctmodels._integrate._diffrax import solve_by_diffrax, substeps_by_diffrax
-from ctmodels._integrate._fixed import Substeps, solve_fixed
-from ctmodels._integrate._local import Chance, local, one_step_from, solution_at
-from ctmodels._integrate._loops import varying_alike
+from ctmodels._integrate._described import describe
+from ctmodels._integrate._engine._draws import Draws
+from ctmodels._integrate._engine._loops import varying_alike
+from ctmodels._integrate._fixed import Substeps
 from ctmodels._integrate._orders import adjoint_for
-from ctmodels._integrate._plan import Plan
-from ctmodels._integrate._samples import sample_number, within_a_sample
-from ctmodels._integrate._tableau import Method
+from ctmodels._integrate._problem import Problem, Solved
+from ctmodels._integrate._sampled import local_measures
 from ctmodels._model import AbstractSolver
 from ctmodels._output import BAD_TIMES, SUCCESS, Stats
-
-
-class DiscreteAdjoint(eqx.Module):
-    """The discrete adjoint by replay: each accepted step is taken again and pulled back. Exact for the steps as taken.
-    It can be differentiated backwards once, and what that gives forwards as often as wanted (`grad`, `jacrev`, `jvp` of
-    `grad`, `hessian`). For others (`jvp`, `jacfwd`, `grad` of `grad`) `Integrate` takes `diffrax.ForwardMode()` or
-    `diffrax.DirectAdjoint()` by itself; but not inside what was under `jax.jit` or `jax.lax.scan` before it was
-    differentiated: there JAX refuses `custom_vjp` under `jvp`, or fails to linearize, and these are to be given.
-
-    `buffer`: states kept on the way, a power of two. Where a solve takes more steps, every second, every fourth, ... is
-    kept and the others are computed anew: one evaluation more for each, and memory of `buffer + max_steps / buffer`
-    states.
-    """
-
-    buffer: int = eqx.field(static=True, default=64)
-
-    def __check_init__(self):
-        if self.buffer < 2 or self.buffer & (self.buffer - 1):
-            raise ValueError(f"buffer={self.buffer}: must be a power of two, at least 2")
+from ctmodels.measures import Measure
 
 
 class Integrate(AbstractSolver):
-    """Solve dy/dt = field(t, y, args) of one sample, and account for the work.
+    """Solve dy/dt = field(t, y, args) of one sample, and say what it took.
 
     **Arguments:**
 
@@ -70,8 +55,9 @@ class Integrate(AbstractSolver):
     - `adjoint`: [`ctmodels.DiscreteAdjoint`][], or one of diffrax's. Explicit methods with a PID controller and the
       former run on our engine; all else runs on diffrax's.
     - `max_steps`: adaptive solves only; reaching it is a status, not an exception.
-    - `measures`: measures of the accepted steps, such as [`ctmodels.local_error`][] and
-      [`ctmodels.stiffness`][], or [`ctmodels.local`][] ones; what is asked here comes back in `Stats.measures`.
+    - `measures`: of the accepted steps, such as [`ctmodels.measures.local_error`][] and
+      [`ctmodels.measures.stiffness`][], or [`ctmodels.measures.local_measure`][] ones; what is asked here comes back in
+      `Stats.measures`.
     - `batching`: under `vmap`, `"per_sample"` (each sample has its own steps: the same as a loop over samples) or
       `"shared"` (one step for the batch, by the mean error of all samples: faster; values agree with a loop to the
       tolerance). Our engine only.
@@ -95,7 +81,7 @@ class Integrate(AbstractSolver):
     )
     adjoint: diffrax.AbstractAdjoint | DiscreteAdjoint = eqx.field(default=DiscreteAdjoint(), converter=check_adjoint)
     max_steps: int = eqx.field(static=True, default=4096)
-    measures: tuple[Measure | local, ...] = eqx.field(static=True, default=())
+    measures: tuple[Measure, ...] = eqx.field(static=True, default=(), converter=check_measures)
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
     cotangents: str = eqx.field(static=True, default="per_sample", kw_only=True)
     failed: str = eqx.field(static=True, default="nan", kw_only=True)
@@ -135,23 +121,45 @@ class Integrate(AbstractSolver):
 
     def describe(self) -> str:
         """Method and steps, in words."""
-        return described(self.method, self.controller)
+        return describe(self.method, self.controller)
 
 
 def _inside_jit() -> bool:
     return isinstance(jnp.zeros(()), jax.core.Tracer)
 
 
-def _integrate(integrate: Integrate, field, ts, y0, args, key):
-    if _ours(integrate):
+def _integrate(integrate: Integrate, field, ts, y0, args, key) -> tuple[PyTree, Stats]:
+    if _adaptive.takes(integrate):
         field, ts, y0, args, key = varying_alike((field, ts, y0, args, key))
     flat0, unravel = ravel_pytree(y0)
-    flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
-    chance = Chance.drawn(integrate.measures, key, flat0)
+    draws = Draws.for_measures(integrate.measures, key, flat0)
     sound, integrate, ts = _sound(integrate, ts)
-    ys, stats = _solved(integrate, flat_field, ts, flat0, args, chance)
-    ys, stats = _judged(integrate.failed == "hold", sound, ts, flat0, ys, stats)
+    problem = Problem(
+        integrate=integrate,
+        measures=tuple(m for m in integrate.measures if not m.sampling),
+        sampling=tuple(sorted({m.sampling for m in integrate.measures if m.sampling})),
+        field=lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0],
+        ts=ts,
+        y0=flat0,
+        args=args,
+        draws=draws,
+    )
+    solved = _solver_for(integrate)(problem)
+    measures = {**solved.stats.measures, **local_measures(problem, solved)}
+    stats = dataclasses.replace(solved.stats, measures=measures)
+    ys, stats = _masked(integrate.failed == "hold", sound, ts, flat0, solved.ys, stats)
     return jax.vmap(unravel)(ys), stats
+
+
+_compiled = eqx.filter_jit(_integrate)
+
+
+def _solver_for(integrate: Integrate) -> Callable[[Problem], Solved]:
+    """The way to solve that takes these settings."""
+    fixed = isinstance(integrate.controller, Substeps | diffrax.StepTo)
+    if fixed and isinstance(integrate.method, diffrax.AbstractERK):
+        return _fixed.solve
+    return _adaptive.solve if _adaptive.takes(integrate) else _diffrax.solve
 
 
 def _sound(integrate: Integrate, ts) -> tuple[Array, Integrate, Array]:
@@ -168,136 +176,11 @@ def _sound(integrate: Integrate, ts) -> tuple[Array, Integrate, Array]:
     return sound, dataclasses.replace(integrate, controller=controller), jnp.where(sound, ts, line(ts))
 
 
-def _judged(hold: bool, sound, ts, y0, ys, stats: Stats) -> tuple[Array, Stats]:
-    """States and account, of unsound times too. What is held is finite, even where the start was not."""
+def _masked(hold: bool, sound, ts, y0, ys, stats: Stats) -> tuple[Array, Stats]:
+    """States and statistics, of unsound times too. What is held is finite, even where the start was not."""
     ys = jnp.where(sound, ys, y0[None] if hold else jnp.nan)
     if hold:
         ys = jnp.where(jnp.isfinite(ys), ys, 0)
     status = jnp.where(sound, stats.status, BAD_TIMES).astype(jnp.int32)
     measures = {name: jnp.where(status == SUCCESS, value, jnp.nan) for name, value in stats.measures.items()}
     return ys, dataclasses.replace(stats, status=status, measures=measures)
-
-
-def _solved(integrate: Integrate, flat_field, ts, flat0, args, chance: Chance) -> tuple[Array, Stats]:
-    visits, explicit = None, isinstance(integrate.method, diffrax.AbstractERK)
-    if explicit and isinstance(integrate.controller, Substeps | diffrax.StepTo):
-        ys, stats = solve_fixed(integrate, of_steps(integrate), flat_field, ts, flat0, args, chance.noise)
-    elif _ours(integrate):
-        ys, stats, visits = _by_replay(integrate, flat_field, ts, flat0, args, chance)
-    else:
-        by = substeps_by_diffrax if isinstance(integrate.controller, Substeps) else solve_by_diffrax
-        ys, stats = by(integrate, of_steps(integrate), flat_field, ts, flat0, args, chance.noise)
-    local_ones = of_one_time(integrate)
-    if local_ones:
-        if visits is None:
-            visits = _visits_apart(integrate, flat_field, ts, flat0, args, chance)
-        at = lambda t, y: flat_field(t, y, args)
-        found = {name_of(m): _visited(m, integrate, at, ts, visits[m.rule], chance) for m in local_ones}
-        stats = eqx.tree_at(lambda s: s.measures, stats, {**stats.measures, **found})
-    return ys, stats
-
-
-_compiled = eqx.filter_jit(_integrate)
-
-
-def _visited(measure: local, integrate: Integrate, field, ts, start, chance: Chance):
-    """A local measure, from where the step that was remembered began."""
-    method = Method(integrate.method)  # pyright: ignore
-    t, h, y = jax.lax.stop_gradient(start)
-    if measure.rule == "unbiased":
-        now = ts[0] + chance.draw.astype(ts.dtype) * (ts[-1] - ts[0])  # pyright: ignore
-        t, y = now, solution_at(method, field, now, (t, y))
-        left = ts[-1] - now
-        h = jnp.where(jnp.abs(left) < jnp.abs(h), left, h)
-    return one_step_from(measure.measure, method, integrate.controller, field, t, h, y)  # pyright: ignore
-
-
-def _visits_apart(integrate: Integrate, field, ts, y0, args, chance: Chance):
-    """The same solve once more on our engine, without derivatives, for the sake of its steps."""
-    if not (isinstance(integrate.method, diffrax.AbstractERK) and _usual(integrate.controller)):
-        raise ValueError(
-            "measures: `local` takes a step of an explicit method that has an error estimate, of a length that a "
-            "diffrax.PIDController chooses: give Integrate(diffrax.Tsit5(), diffrax.PIDController(...))"
-        )
-    again = dataclasses.replace(integrate, adjoint=DiscreteAdjoint(), measures=of_one_time(integrate))
-    of, inexact, whole = closed_over(lambda t, y, args: field(t, y, args), ts[0], y0, args)
-    still = jax.lax.stop_gradient(inexact)
-    ts, y0 = jax.lax.stop_gradient((ts, y0))
-    return _by_replay(again, lambda t, y, args: of([*still, *whole], t, y), ts, y0, None, chance)[2]
-
-
-def _ours(integrate: Integrate) -> bool:
-    """Whether our engine takes it: explicit steps under the usual control, and no other adjoint asked for."""
-    explicit = isinstance(integrate.method, diffrax.AbstractERK)
-    return explicit and _usual(integrate.controller) and isinstance(integrate.adjoint, DiscreteAdjoint)
-
-
-def _usual(controller) -> bool:
-    return type(controller) is diffrax.PIDController and controller.norm is optx.rms_norm
-
-
-def plan_of(integrate: Integrate) -> Plan:
-    """What our engine has to know."""
-    return Plan(
-        Method(integrate.method),  # pyright: ignore
-        integrate.controller,  # pyright: ignore
-        integrate.max_steps,
-        integrate.adjoint.buffer,  # pyright: ignore
-        of_steps(integrate),
-        integrate.batching == "shared",
-        integrate.cotangents == "summed",
-        integrate.failed == "hold",
-        any(map(needs_noise, integrate.measures)),
-        tuple(sorted({m.rule for m in of_one_time(integrate)})),
-    )
-
-
-def of_one_time(integrate: Integrate) -> tuple[local, ...]:
-    """The measures of one step from a random time."""
-    return tuple(m for m in integrate.measures if isinstance(m, local))
-
-
-def of_steps(integrate: Integrate) -> tuple[Measure, ...]:
-    """The measures that look at each accepted step."""
-    return tuple(m for m in integrate.measures if not isinstance(m, local))
-
-
-def closed_over(field, t, y, args):
-    """`field` as a function (arrays, t, y) that closes over nothing, and its arrays, those with derivatives first: so
-    that a vmap or a gradient sees each of them."""
-    closed = eqx.filter_closure_convert(lambda t, y: field(t, y, args), t, y)
-    inexact, rest = eqx.partition(closed, eqx.is_inexact_array)
-    whole, static = eqx.partition(rest, eqx.is_array)
-    inexact, inexact_tree = jax.tree.flatten(inexact)
-    whole, whole_tree = jax.tree.flatten(whole)
-
-    def of(arrays, t, y):
-        a, b = arrays[: len(inexact)], arrays[len(inexact) : len(inexact) + len(whole)]
-        parts = jax.tree.unflatten(inexact_tree, a), jax.tree.unflatten(whole_tree, b), static
-        return eqx.combine(*parts)(t, y)
-
-    return of, inexact, whole
-
-
-def _by_replay(integrate: Integrate, field, ts, y0, args, chance: Chance) -> tuple[Array, Stats, dict]:
-    check_precision(integrate.controller, y0.dtype)  # pyright: ignore
-    plan = plan_of(integrate)
-    of, inexact, whole = closed_over(field, ts[0], y0, args)
-    drawn = [chance.noise] * plan.noisy + [chance.draw] * bool(plan.visits)
-    sample = sample_number() if plan.summed else None
-    # In a rule for derivatives, say, which runs later, it is not known what becomes of the cotangents.
-    plan = plan._replace(summed=plan.summed and (sample is None or within_a_sample()))
-    ys, ends, measured = replayed((ts, y0, inexact), plan, of, [*whole, *drawn], sample)
-    attempts = ends.accepted + ends.rejected
-    # Two more: for the first slope, and for the length of the first step.
-    stats = Stats(
-        evaluations=2 + attempts * plan.method.fresh + 0 * ends.status,
-        accepted=ends.accepted,
-        rejected=ends.rejected,
-        status=ends.status,
-        measures={name: jnp.where(ends.status == SUCCESS, value, jnp.nan) for name, value in measured.items()},
-        shortest=jax.lax.stop_gradient(ends.shortest),
-        longest=jax.lax.stop_gradient(ends.longest),
-        t=jax.lax.stop_gradient(ends.t),
-    )
-    return ys, stats, ends.visits

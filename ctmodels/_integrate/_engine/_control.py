@@ -10,8 +10,8 @@ import diffrax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ctmodels._integrate._lanes import Size
-from ctmodels._integrate._tableau import Method
+from ctmodels._integrate._engine._lanes import Size
+from ctmodels._integrate._engine._tableau import Method
 
 
 class Memory(NamedTuple):
@@ -23,7 +23,8 @@ class Memory(NamedTuple):
 
     @classmethod
     def none(cls, groups: Size, dtype) -> "Memory":
-        return cls(jnp.ones(groups, dtype), jnp.ones(groups, dtype), jnp.zeros(groups, bool))
+        one = jnp.ones(groups, dtype)
+        return cls(last=one, before=one, shortest=jnp.zeros(groups, bool))
 
 
 def tolerance(controller: diffrax.PIDController, y, y1) -> Array:
@@ -33,7 +34,7 @@ def tolerance(controller: diffrax.PIDController, y, y1) -> Array:
     return atol + rtol * size
 
 
-def scaled_error(controller: diffrax.PIDController, y, y1, error) -> Float[Array, " lane"]:
+def mean_square(controller: diffrax.PIDController, y, y1, error) -> Float[Array, " lane"]:
     """Mean over each lane's channels of (error / (atol + rtol |y|))^2; infinite where anything is not finite."""
     q = jnp.mean(jnp.abs(error / tolerance(controller, y, y1)) ** 2, axis=1)
     return jnp.where(jnp.isfinite(q) & jnp.all(jnp.isfinite(y1), axis=1), q, jnp.inf)
@@ -60,7 +61,7 @@ def adapt(controller: diffrax.PIDController, order: int, q, h, span, memory: Mem
         h = jnp.maximum(h, c.dtmin / span)
     inverse = jnp.where((inverse == 0) | jnp.isinf(inverse), 1, inverse)
     last, before = (jnp.where(accept, a, b) for a, b in ((inverse, memory.last), (memory.last, memory.before)))
-    return accept, h, Memory(last, before, shortest)
+    return accept, h, Memory(last=last, before=before, shortest=shortest)
 
 
 def _power(x, exponent):

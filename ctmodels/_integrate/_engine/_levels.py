@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ctmodels._integrate._lanes import Size
+from ctmodels._integrate._engine._lanes import Size
 
 
 class Levels(NamedTuple):

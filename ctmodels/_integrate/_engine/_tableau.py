@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ctmodels._integrate._account import Step, rms
+from ctmodels.measures import Step
+from ctmodels.measures._step import rms
 
 
 class Method:
@@ -52,8 +53,19 @@ class Method:
     def taken(self, field, t, h, y, y1, fs, *, tolerance=None, noise=None, norm=rms) -> Step:
         """The step as measures want to see it."""
         h_y = h.astype(y.dtype)
-        k = jnp.stack([h_y * f for f in fs])
-        return Step(t, h_y, y, y1, k, self.tableau, self.error(h, fs), tolerance, field, noise, norm)
+        return Step(
+            t=t,
+            h=h_y,
+            y0=y,
+            y1=y1,
+            k=jnp.stack([h_y * f for f in fs]),
+            tableau=self.tableau,
+            error=self.error(h, fs),
+            tolerance=tolerance,
+            field=field,
+            noise=noise,
+            norm=norm,
+        )
 
     def weights(self, theta: Float[Array, "..."]) -> Float[Array, "... term"]:
         """w(theta): weights of y0, y1 and the slopes times h."""

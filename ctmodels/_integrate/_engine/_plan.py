@@ -8,12 +8,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._account import measured, name_of, rms, rms_over
-from ctmodels._integrate._control import tolerance
-from ctmodels._integrate._lanes import Lanes, Size
-from ctmodels._integrate._tableau import Method
+from ctmodels._integrate._engine._control import tolerance
+from ctmodels._integrate._engine._draws import Draws
+from ctmodels._integrate._engine._lanes import Lanes, Size
+from ctmodels._integrate._engine._tableau import Method
+from ctmodels.measures import Measure
+from ctmodels.measures._measure import measured
+from ctmodels.measures._step import rms, rms_over
 
 NARROWER = 8  # a batch whose lanes are nearly all done goes on with this fraction of its width
+
+
+class Attempt(NamedTuple):
+    """What a step of one lane comes to, before it is accepted or rejected."""
+
+    y1: Float[Array, "*lane state"]
+    slopes: tuple[Float[Array, "*lane state"], ...]
+    error: Float[Array, "*lane state"] | None
+    measured: dict[str, Float[Array, "*lane"]]
 
 
 class Plan(NamedTuple):
@@ -23,13 +35,12 @@ class Plan(NamedTuple):
     controller: diffrax.PIDController
     max_steps: int
     buffer: int  # states kept on the way, an even number
-    measures: tuple[Callable, ...]
+    measures: tuple[Measure, ...]  # of each accepted step
     shared: bool  # one step for all lanes
     summed: bool  # cotangents of what lanes have in common: summed over them, or one for each
     hold: bool  # what a failed lane did not reach is its initial state, not NaN
-    noisy: bool  # the last array (but one, if there are visits) is the noise that measures ask for
-    visits: tuple[str, ...]  # rules by which one step of each lane is remembered; the last array draws it
-    backwards: bool = True  # whether there will be a way back, for which states are kept
+    sampling: tuple[str, ...]  # rules by which one step of each lane is sampled
+    backwards: bool = True  # whether there will be a backward pass, for which states are kept
 
     @property
     def stride(self) -> int:
@@ -41,19 +52,19 @@ class Plan(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name_of(m) for m in self.measures)
+        return tuple(m.name for m in self.measures)
 
-    def step(self, field: Callable, axes: tuple[str, ...], arrays, alive, t, h, y, f) -> tuple:
-        """One lane's step: new state, slopes, error and measures."""
+    def step(self, field: Callable, axes: tuple[str, ...], arrays, draws: Draws, alive, t, h, y, f) -> Attempt:
+        """One lane's step. `axes`: names of the lanes' axes, over which lanes with a common step take their norm."""
         method, at = self.method, lambda t, y: field(arrays, t, y)
-        y1, fs = method.step(at, t, h, y, f)
+        y1, slopes = method.step(at, t, h, y, f)
         found = {}
         if self.measures:
-            noise = arrays[-1 - bool(self.visits)] if self.noisy else None
             norm = rms_over(alive, axes) if self.shared and axes else rms
             by = tolerance(self.controller, y, y1)
-            found = measured(self.measures, method.taken(at, t, h, y, y1, fs, tolerance=by, noise=noise, norm=norm))
-        return y1, fs, method.error(h, fs), found
+            step = method.taken(at, t, h, y, y1, slopes, tolerance=by, noise=draws.noise, norm=norm)
+            found = measured(self.measures, step)
+        return Attempt(y1=y1, slopes=slopes, error=method.error(h, slopes), measured=found)
 
     def widths(self, lanes: Lanes) -> list[Size]:
         """The widths at which the loop runs: that of the batch, and narrower ones for the lanes that take longest."""
@@ -75,13 +86,26 @@ class Times(NamedTuple):
     def of(cls, ts: Float[Array, "clock time"]) -> "Times":
         t0, span = ts[:, 0], ts[:, -1] - ts[:, 0]
         rise = ts - ts[:, :1]
-        return cls(t0, span, jnp.where(span[:, None] == 0, 0, rise / jnp.where(span == 0, 1, span)[:, None]))
+        sigma = jnp.where(span[:, None] == 0, 0, rise / jnp.where(span == 0, 1, span)[:, None])
+        return cls(t0=t0, span=span, sigma=sigma)
+
+    @property
+    def common(self) -> bool:
+        """Whether all lanes have the same."""
+        return self.t0.shape[0] == 1
 
     def at(self, sigma: Float[Array, " group"]) -> Float[Array, " lane"]:
+        """The time t that is `sigma` of the way from t0 to t1."""
         return self.t0 + self.span * sigma
 
-    def take(self, lane: Int[Array, " lane"]) -> "Times":
-        return self if self.t0.shape[0] == 1 else jax.tree.map(lambda x: x[lane], self)
+    def nth(self, i: Int[Array, " clock"]) -> Float[Array, " clock"]:
+        """Sigma of the i-th save time of each lane, or of all."""
+        if self.sigma.shape[0] == 1:
+            return self.sigma[0, i]
+        return jnp.take_along_axis(self.sigma, i[:, None], 1)[:, 0]
+
+    def for_lanes(self, lane: Int[Array, " lane"]) -> "Times":
+        return self if self.common else jax.tree.map(lambda x: x[lane], self)
 
 
 def end_of(sigma, h):

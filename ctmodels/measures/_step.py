@@ -1,12 +1,6 @@
-"""The account: what may be asked of each accepted step, and how it is gathered over a solve.
+"""One step of a Runge-Kutta method, as measures see it, and its norms."""
 
-A measure is a function of one [`ctmodels.Step`][]; what it returns is summed over the accepted steps, or, of
-[`ctmodels.maximum_over_steps`][] ones, the largest is kept. The result comes back in `Stats.measures`, under the
-measure's name.
-"""
-
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import diffrax
@@ -47,43 +41,18 @@ class Step(NamedTuple):
         g = self.y0 + sum(w.item() * self.k[j] for j, w in enumerate(weights) if w != 0)
         return self.t + self.tableau.c[i - 1].item() * self.h.astype(self.t.dtype), g
 
+    def slope(self, i: int) -> Float[Array, " state"]:
+        """f(t_i, g_i); zero of a step of no length."""
+        return jnp.where(self.h != 0, self.k[i] / jnp.where(self.h != 0, self.h, 1), 0)
+
     def integral(self, rate: Callable[[int], Float[Array, ""]]) -> Float[Array, ""]:
         """Of a rate, given at each stage, over the step: by the method's own weights, to its own order."""
         weights = enumerate(self.tableau.b_sol)
         return jnp.abs(self.h) * sum(b.item() * rate(i) for i, b in weights if b != 0)
 
 
-Measure = Callable[[Step], Float[Array, ""]]
-
-
-@dataclasses.dataclass(frozen=True)
-class maximum_over_steps:
-    """A measure of which the largest value of all accepted steps is kept, not the sum; its name has `largest_` in
-    front. The gradient is that of the step where it was. Values must not be negative."""
-
-    of: Measure
-
-    @property
-    def __name__(self) -> str:
-        return f"largest_{name_of(self.of)}"
-
-    def __call__(self, step: Step) -> Float[Array, ""]:
-        return self.of(step)
-
-
-def name_of(measure) -> str:
-    return measure.__name__
-
-
-def needs_noise(measure) -> bool:
-    return getattr(measure, "needs_noise", False)
-
-
-def measured(measures: Sequence[Measure], step: Step) -> dict[str, Array]:
-    return {name_of(m): m(step) for m in measures}
-
-
 def rms(x: Float[Array, " state"]) -> Float[Array, ""]:
+    """Root mean square over the state."""
     return _root(jnp.mean(x**2))
 
 

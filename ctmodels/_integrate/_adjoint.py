@@ -1,0 +1,22 @@
+"""The adjoint of our engine, to be asked for."""
+
+import equinox as eqx
+
+
+class DiscreteAdjoint(eqx.Module):
+    """The discrete adjoint by replay: each accepted step is taken again and pulled back. Exact for the steps as taken.
+    It can be differentiated backwards once, and what that gives forwards as often as wanted (`grad`, `jacrev`, `jvp` of
+    `grad`, `hessian`). For others (`jvp`, `jacfwd`, `grad` of `grad`) `Integrate` takes `diffrax.ForwardMode()` or
+    `diffrax.DirectAdjoint()` by itself; but not inside what was under `jax.jit` or `jax.lax.scan` before it was
+    differentiated: there JAX refuses `custom_vjp` under `jvp`, or fails to linearize, and these are to be given.
+
+    `buffer`: states kept on the way, a power of two. Where a solve takes more steps, every second, every fourth, ... is
+    kept and the others are computed anew: one evaluation more for each, and memory of `buffer + max_steps / buffer`
+    states.
+    """
+
+    buffer: int = eqx.field(static=True, default=64)
+
+    def __check_init__(self):
+        if self.buffer < 2 or self.buffer & (self.buffer - 1):
+            raise ValueError(f"buffer={self.buffer}: must be a power of two, at least 2")

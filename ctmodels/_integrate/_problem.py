@@ -1,0 +1,37 @@
+"""What each of the three ways to solve is given, and gives back: `solve(problem) -> solved` in `_adaptive`, `_fixed`
+and `_diffrax`."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from jaxtyping import Array, Float, PyTree
+
+from ctmodels._integrate._engine._batched_forward import Start
+from ctmodels._integrate._engine._draws import Draws
+from ctmodels._output import Stats
+from ctmodels.measures import Measure
+
+if TYPE_CHECKING:
+    from ctmodels._integrate._integrate import Integrate
+
+
+class Problem(NamedTuple):
+    """One sample's solve, of a flattened state, at times that are in order."""
+
+    integrate: "Integrate"
+    measures: tuple[Measure, ...]  # of each accepted step
+    sampling: tuple[str, ...]  # rules by which one step is sampled, where the way to solve can
+    field: Callable  # (t, y, args) -> slope
+    ts: Float[Array, " time"]
+    y0: Float[Array, " state"]
+    args: PyTree
+    draws: Draws
+
+
+class Solved(NamedTuple):
+    """States at `ts`, the statistics of the solve, and where the sampled steps began, by rule; None where it samples
+    none."""
+
+    ys: Float[Array, "time state"]
+    stats: Stats
+    starts: dict[str, Start] | None = None
