@@ -1,4 +1,4 @@
-"""Regularisers that punish something other than a measure of the solve, which [`ctmodels.measures`][] are themselves:
+"""Regularisers that punish something other than a measure of the solve, which `ctmodels.measures` are themselves:
 (model, Output) -> scalar, each for one example; and `steer`, a transform of the example."""
 
 from collections.abc import Callable
