@@ -13,9 +13,9 @@ import pytest
 from ctmodels import NeuralODE, Scaling
 from ctmodels.data import Table
 from ctmodels.reconstruction import Candidate, Fitted, Problem, Reconstruction, Trained
-from ctmodels.report import _figures, render
-from ctmodels.report._table import columns
-from ctmodels.report._view import View
+from ctmodels.reconstruction.report import _curves, render
+from ctmodels.reconstruction.report._score_table import columns
+from ctmodels.reconstruction.report._view import View
 
 pytestmark = pytest.mark.only("float32")
 
@@ -262,9 +262,9 @@ def test_nothing_recorded():
 @pytest.mark.parametrize("members", [None, 1, 3])
 def test_a_loss_is_a_number_or_one_per_member(members):
     result = reconstruction(candidates=("a", "b"), changes={"history": history(members=members)})
-    steps, values = _figures.curve(result.fitted["b"], "loss")
+    steps, values = _curves.curve(result.fitted["b"], "loss")
     assert steps.tolist() == [10, 20, 30, 40, 50] and values.shape == (5, members or 1)
-    assert _figures.losses(View.of(result)) is not None
+    assert _curves.losses(View.of(result)) is not None
 
 
 def test_irregular_times_have_no_spectrum():

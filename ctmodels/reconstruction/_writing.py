@@ -13,7 +13,7 @@ from ctmodels.reconstruction._result import Reconstruction
 
 def write(result: Reconstruction, folder: Path) -> None:
     """Models, `metrics.json`, `history.jsonl` and `report.html`, in place of what another run wrote there."""
-    from ctmodels.report import render
+    from ctmodels.reconstruction.report import render
 
     metrics: dict = _finite(result.metrics())  # pyright: ignore
     run = run_of(metrics)

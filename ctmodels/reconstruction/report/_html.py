@@ -1,7 +1,7 @@
 """Pieces of HTML that the sections are made of."""
 
-from ctmodels.report._drawing import Picture
-from ctmodels.report._view import html
+from ctmodels.reconstruction.report._drawing import Picture
+from ctmodels.reconstruction.report._view import html
 
 
 def section(title: str, *parts: str) -> str:

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from ctmodels.reconstruction._result import Reconstruction
-from ctmodels.report import _sections
-from ctmodels.report._html import definitions, note, section
-from ctmodels.report._style import CSS
-from ctmodels.report._view import View, digits, html
+from ctmodels.reconstruction.report import _sections
+from ctmodels.reconstruction.report._css import CSS
+from ctmodels.reconstruction.report._html import definitions, note, section
+from ctmodels.reconstruction.report._view import View, digits, html
 from ctmodels.train._structure import version
 
 NOTES = 12  # of the reader; a table of many columns may have one for each

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 from ctmodels.metrics import power_spectrum
-from ctmodels.report._drawing import Picture, drawing, log_axis, picture, share, span
-from ctmodels.report._view import INK, View, plain
+from ctmodels.reconstruction.report._drawing import Picture, drawing, log_axis, picture, share, span
+from ctmodels.reconstruction.report._view import INK, View, plain
 
 POINTS = 6_000  # of an orbit, drawn
 PANELS = 3  # generated orbits

@@ -6,8 +6,8 @@ import numpy as np
 
 from ctmodels.reconstruction._scores import Scores
 from ctmodels.reconstruction._verdict import Evidence
-from ctmodels.report._html import definitions
-from ctmodels.report._view import View, digits, html, ranked
+from ctmodels.reconstruction.report._html import definitions
+from ctmodels.reconstruction.report._view import View, digits, html, ranked
 
 
 class Column(NamedTuple):

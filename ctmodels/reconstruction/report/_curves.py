@@ -3,8 +3,8 @@
 import numpy as np
 
 from ctmodels.reconstruction._result import Fitted
-from ctmodels.report._drawing import WIDE, Picture, drawing, log_axis, near, picture, span, thin
-from ctmodels.report._view import GREY, INK, View, plain
+from ctmodels.reconstruction.report._drawing import WIDE, Picture, drawing, log_axis, near, picture, span, thin
+from ctmodels.reconstruction.report._view import GREY, INK, View, plain
 
 CHANNELS = 6  # drawn at most
 FEW = 250  # samples; up to so many, each is a dot

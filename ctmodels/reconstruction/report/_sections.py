@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ctmodels.report import _figures, _phase
-from ctmodels.report._html import key, note, pictures, section, wide
-from ctmodels.report._table import legend, scores
-from ctmodels.report._view import GREY, INK, View, html, plain
+from ctmodels.reconstruction.report import _attractor, _curves
+from ctmodels.reconstruction.report._html import key, note, pictures, section, wide
+from ctmodels.reconstruction.report._score_table import legend, scores
+from ctmodels.reconstruction.report._view import GREY, INK, View, html, plain
 
 
 def score_table(view: View) -> str:
@@ -20,7 +20,7 @@ def forecasts(view: View) -> str:
         ("band", colour, f"{best}: median and 90 % band"),
         *_lines(view, view.order)[1:],
     ]
-    if _figures.valid_until(view) is not None:
+    if _curves.valid_until(view) is not None:
         entries.append(("dashes", colour, "valid prediction time"))
     said = note(
         "Forecasts start at the grey line, the end of training, and see nothing observed later.",
@@ -30,7 +30,7 @@ def forecasts(view: View) -> str:
         _given(view),
         *_diverged(view),
     )
-    return section("Data and forecast", key(*entries), wide(_figures.forecasts(view)), said)
+    return section("Data and forecast", key(*entries), wide(_curves.forecasts(view)), said)
 
 
 def _lines(view: View, names, first: str = "line thick") -> list[tuple[str, str, str]]:
@@ -38,7 +38,7 @@ def _lines(view: View, names, first: str = "line thick") -> list[tuple[str, str,
 
 
 def _shown(view: View) -> str:
-    shown, n = _figures.window(view), len(view.result.table.time)
+    shown, n = _curves.window(view), len(view.result.table.time)
     if (shown.start, shown.stop) == (0, n):
         return "All samples are drawn."
     return f"Drawn are samples {shown.start + 1} to {shown.stop} of {n}."
@@ -57,7 +57,7 @@ def _valid(view: View) -> str:
 
 
 def _left_out(view: View) -> str:
-    names = [plain(name) for name in view.names[_figures.CHANNELS :]]
+    names = [plain(name) for name in view.names[_curves.CHANNELS :]]
     return f"{len(names)} more channels are not drawn: {', '.join(names)}." if names else ""
 
 
@@ -78,12 +78,12 @@ def _diverged(view: View) -> list[str]:
 
 
 def portraits(view: View) -> str:
-    if not _phase.runs(view):
+    if not _attractor.runs(view):
         return section("Phase portrait", note(_none(view, "phase portrait of a free run")))
-    drawn, said = _phase.portraits(view)
+    drawn, said = _attractor.portraits(view)
     about = ["Observations, and a free run of the model's first member, on the same axes."]
     if len(view.names) == 1:
-        about.append(f"One channel is drawn against itself {_phase.lag(view)} samples earlier.")
+        about.append(f"One channel is drawn against itself {_attractor.lag(view)} samples earlier.")
     if len(view.names) > 3:
         about.append("The first three channels.")
     return section("Phase portrait", pictures(drawn), note(*about, *said))
@@ -99,10 +99,10 @@ def _none(view: View, what: str) -> str:
 
 
 def spectra(view: View) -> str:
-    runs = _phase.runs(view)
+    runs = _attractor.runs(view)
     if not runs:
         return section("Power spectra", note(_none(view, "power spectrum of a free run")))
-    drawn, said = _phase.spectra(view)
+    drawn, said = _attractor.spectra(view)
     if not drawn:
         return section("Power spectra", note(*said))
     lost = [plain(n) for n, g in runs.items() if not np.isfinite(g).all()]
@@ -112,7 +112,7 @@ def spectra(view: View) -> str:
 
 
 def losses(view: View) -> str:
-    drawn = _figures.losses(view)
+    drawn = _curves.losses(view)
     if drawn is None:
         return section("Loss", note("No loss was recorded."))
     entries = [("line thick", view.colour(n), html(n)) for n in view.order]
@@ -126,7 +126,7 @@ def losses(view: View) -> str:
 
 def lyapunov(view: View) -> str:
     title = "Lyapunov spectrum"
-    drawn = _figures.lyapunov(view)
+    drawn = _curves.lyapunov(view)
     if drawn is None and any(f.exponents is not None for f in view.result.fitted.values()):
         return section(title, note("All exponents diverged."))
     if drawn is None:
