@@ -91,9 +91,9 @@ def one(case: Case, quick: bool) -> dict:
         "kind": case.kind,
         "noise": case.noise,
         "believed": result.believe is not None,
-        "coverage": scores["coverage"],
-        "error": scores[result.measure],
-        "baseline": min(s[result.measure] for s in result.baselines.values()),
+        "coverage": scores["coverage"].value,
+        "error": scores[result.measure].value,
+        "baseline": min(s[result.measure].value for s in result.baselines.values()),
         "seconds": time.monotonic() - begun,
     }
     print(f"{case}: {row['seconds']:.0f} s. {result.verdict}", flush=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,3 +56,9 @@ def one_line(text: str) -> str:
     """A message of several lines as one."""
     lines = [line.strip() for line in text.splitlines()]
     return " ".join(line if line.endswith((":", ";", ".", ",")) else f"{line};" for line in lines).rstrip(";")
+
+
+def printable(text: str) -> str:
+    """As far as the terminal has the characters: one that it lacks must not cost a run its last lines."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)

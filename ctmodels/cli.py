@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from ctmodels._command_line import CommandLine, one_line
+from ctmodels._command_line import CommandLine, one_line, printable
 from ctmodels._files import write_whole
 from ctmodels._validation import DataError
 from ctmodels._words import argument, spoken
@@ -153,7 +153,7 @@ def _reconstruct(arguments) -> int:
     how |= {"models": arguments.models} if arguments.models else {}
     check_arguments(**{"models": (), "recipe": recipe} | how)  # before a long file is read
     result = reconstruct(_read(arguments), recipe=recipe, **how)
-    print(result.verdict)
+    print(printable(f"{result.summary()}\n\n{result.verdict}"))
     print(f"report: {Path(arguments.out) / 'report.html'}")
     return 0
 

@@ -26,7 +26,7 @@ def main(
     result = reconstruct(table, recipe=recipe, seed=seed, out=out)
     scores = result.fitted["neural"].scores
     print(result.verdict)
-    print(f"largest Lyapunov exponent: {scores['lyapunov_max']:.3f} (true: 0.906)")
+    print(f"largest Lyapunov exponent: {scores['lyapunov_max'].value:.3f} (true: 0.906)")
     print(f"report: {out}/report.html")
     return scores
 

@@ -163,8 +163,8 @@ def test_a_law_and_a_network_in_one_table(free):
         "seasonal",
     }
     # Figures that need no fit: the seasonal forecast repeats 1904-1910, the mean is that of the logarithms.
-    assert result.baselines["seasonal"]["rmse_log"] == pytest.approx(0.398, abs=2e-3)
-    assert result.baselines["mean"]["rmse_log"] == pytest.approx(0.855, abs=2e-3)
+    assert result.baselines["seasonal"]["rmse_log"].value == pytest.approx(0.398, abs=2e-3)
+    assert result.baselines["mean"]["rmse_log"].value == pytest.approx(0.855, abs=2e-3)
     assert all(name in result.verdict for name in ("lotka-volterra", "seasonal"))
 
 
@@ -273,12 +273,12 @@ def test_dominant_period():
 def test_forecasts_are_scored_from_where_the_data_lead(smoothed):
     # The origin's own state is known, so that the first forecast sample is near its target.
     result = smoothed[0]
-    assert result.fitted["grid"].scores["nrmse"] < result.baselines["mean"]["nrmse"]
+    assert result.fitted["grid"].scores["nrmse"].value < result.baselines["mean"]["nrmse"].value
 
 
 @pytest.mark.only("float32")
 def test_scores_of_an_attractor_carry_their_count_or_their_reason():
-    from ctmodels.reconstruction._evaluation import attractor, attractor_scores
+    from ctmodels.reconstruction._attractor_scores import attractor_scores
 
     ts = 0.1 * np.arange(2000)
     true = np.stack([np.cos(ts), -np.sin(ts)], axis=1)
@@ -288,14 +288,12 @@ def test_scores_of_an_attractor_carry_their_count_or_their_reason():
     half[np.random.default_rng(0).random(2000) < 0.5] = np.nan
     tenth[np.random.default_rng(0).random(2000) < 0.9] = np.nan
     turns[::2, 0] = turns[1::2, 1] = np.nan
-    scores = attractor(half, run, ts)
-    assert abs(scores["d_hellinger"] - complete["d_hellinger"]) < 0.01
-    assert scores["counts"] == {"d_stsp": np.isfinite(half).all(axis=1).sum()} | {
-        "d_hellinger": scores["counts"]["d_hellinger"]
-    }
+    scores = attractor_scores(half, run, ts)
+    assert abs(scores["d_hellinger"].value - complete["d_hellinger"].value) < 0.01
+    assert scores["d_stsp"].count == np.isfinite(half).all(axis=1).sum() and scores["d_hellinger"].count > 900
     for few in (tenth, turns):
-        scores = attractor(few, run, ts)
-        assert scores["d_stsp"] is None and scores["d_hellinger"] is None
-        assert "500 are needed" in scores["reasons"]["d_stsp"] and "500 are needed" in scores["reasons"]["d_hellinger"]
+        for score in attractor_scores(few, run, ts).values():
+            assert score.value is None and "500 are needed" in score.reason
     diverged = attractor_scores(true, np.full_like(run, np.nan))
-    assert diverged == {"d_stsp": np.inf, "d_hellinger": 1}
+    assert {name: s.value for name, s in diverged.items()} == {"d_stsp": np.inf, "d_hellinger": 1}
+    assert diverged["d_stsp"].reason == "the free run diverged"

@@ -16,11 +16,7 @@ from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Series
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._fitting import Trained, flow_of, smooth_with
-from ctmodels.reconstruction._scores import Scores
 from ctmodels.reconstruction._split import Split as Split, Spread as Spread
-
-ATTRACTOR = 500  # samples; with fewer, a histogram of states says nothing
-DENSE = 0.25  # of the samples between two long gaps; with fewer, a spectrum is that of the lines that fill the gaps
 
 
 def follow(trained: Trained, split: Split) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
@@ -92,55 +88,6 @@ def _exponents(model, state, dt, steps: int):
         return metrics.lyapunov_spectrum(step, state, steps=steps, dt=dt, transient=steps // 10)
 
     return over_members(run)((model, state))
-
-
-def attractor_scores(
-    true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None, dt: float | None = None
-) -> Scores:
-    """D_stsp and D_H of each member's free run against the observations, noise included; the members' median; None for
-    what [`attractor`][] has a reason not to give."""
-    scores = attractor(true, generated, ts, dt)
-    return {name: scores[name] for name in ("d_stsp", "d_hellinger")}
-
-
-def attractor(true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None, dt: float | None = None) -> dict:
-    """The same with `counts`, of rows behind each score, and `reasons` for those that are None.
-
-    **Arguments:** `true` `(time, channel)`, NaN where missing, at `ts` `(time,)`, evenly spaced if None, which values
-    do not tell; `generated` `(member, samples, channel)`, at the spacing `dt`, if None the median one of `ts`.
-    """
-    ts = np.arange(len(true)) if ts is None else np.asarray(ts)
-    observed = true[np.isfinite(true).all(axis=1)]
-    alike = [metrics.as_sampled(ts, true, run, dt=dt) for run in generated]
-    counts = {"d_stsp": len(observed), "d_hellinger": alike[0].observed}
-    reasons = _lacking(counts, len(alike[0].true))
-    dtype = generated.dtype
-    values: dict = dict.fromkeys(counts)
-    if "d_stsp" not in reasons:
-        of = [_stsp(jnp.asarray(observed, dtype), run) for run in jnp.asarray(generated)]
-        values["d_stsp"] = float(np.median(of))
-    if "d_hellinger" not in reasons:
-        of = [_hellinger(jnp.asarray(a.true, dtype), jnp.asarray(a.generated, dtype)) for a in alike]
-        values["d_hellinger"] = float(np.median(of))
-    return {**values, "counts": counts, "reasons": reasons}
-
-
-def _lacking(counts: dict[str, int], places: int) -> dict[str, str]:
-    """Why there is no score."""
-    few = f"rows in which all channels were observed, and {ATTRACTOR} are needed"
-    reasons = {name: f"{count} {few}" for name, count in counts.items() if count < ATTRACTOR}
-    if "d_hellinger" not in reasons and counts["d_hellinger"] < DENSE * places:
-        share = counts["d_hellinger"] / places
-        reasons["d_hellinger"] = f"{share:.0%} of the samples were observed, and {DENSE:.0%} are needed for a spectrum"
-    return reasons
-
-
-@jax.jit
-def _stsp(observed, generated):
-    return metrics.d_stsp(observed, generated, key=jax.random.key(0))
-
-
-_hellinger = jax.jit(metrics.d_hellinger)
 
 
 def ahead(trained: Trained, split: Split, states, origins: np.ndarray, length: int) -> Spread:

@@ -15,10 +15,10 @@ from ctmodels._files import Lock
 from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data import Table
-from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
 from ctmodels.reconstruction._announcing import announced
 from ctmodels.reconstruction._arguments import check_arguments, recipe_of, taken
+from ctmodels.reconstruction._attractor_scores import attractor_scores, exponent_scores, in_lyapunov_times
 from ctmodels.reconstruction._baselines import baselines, calendar, one_step
 from ctmodels.reconstruction._calibration import calibrated
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
@@ -26,8 +26,9 @@ from ctmodels.reconstruction._files import check_folder
 from ctmodels.reconstruction._fitting import Recipe, Trained, train
 from ctmodels.reconstruction._preparing import check_length, default_models, prepare, training_samples
 from ctmodels.reconstruction._result import Fitted, Reconstruction
-from ctmodels.reconstruction._scores import Scores, merged, none, score, scores_of
+from ctmodels.reconstruction._scores import forecast_errors, scores_of
 from ctmodels.reconstruction._split import Split, Spread
+from ctmodels.reconstruction._text import TimeUnit
 from ctmodels.reconstruction._verdict import Judged, evidence, judge
 from ctmodels.reconstruction._writing import write
 
@@ -94,7 +95,7 @@ def reconstruct(
     with _training(folder) as place:
         for c in candidates:
             run = {"folder": place and place / c.name, "resume": resume, "progress": progress}
-            fitted[c.name] = _fit(c, problem, split, season, how, seed, **run)
+            fitted[c.name] = _fit(c, problem, split, season, TimeUnit.of(table), how, seed, **run)
     result = _judged(table, tuple(inputs), problem, split, season, fitted)
     if folder is not None:
         write(result, folder)
@@ -106,7 +107,7 @@ def _judged(table: Table, inputs, problem: Problem, split: Split, season: int, f
     scaling = problem.scaling
     seasons = {"seasonal": problem.period, **calendar(table)}
     tables = baselines(split, {name: period / scaling.time_scale for name, period in seasons.items()})
-    bases = {name: score(b, split, scaling, season) for name, b in tables.items()}
+    bases = {name: forecast_errors(b, split, scaling, season) for name, b in tables.items()}
     measure, weights = ("rmse_log", np.asarray(scaling.std)) if scaling.log else ("nrmse", np.ones(problem.channels))
     most = one_step(split)
     models = {n: Judged(f.predicted, f.scores, np.minimum(_noise(f.trained), most)) for n, f in fitted.items()}
@@ -141,26 +142,28 @@ def _candidate(model: str | Candidate) -> Candidate:
     return CANDIDATES[model]
 
 
-def _fit(candidate, problem: Problem, split: Split, season: int, recipe: Recipe, seed: int, **run) -> Fitted:
+def _fit(
+    candidate: Candidate, problem: Problem, split: Split, season: int, unit: TimeUnit, recipe: Recipe, seed: int, **run
+) -> Fitted:
     begun = time.monotonic()
     trained = train(candidate, problem, *split.train(), recipe, seed, **run)
     states, covs = evaluation.follow(trained, split)
     scaling, forecasts = problem.scaling, evaluation.forecast(trained, split, states)
     widened = calibrated(trained, split, forecasts)
     forecasts = Spread(forecasts.median, forecasts.std * widened.origins)
-    scores = scores_of(forecasts, split, scaling, season)
+    scores = scores_of(forecasts, split, scaling, season, unit)
     tail = evaluation.forecast_tail(trained._replace(widths=widened.tail), split)
     generated, exponents = None, None
     if not problem.inputs:
-        generated, exponents, own = _autonomous(trained, problem, split)
-        scores = merged(scores, own, _in_lyapunov_times(scores, own))
+        generated, exponents, own = _autonomous(trained, problem, split, unit)
+        scores |= in_lyapunov_times(scores["valid_prediction_time"], own["lyapunov_max"]) | own
     latest = trained._replace(end=(states[:, -1], covs[:, -1]), widths=widened.beyond)
     seconds = time.monotonic() - begun
     band = tail.band(scaling)
     return Fitted(candidate, latest, scores, *band, generated, exponents, trained.history, seconds, forecasts.median)
 
 
-def _autonomous(trained: Trained, problem: Problem, split: Split):
+def _autonomous(trained: Trained, problem: Problem, split: Split, unit: TimeUnit):
     """What only a field without inputs has: an attractor and Lyapunov exponents; and their scores."""
     ts = np.asarray(split.series.ts)
     dt, scaling = float(np.median(np.diff(ts))), problem.scaling
@@ -168,29 +171,5 @@ def _autonomous(trained: Trained, problem: Problem, split: Split):
     # As long as the record, gaps included: where its rows are is where the free run is looked at.
     generated = evaluation.generate(trained, dt, min(20_000, max(500, round((ts[-1] - ts[0]) / dt) + 1)))
     free_run = scaling.unscale(np.asarray(generated[0], np.float64))
-    return free_run, exponents, merged(_of_exponents(exponents), _of_attractor(split, generated))
-
-
-def _of_exponents(exponents: np.ndarray) -> Scores:
-    names, middle = ("lyapunov_max", "kaplan_yorke"), np.median(exponents, axis=0)
-    if not np.isfinite(middle).all():
-        return none("the free run diverged", names)
-    values = float(middle[0]), float(kaplan_yorke(middle))
-    return {**dict(zip(names, values, strict=True)), "counts": dict.fromkeys(names, LYAPUNOV_STEPS)}
-
-
-def _in_lyapunov_times(scores: Scores, own: Scores) -> Scores:
-    valid, exponent = scores["valid_prediction_time"], own["lyapunov_max"]
-    if valid is None or exponent is None or exponent <= 0:
-        return {}
-    first, name = "valid_prediction_time", "valid_prediction_time_lyapunov"
-    bound = [name] if first in scores["at_least"] else []
-    return {name: valid * exponent, "counts": {name: scores["counts"][first]}, "at_least": bound}
-
-
-def _of_attractor(split: Split, generated: np.ndarray) -> Scores:
-    found = evaluation.attractor(split.series.to_nan(), generated, np.asarray(split.series.ts))
-    values = {name: found[name] for name in found["counts"]}
-    lost = [name for name, value in values.items() if value is not None and not np.isfinite(value)]
-    reasons = {**found["reasons"], **dict.fromkeys(lost, "the free run diverged")}
-    return {**values, "counts": found["counts"], "reasons": reasons}
+    scores = attractor_scores(split.series.to_nan(), generated, ts)
+    return free_run, exponents, scores | exponent_scores(exponents, LYAPUNOV_STEPS, unit)

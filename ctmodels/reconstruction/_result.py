@@ -7,7 +7,8 @@ import numpy as np
 from ctmodels.data import Table
 from ctmodels.reconstruction._candidates import Candidate, Problem
 from ctmodels.reconstruction._fitting import Trained
-from ctmodels.reconstruction._scores import Scores
+from ctmodels.reconstruction._scores import Scores, plain_numbers
+from ctmodels.reconstruction._summary import summary
 from ctmodels.reconstruction._verdict import Evidence
 
 
@@ -15,7 +16,8 @@ from ctmodels.reconstruction._verdict import Evidence
 class Fitted:
     """One candidate's result. Times and values are physical.
 
-    `trained`: the ensemble, its end state that after the last datum; `scores`: on the held-out tail; `median`, `lower`,
+    `trained`: the ensemble, its end state that after the last datum; `scores`: on the held-out tail, by name, each a
+    [`ctmodels.metrics.Score`][]: what is added to them is shown; `median`, `lower`,
     `upper` `(time, channel)`: forecast from the end of training over the whole tail, with 90 % limits; `generated`
     `(time, channel)`: a free run of the first member, or None;
     `exponents` `(member, state)`: Lyapunov exponents per unit of time, or None; `history`: of the training;
@@ -35,7 +37,7 @@ class Fitted:
     predicted: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0)))
 
     def __repr__(self) -> str:
-        measured = ", ".join(f"{name} {value:.3g}" for name, value in self.scores.items() if isinstance(value, float))
+        measured = ", ".join(f"{name} {s.value:.3g}" for name, s in self.scores.items() if s.value is not None)
         return f"Fitted({self.candidate.name}: {measured})"
 
 
@@ -66,6 +68,10 @@ class Reconstruction:
         """The verdict, not all that it was reached by."""
         return f"Reconstruction({self.table.source}: {', '.join(self.fitted)}; {self.verdict})"
 
+    def summary(self) -> str:
+        """The scores of models and baselines as a table for the terminal, and what each means."""
+        return summary(self.fitted, self.baselines, self.measure)
+
     def metrics(self) -> dict:
         """All numbers, JSON-able."""
         return {
@@ -83,9 +89,9 @@ class Reconstruction:
             "verdict": self.verdict,
             "notes": list(self.table.notes),
             "candidates": {name: self._of(name, f) for name, f in self.fitted.items()},
-            "baselines": self.baselines,
+            "baselines": {name: plain_numbers(scores) for name, scores in self.baselines.items()},
         }
 
     def _of(self, name: str, fitted: Fitted) -> dict:
         found = {"evidence": self.evidence[name]._asdict()} if name in self.evidence else {}
-        return {**fitted.scores, **found, "seconds": fitted.seconds}
+        return {**plain_numbers(fitted.scores), **found, "seconds": fitted.seconds}

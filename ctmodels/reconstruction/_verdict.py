@@ -17,6 +17,7 @@ import numpy as np
 
 from ctmodels.reconstruction._scores import Scores, diverged
 from ctmodels.reconstruction._split import Split
+from ctmodels.reconstruction._summary import ranked
 
 LEVEL = 0.025  # chance of a believed model where there is nothing to be believed
 BLOCKS = 8  # stretches of the tail
@@ -150,9 +151,9 @@ def _graded(found: Evidence, scores: Scores, grade: str) -> Evidence:
         return found._replace(but="a baseline does as well")
     if not (sure or grade != "good"):
         return found._replace(grade="weak", but="chance may have done it")
-    if not (scores["valid_prediction_time"] or 0) > 0:
+    if not (scores["valid_prediction_time"].value or 0) > 0:
         return found._replace(grade="weak", but="its valid time is zero")
-    within = scores["coverage"]
+    within = scores["coverage"].value
     if within is not None and within < WITHIN:
         return found._replace(grade="weak", but=f"its band of 90 % holds {within:.0%} of what came")
     return found._replace(grade=grade, believed=True)
@@ -165,14 +166,14 @@ def judge(
     rank = lambda name: (not found[name].believed, ranked(models[name][measure]))
     best = min(models, key=rank)
     base = min(bases, key=lambda name: ranked(bases[name][measure]))
-    if bases[base][measure] is None:
-        return None, f"Nothing can be said of the models: {bases[base]['reasons'][measure]}.", best
-    mine, theirs = _number(models[best][measure]), _number(bases[base][measure])
+    if bases[base][measure].value is None:
+        return None, f"Nothing can be said of the models: {bases[base][measure].reason}.", best
+    mine, theirs = _number(models[best][measure].value), _number(bases[base][measure].value)
     said = f"{measure} {mine} against {theirs} of the best baseline ({base})"
     if not found[best].believed:
         return None, f"Believe none of the models: the best, {best}, reaches {said}. {_why_not(found[best])}", best
     sentences = [f"Believe {best}: {said}.", _why(found[best], models[best], unit)]
-    listed = {name: f"{name} ({_number(models[name][measure])})" for name in models if name != best}
+    listed = {name: f"{name} ({_number(models[name][measure].value)})" for name in models if name != best}
     also = [text for name, text in listed.items() if found[name].believed]
     doubtful = [f"{text}: {found[name].but}" for name, text in listed.items() if not found[name].believed]
     if also:
@@ -180,11 +181,6 @@ def judge(
     if doubtful:
         sentences.append(f"Do not believe {'; '.join(doubtful)}.")
     return best, " ".join(sentences), best
-
-
-def ranked(score: float | None) -> tuple[bool, float]:
-    """A key to sort by, lowest first: what is not there, or not a number, comes last."""
-    return (True, 0.0) if score is None or np.isnan(score) else (False, score)
 
 
 def _number(score: float | None) -> str:
@@ -200,10 +196,10 @@ def _size(found: Evidence) -> str:
 
 def _why(found: Evidence, scores: Scores, unit: str) -> str:
     grade = {"weak": "Weak evidence, from so few rows", "good": "Good evidence"}.get(found.grade, NOISY)
-    least = "at least " * ("valid_prediction_time" in scores.get("at_least", ()))
-    valid = f"valid for {least}{_number(scores['valid_prediction_time'])} {unit}"
-    within = "" if scores["coverage"] is None else f"; its 90 % band held {scores['coverage']:.0%}"
-    return f"{grade}: {_saved(found)}; {_size(found)}); {valid.strip()}{within}."
+    time, within = scores["valid_prediction_time"], scores["coverage"].value
+    valid = f"valid for {'at least ' * time.at_least}{_number(time.value)} {unit}"
+    held = "" if within is None else f"; its 90 % band held {within:.0%}"
+    return f"{grade}: {_saved(found)}; {_size(found)}); {valid.strip()}{held}."
 
 
 def _saved(found: Evidence) -> str:

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 
 from ctmodels.metrics import power_spectrum
+from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction.report._drawing import Picture, drawing, log_axis, picture, share, span
-from ctmodels.reconstruction.report._view import INK, View, plain
+from ctmodels.reconstruction.report._view import INK, View
 
 POINTS = 6_000  # of an orbit, drawn
 PANELS = 3  # generated orbits
@@ -213,6 +214,6 @@ def _spectrum(view: View, name: str, frequency, powers: dict, width: float) -> P
         log_axis(axes.xaxis)
         log_axis(axes.yaxis)
         axes.set_title(plain(name), parse_math=False)
-        axes.set_xlabel(f"frequency [{view.per_unit()}]", parse_math=False)
+        axes.set_xlabel(f"frequency [{view.unit.rates}]", parse_math=False)
         axes.set_ylabel("share of power")
         return picture(figure, f"Power spectrum of {name}, observed and generated")

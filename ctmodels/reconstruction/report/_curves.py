@@ -3,8 +3,9 @@
 import numpy as np
 
 from ctmodels.reconstruction._result import Fitted
+from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction.report._drawing import WIDE, Picture, drawing, log_axis, near, picture, span, thin
-from ctmodels.reconstruction.report._view import GREY, INK, View, plain
+from ctmodels.reconstruction.report._view import GREY, INK, View
 
 CHANNELS = 6  # drawn at most
 FEW = 250  # samples; up to so many, each is a dot
@@ -35,7 +36,7 @@ def forecasts(view: View) -> Picture:
 
 def valid_until(view: View) -> float | None:
     """The end of the best candidate's valid prediction time, if it is among the samples drawn."""
-    ts, valid = view.result.table.time, view.best.scores.get("valid_prediction_time") or 0.0
+    ts, valid = view.result.table.time, view.valid_prediction_time or 0.0
     until = ts[view.result.n_train - 1] + valid
     return float(until) if valid > 0 and until <= ts[window(view)][-1] else None
 
@@ -152,7 +153,7 @@ def lyapunov(view: View) -> Picture | None:
         axes.set_xlim(0.4, largest + 0.6)
         axes.grid(visible=False, axis="x")
         axes.set_xlabel("exponent, in descending order")
-        axes.set_ylabel(f"λ [{view.per_unit()}]", parse_math=False)
+        axes.set_ylabel(f"λ [{view.unit.rates}]", parse_math=False)
         return picture(figure, "Lyapunov exponents of each member and their median")
 
 

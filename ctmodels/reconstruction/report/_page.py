@@ -86,7 +86,7 @@ def _made(view: View) -> str:
         "Source": html(result.table.source),
         "Values inside": _inside(view),
         "Time inside": f"one unit is {digits(result.problem.scaling.time_scale)} "
-        f"{html(view.unit())}, in which the data move at speed one",
+        f"{html(view.unit.durations)}, in which the data move at speed one",
         "Solver, in the time inside": html("; ".join(_moves(view)), 2000),
         "Season": _duration(view, result.season),
         "Horizon": _duration(view, result.horizon),
@@ -120,7 +120,7 @@ def _inside(view: View, most: int = 12) -> str:
 
 
 def _duration(view: View, samples: int) -> str:
-    return f"{samples} samples ({digits(samples * view.spacing())} {html(view.unit())})"
+    return f"{samples} samples ({digits(samples * view.spacing())} {html(view.unit.durations)})"
 
 
 def _training(view: View, name: str) -> str:

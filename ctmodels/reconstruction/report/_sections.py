@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction.report import _attractor, _curves
 from ctmodels.reconstruction.report._html import key, note, pictures, section, wide
 from ctmodels.reconstruction.report._score_table import legend, scores
-from ctmodels.reconstruction.report._view import GREY, INK, View, html, plain
+from ctmodels.reconstruction.report._view import GREY, INK, View, html
 
 
 def score_table(view: View) -> str:
@@ -45,13 +46,12 @@ def _shown(view: View) -> str:
 
 
 def _valid(view: View) -> str:
-    scores = view.best.scores
-    valid = scores.get("valid_prediction_time")
-    if valid is None or not np.isfinite(valid):
+    valid = view.valid_prediction_time
+    if valid is None:
         return ""
-    least = "at least " * ("valid_prediction_time" in scores.get("at_least", ()))
+    least = "at least " * view.best.scores["valid_prediction_time"].at_least
     return (
-        f"Valid prediction time of {plain(view.order[0])}: {least}{valid:.3g} {view.unit()}, the median "
+        f"Valid prediction time of {plain(view.order[0])}: {least}{valid:.3g} {view.unit.durations}, the median "
         "over the origins of forecasts; the forecast drawn here is from one of them."
     )
 

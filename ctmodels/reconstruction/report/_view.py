@@ -6,6 +6,8 @@ from html import escape
 import numpy as np
 
 from ctmodels.reconstruction._result import Fitted, Reconstruction
+from ctmodels.reconstruction._summary import ranked
+from ctmodels.reconstruction._text import TimeUnit, plain
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; the best candidate has the first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -33,6 +35,12 @@ class View:
     def best(self) -> Fitted:
         return self.result.fitted[self.order[0]]
 
+    @property
+    def valid_prediction_time(self) -> float | None:
+        """Of the best candidate, if it was scored and is finite."""
+        score = self.best.scores.get("valid_prediction_time")
+        return None if score is None or score.value is None or not np.isfinite(score.value) else score.value
+
     def colour(self, name: str) -> str:
         return COLOURS[self.order.index(name) % len(COLOURS)]
 
@@ -49,14 +57,10 @@ class View:
         since = f" since {table.origin}" if table.origin else ""
         return plain(f"{table.time_name} [{table.time_unit}{since}]", 80)
 
-    def unit(self) -> str:
-        """Of durations."""
-        return self.result.table.time_unit or f"units of “{plain(self.result.table.time_name)}”"
-
-    def per_unit(self) -> str:
-        """Of rates."""
-        unit = self.result.table.time_unit
-        return f"1/{unit.removesuffix('s')}" if unit else f"per unit of “{plain(self.result.table.time_name)}”"
+    @property
+    def unit(self) -> TimeUnit:
+        """Of durations and rates."""
+        return TimeUnit.of(self.result.table)
 
     def spacing(self) -> float:
         return float(np.median(np.diff(self.result.table.time)))
@@ -64,17 +68,6 @@ class View:
     def regular(self) -> bool:
         gaps = np.diff(self.result.table.time)
         return bool(np.all(np.abs(gaps - self.spacing()) <= 0.01 * self.spacing()))
-
-
-def ranked(score: float | None) -> tuple[bool, float]:
-    """A key to sort by, lowest first: what is not there, or not a number, comes last."""
-    return (True, 0.0) if score is None or np.isnan(score) else (False, score)
-
-
-def plain(text: str, most: int = 40) -> str:
-    """Text for a figure or a label: one line, printable, not too long."""
-    text = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def html(text: str, most: int = 400) -> str:
