@@ -188,7 +188,7 @@ def _note(said: str) -> None:
 def _add_forecast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="written by `ctmodels reconstruct`")
     parser.add_argument("--steps", type=_whole, required=True, metavar="N", help="rows ahead of the data (required)")
-    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report believes)")
+    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report selects)")
     parser.add_argument("--inputs", metavar="FILE", help="the future of the inputs (default: there are none)")
     parser.add_argument("--out", metavar="FILE", help="CSV to write (default: standard output)")
 
@@ -216,7 +216,7 @@ def _writing(out: str):
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="written by `ctmodels reconstruct`")
-    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report believes)")
+    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report selects)")
     parser.add_argument("--times", type=_whole, metavar="N", help="times it takes; needed with inputs (default: any)")
     parser.add_argument("--out", required=True, metavar="FILE", help="to write; docs/export.md runs it (required)")
 

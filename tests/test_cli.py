@@ -149,6 +149,9 @@ def test_forecast_of_a_folder_that_holds_none(tmp_path, capsys):
     assert main(["forecast", str(tmp_path), "--steps", "2"]) == 2
     assert "metrics.json" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
+    (tmp_path / "metrics.json").write_text('{"best": "neural"}')
+    assert main(["forecast", str(tmp_path), "--steps", "2"]) == 2
+    assert "of an older version; run `reconstruct` again" in capsys.readouterr().err
 
 
 def test_doctor_and_help(capsys):

@@ -249,7 +249,7 @@ def test_nothing_observed_in_the_tail_is_said_and_nothing_is_lost(free, tmp_path
     table.values[14:] = np.nan
     kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
     result = reconstruct(table, models=["lotka-volterra"], **kwargs)
-    assert result.believe is None and "nothing observed in the held-out tail" in result.verdict
+    assert result.selected is None and "nothing observed in the held-out tail" in result.verdict
     scores = json.loads((tmp_path / "metrics.json").read_text())["candidates"]["lotka-volterra"]
     assert scores["rmse_log"] is scores["valid_prediction_time"] is scores["coverage"] is None
     assert scores["counts"]["rmse_log"] == 0 and "nothing observed" in scores["reasons"]["rmse_log"]

@@ -131,8 +131,8 @@ def reconstruction(
         "measure": "nrmse",
         "fitted": models,
         "baselines": bases,
-        "believe": candidates[0],
-        "verdict": f"Believe {candidates[0]}: 0.2 against 1.",
+        "selected": candidates[0],
+        "verdict": f"Selected is {candidates[0]}: 0.2 against 1.",
     }
     return Reconstruction(**{**kept, **others})
 
@@ -214,7 +214,7 @@ def test_what_diverged_is_said_and_wrecks_no_axis():
     numbers = re.findall(r"-?\d+\.\d+", " ".join(re.findall(r' d="([^"]*)"', page.svgs()[0])))
     assert max(abs(float(x)) for x in numbers) < 5000
     # Nor where all candidates did.
-    alone = Reconstruction(**{**vars(result), "fitted": {"second": result.fitted["second"]}, "believe": None})
+    alone = Reconstruction(**{**vars(result), "fitted": {"second": result.fitted["second"]}, "selected": None})
     assert 'class="verdict none"' in render(alone)
 
 
@@ -230,7 +230,7 @@ def test_units_and_notes_of_the_reader_are_shown():
 
 def test_names_are_text():
     bad = ("<b>&\"'", "$x_{1$ \\frac", "浓度\x07\n", "_hidden%s")
-    result = reconstruction(bad[:3], candidates=(bad[0], bad[3]), verdict=f"Believe {bad[0]}.")
+    result = reconstruction(bad[:3], candidates=(bad[0], bad[3]), verdict=f"Selected is {bad[0]}.")
     text = render(result)
     assert '<b>&"' not in text and "&lt;b&gt;&amp;&quot;" in text
     page = Page(text)
@@ -244,7 +244,7 @@ def test_names_are_text():
 def test_nothing_recorded():
     changes = {"history": [], "scores": {}, "generated": None, "exponents": None}
     result = reconstruction(candidates=("neural", "second"), changes=changes)
-    bare = Reconstruction(**{**vars(result), "fitted": {"second": result.fitted["second"]}, "believe": None})
+    bare = Reconstruction(**{**vars(result), "fitted": {"second": result.fitted["second"]}, "selected": None})
     before = dict(matplotlib.rcParams)
     assert "No loss was recorded." in check(bare, figures=1).text
     # The same result gives the same page, and nothing stays behind.

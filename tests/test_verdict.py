@@ -1,4 +1,4 @@
-"""The verdict: what is believed, and on what evidence; scores, baselines and bands. No model is trained here."""
+"""The verdict: what is selected, and on what evidence; scores, baselines and bands. No model is trained here."""
 
 import numpy as np
 import pytest
@@ -45,24 +45,24 @@ def test_a_forecast_that_is_much_better_is_good_evidence_and_one_that_is_not_is_
     rng = np.random.default_rng(0)
     bases = {"mean": np.zeros_like(true), "other": true + 0.3 * rng.normal(size=true.shape)}
     good = found(true + 0.1 * rng.normal(size=true.shape), split, bases)
-    assert good.grade == "good" and good.believed and good.baseline == "other"
+    assert good.grade == "good" and good.accepted and good.baseline == "other"
     assert good.skill == pytest.approx(1 - 1 / 9, abs=0.03) and 0.8 < good.lower < good.skill
     assert (good.rows, good.values, good.origins) == (40, 200, 20)
     worse = found(true + 0.31 * rng.normal(size=true.shape), split, bases)
-    assert worse.grade == "no evidence" and not worse.believed and "a baseline does as well" in worse.but
+    assert worse.grade == "no evidence" and not worse.accepted and "a baseline does as well" in worse.objection
 
 
-def test_luck_is_not_believed():
+def test_luck_is_not_accepted():
     """Forecasts of noise by other constants than the mean, and of AR(1) by what half of the training part says."""
-    believed = 0
+    accepted = 0
     for seed in range(60):
         ys = autoregressive(0.6 * (seed % 2), 200, 1000 + seed)
         split = split_of(ys, 160, 10)
         guess = np.full(split.targets().shape, 0.1 * np.random.default_rng(seed).normal())
         half = baselines(split_of(ys[:100], 80, 10), {})  # so that the baseline is not the guess
         assert set(half) == {"mean", "persistence", "drift", "autoregression"}
-        believed += found(guess, split, baselines(split, {"seasonal": 12.0})).believed
-    assert believed <= 3
+        accepted += found(guess, split, baselines(split, {"seasonal": 12.0})).accepted
+    assert accepted <= 3
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_luck_is_not_believed():
 def test_skill_alone_is_not_enough(changes, grade, words):
     split = split_of(np.sin(np.arange(200.0)), 160, 10)
     evidence = found(split.targets() + 0.01, split, {"mean": np.zeros_like(split.targets())}, **changes)
-    assert evidence.grade == grade and words in evidence.but and evidence.believed == (not words)
+    assert evidence.grade == grade and words in evidence.objection and evidence.accepted == (not words)
 
 
 def test_what_has_diverged_is_said_so_in_words():
@@ -89,11 +89,11 @@ def test_what_has_diverged_is_said_so_in_words():
     bases = {"mean": np.zeros_like(lost)}
     evidence = {"net": found(lost, split, bases)}
     of_mean = forecast_errors(bases["mean"], split, SCALING, 6)
-    believe, said, best = judge(evidence, {"net": errors}, {"mean": of_mean}, "nrmse", "")
-    assert believe is None and best == "net" and "nrmse diverged against 0.7" in said and "e+" not in said
+    selected, said, best = judge(evidence, {"net": errors}, {"mean": of_mean}, "nrmse", "")
+    assert selected is None and best == "net" and "nrmse diverged against 0.7" in said and "e+" not in said
 
 
-def test_an_error_at_the_noise_level_is_believed_though_a_baseline_is_there_too():
+def test_an_error_at_the_noise_level_is_accepted_though_a_baseline_is_there_too():
     rng = np.random.default_rng(1)
     clean = np.sin(np.arange(200.0) / 3) * 1.4
     split = split_of(clean + 0.1 * rng.normal(size=200), 160, 10)
@@ -105,7 +105,7 @@ def test_an_error_at_the_noise_level_is_believed_though_a_baseline_is_there_too(
     assert found(known, split, bases, noise=0.001).grade == "no evidence"
     noise = split_of(rng.normal(size=200), 160, 10)
     nothing = np.zeros(noise.targets().shape)
-    assert not found(nothing, noise, dict.fromkeys(bases, nothing), noise=1.0).believed
+    assert not found(nothing, noise, dict.fromkeys(bases, nothing), noise=1.0).accepted
 
 
 def test_few_rows_are_weak_evidence_and_fewer_are_none():
@@ -115,14 +115,16 @@ def test_few_rows_are_weak_evidence_and_fewer_are_none():
     weak = found(split.targets() + 0.28 * noisy, split, {"mean": split.targets() + 0.4 * noisy[:, ::-1]})
     assert weak.grade in ("weak", "good") and weak.rows == 7 and weak.origins == 1
     law = scores(nrmse=0.2, valid_prediction_time=2.0, coverage=0.9)
-    unsure = weak._replace(grade="weak", believed=True, skill=0.31, error=0.21, lower=-0.2)
+    unsure = weak._replace(grade="weak", accepted=True, skill=0.31, error=0.21, lower=-0.2)
     said = judge({"law": unsure}, {"law": law}, {"mean": scores(nrmse=0.3)}, "nrmse", "")[1]
-    assert said.startswith("Believe law: ") and "Weak evidence, from so few rows: it saves 31% ± 21%" in said
+    assert said.startswith("Selected is law: ") and "Weak evidence, from so few rows: it saves 31% ± 21%" in said
     assert "chance may have done it; 7 values in 7 rows, from 1 origin" in said
-    assert found(split.targets(), split_of(ys[:22], 20, 2), {"mean": np.zeros((1, 2, 1))}).but.startswith("2 observed")
+    assert found(split.targets(), split_of(ys[:22], 20, 2), {"mean": np.zeros((1, 2, 1))}).objection.startswith(
+        "2 observed"
+    )
 
 
-def test_judge_says_plainly_whom_to_believe():
+def test_judge_says_plainly_what_is_selected():
     split = split_of(np.sin(np.arange(200.0)), 160, 10)
     true = split.targets()
     medians = {"law": true + 0.1, "net": true + 0.9, "hybrid": true + 0.15}
@@ -135,16 +137,16 @@ def test_judge_says_plainly_whom_to_believe():
     }
     evidences = evidence({n: Judged(medians[n], models[n], np.zeros(1)) for n in medians}, tables, split, np.ones(1))
     bases = {n: forecast_errors(m, split, SCALING, 6) for n, m in tables.items()}
-    believe, said, best = judge(evidences, models, bases, "nrmse", "days")
-    assert believe == best == "law" and said.startswith(
-        "Believe law: nrmse 0.1 against 0.3 of the best baseline (seasonal)"
+    selected, said, best = judge(evidences, models, bases, "nrmse", "days")
+    assert selected == best == "law" and said.startswith(
+        "Selected is law: nrmse 0.1 against 0.3 of the best baseline (seasonal)"
     )
-    assert "Do not believe net (0.9): a baseline does as well" in said
-    assert "Also to be believed: hybrid (0.15)" in said
+    assert "Not accepted: net (0.9): a baseline does as well" in said
+    assert "Also accepted: hybrid (0.15)" in said
     assert "200 values in 40 rows, from 20 origins" in said and "valid for at least 10 days" in said
     only = {"net": evidences["net"]}, {"net": models["net"]}
-    believe, said, best = judge(*only, bases, "nrmse", "days")
-    assert believe is None and best == "net" and said.startswith("Believe none of the models") and "No evidence" in said
+    selected, said, best = judge(*only, bases, "nrmse", "days")
+    assert selected is None and best == "net" and said.startswith("No model is selected") and "No evidence" in said
 
 
 def test_scores_have_their_counts_and_nothing_observed_is_a_reason():

@@ -37,8 +37,8 @@ def forecast_csv(
     Times go on from the last datum by the typical spacing, written as those of the data are; months and years by the
     calendar.
 
-    **Arguments:** `model`: a candidate's name, or a candidate of your own; default: the one that the
-    report believes, else the best. `inputs`:
+    **Arguments:** `model`: a candidate's name, or a candidate of your own; default: the one that is
+    selected, else the best. `inputs`:
     a file with the future of the inputs, at the times to forecast, which is read as the training data were; at the
     last datum the inputs have their last known values. `note`: is told what the reader of that file noted.
 
@@ -94,15 +94,18 @@ def _loaded(folder: Path, model: str | Candidate | None) -> tuple[str, Trained, 
 
 def _metrics(folder: Path) -> dict:
     try:
-        return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder}: no readable metrics.json ({error}); name a folder that `reconstruct` wrote"
         ) from error
+    if "selected" not in metrics:
+        raise DataError(f"{folder}: its metrics.json is of an older version; run `reconstruct` again")
+    return metrics
 
 
 def _best(metrics: dict) -> str:
-    return metrics["believe"] or metrics["best"]
+    return metrics["selected"] or metrics["best"]
 
 
 def _ahead(problem: Problem, about: dict, steps: int, inputs, note) -> tuple[np.ndarray, list[str], Series | None]:

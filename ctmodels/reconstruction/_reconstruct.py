@@ -113,9 +113,9 @@ def _judged(table: Table, inputs, problem: Problem, split: Split, season: int, f
     models = {n: Judged(f.predicted, f.scores, np.minimum(_noise(f.trained), most)) for n, f in fitted.items()}
     found = evidence(models, tables, split, weights)
     scores = {name: f.scores for name, f in fitted.items()}
-    believe, verdict, best = judge(found, scores, bases, measure, table.time_unit)
+    selected, verdict, best = judge(found, scores, bases, measure, table.time_unit)
     facts = table, inputs, problem, split.n_train, split.horizon, season, measure
-    return Reconstruction(*facts, fitted, bases, believe, verdict, found, best)
+    return Reconstruction(*facts, fitted, bases, selected, verdict, found, best)
 
 
 def _noise(trained: Trained) -> np.ndarray:

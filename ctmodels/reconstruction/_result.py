@@ -43,11 +43,11 @@ class Fitted:
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
-    """The data, the candidates fitted to them, the baselines, and which to believe.
+    """The data, the candidates fitted to them, the baselines, and which of them is selected.
 
     `table`: what was read; `n_train`: samples trained on; `horizon`: samples each scored forecast reaches;
-    `measure`: the score that ranks; `believe`: the best candidate's name, or None where the evidence is weak or there
-    is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, believed or not.
+    `measure`: the score that ranks; `selected`: the best candidate's name, or None where the evidence is weak or there
+    is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, accepted or not.
     """
 
     table: Table
@@ -59,7 +59,7 @@ class Reconstruction:
     measure: str
     fitted: dict[str, Fitted]
     baselines: dict[str, Scores]
-    believe: str | None
+    selected: str | None
     verdict: str
     evidence: dict[str, Evidence] = dataclasses.field(default_factory=dict)
     best: str = ""
@@ -84,7 +84,7 @@ class Reconstruction:
             "horizon": self.horizon,
             "season": self.season,
             "measure": self.measure,
-            "believe": self.believe,
+            "selected": self.selected,
             "best": self.best,
             "verdict": self.verdict,
             "notes": list(self.table.notes),

@@ -1,4 +1,4 @@
-r"""Which model to believe, on what evidence, in words.
+r"""Which model to select, on what evidence, in words.
 
 A model's squared errors are held against each baseline's on the same observations. Observations of neighbouring times
 share noise and, where horizons overlap, forecasts; so that whole stretches of the tail are drawn anew, each with all
@@ -19,7 +19,7 @@ from ctmodels.reconstruction._scores import Scores, diverged
 from ctmodels.reconstruction._split import Split
 from ctmodels.reconstruction._summary import ranked
 
-LEVEL = 0.025  # chance of a believed model where there is nothing to be believed
+LEVEL = 0.025  # chance of an accepted model where there is nothing to be found
 BLOCKS = 8  # stretches of the tail
 DRAWS = 1000
 LEAST = 4  # times observed in the tail, at the least
@@ -30,7 +30,7 @@ SKILL = 0.03  # of squared error saved; less is no skill to speak of, however su
 WITHIN = 0.7  # of observations within the band of 90 %, at the least
 NOISY = "Its error is at the noise level of the data"
 FEW = 10  # observed times in the tail; of fewer, no skill is sure
-LIKELY, LARGE = 0.2, 0.2  # then a model is believed, on weak evidence, that saves so much at this level of chance
+LIKELY, LARGE = 0.2, 0.2  # then a model is accepted, on weak evidence, that saves so much at this level of chance
 
 
 class Evidence(NamedTuple):
@@ -39,8 +39,8 @@ class Evidence(NamedTuple):
     `skill`: the share of the baseline's squared error that it saves, `error` its standard error; `lower`: the share
     that it saves of any baseline's at least (one-sided, 97.5 % for all models together); `rows`, `values`, `origins`:
     how many observed times, observed values and forecasts this rests on; `grade`: "no evidence", "weak", "good" or "at
-    noise level"; `believed`: with "good" and "at noise level"; and with "weak" where the tail has under ten rows, and
-    no more could be had; `but`: what is missing.
+    noise level"; `accepted`: with "good" and "at noise level"; and with "weak" where the tail has under ten rows, and
+    no more could be had; `objection`: what is missing.
     """
 
     grade: str
@@ -51,8 +51,8 @@ class Evidence(NamedTuple):
     rows: int
     values: int
     origins: int
-    believed: bool = False
-    but: str = ""
+    accepted: bool = False
+    objection: str = ""
 
 
 class Judged(NamedTuple):
@@ -80,9 +80,9 @@ def _evidence(model: Judged, bases, split: Split, weights: np.ndarray, models: i
     best = min(table, key=lambda name: table[name].sum())
     nothing = Evidence("no evidence", best, np.nan, np.nan, np.nan, *size)
     if size[0] < LEAST:
-        return nothing._replace(but=f"{size[0]} observed times to judge by, and {LEAST} are needed")
+        return nothing._replace(objection=f"{size[0]} observed times to judge by, and {LEAST} are needed")
     if diverged(model.median).any():
-        return nothing._replace(but="its forecasts diverged")
+        return nothing._replace(objection="its forecasts diverged")
     own = _by_row(_squares(model.median, split, weights), split)[known]
     each = {name: skill(own, base, LEVEL / models) for name, base in table.items()}
     saved, error, _ = each[best]
@@ -148,38 +148,38 @@ def _graded(found: Evidence, scores: Scores, grade: str) -> Evidence:
     if sure and found.skill >= SKILL and grade == "weak":
         grade = "good"
     if not (found.skill >= SKILL or grade == "at noise level"):
-        return found._replace(but="a baseline does as well")
+        return found._replace(objection="a baseline does as well")
     if not (sure or grade != "good"):
-        return found._replace(grade="weak", but="chance may have done it")
+        return found._replace(grade="weak", objection="chance may have done it")
     if not (scores["valid_prediction_time"].value or 0) > 0:
-        return found._replace(grade="weak", but="its valid time is zero")
+        return found._replace(grade="weak", objection="its valid time is zero")
     within = scores["coverage"].value
     if within is not None and within < WITHIN:
-        return found._replace(grade="weak", but=f"its band of 90 % holds {within:.0%} of what came")
-    return found._replace(grade=grade, believed=True)
+        return found._replace(grade="weak", objection=f"its band of 90 % holds {within:.0%} of what came")
+    return found._replace(grade=grade, accepted=True)
 
 
 def judge(
     found: Mapping[str, Evidence], models: Mapping[str, Scores], bases: Mapping[str, Scores], measure: str, unit: str
 ) -> tuple[str | None, str, str]:
-    """Which model to believe, or None; the sentences that say so; and the best model, believed or not."""
-    rank = lambda name: (not found[name].believed, ranked(models[name][measure]))
+    """The model that is selected, or None; the sentences that say so; and the best model, accepted or not."""
+    rank = lambda name: (not found[name].accepted, ranked(models[name][measure]))
     best = min(models, key=rank)
     base = min(bases, key=lambda name: ranked(bases[name][measure]))
     if bases[base][measure].value is None:
         return None, f"Nothing can be said of the models: {bases[base][measure].reason}.", best
     mine, theirs = _number(models[best][measure].value), _number(bases[base][measure].value)
     said = f"{measure} {mine} against {theirs} of the best baseline ({base})"
-    if not found[best].believed:
-        return None, f"Believe none of the models: the best, {best}, reaches {said}. {_why_not(found[best])}", best
-    sentences = [f"Believe {best}: {said}.", _why(found[best], models[best], unit)]
+    if not found[best].accepted:
+        return None, f"No model is selected: the best, {best}, reaches {said}. {_why_not(found[best])}", best
+    sentences = [f"Selected is {best}: {said}.", _why(found[best], models[best], unit)]
     listed = {name: f"{name} ({_number(models[name][measure].value)})" for name in models if name != best}
-    also = [text for name, text in listed.items() if found[name].believed]
-    doubtful = [f"{text}: {found[name].but}" for name, text in listed.items() if not found[name].believed]
+    also = [text for name, text in listed.items() if found[name].accepted]
+    rejected = [f"{text}: {found[name].objection}" for name, text in listed.items() if not found[name].accepted]
     if also:
-        sentences.append(f"Also to be believed: {', '.join(also)}.")
-    if doubtful:
-        sentences.append(f"Do not believe {'; '.join(doubtful)}.")
+        sentences.append(f"Also accepted: {', '.join(also)}.")
+    if rejected:
+        sentences.append(f"Not accepted: {'; '.join(rejected)}.")
     return best, " ".join(sentences), best
 
 
@@ -214,4 +214,4 @@ def _saved(found: Evidence) -> str:
 def _why_not(found: Evidence) -> str:
     grade = "No evidence" if found.grade == "no evidence" else "Weak evidence"
     saved = f"it saves {found.skill:.0%} ± {found.error:.0%} of the squared error, but " if found.skill >= SKILL else ""
-    return f"{grade}: {saved}{found.but} ({_size(found)})."
+    return f"{grade}: {saved}{found.objection} ({_size(found)})."

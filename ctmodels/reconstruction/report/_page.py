@@ -60,7 +60,7 @@ def _head(view: View) -> str:
         f"time: {html(view.time_label(), 120)}, {_number(ts[0])} to {_number(ts[-1])}",
     ]
     items = "".join(f"<li>{fact}</li>" for fact in facts if fact)
-    kind = "none" if result.believe is None else "some"
+    kind = "none" if result.selected is None else "some"
     return (
         f'<header><p class="kicker">Reconstruction</p><h1>{html(_name(result))}</h1>'
         f'<ul class="facts">{items}</ul>'

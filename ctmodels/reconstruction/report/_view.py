@@ -28,7 +28,7 @@ class View:
     def of(cls, result: Reconstruction) -> "View":
         names = tuple(n for n in result.table.names if n not in result.inputs)
         scores = {name: f.scores.get(result.measure) for name, f in result.fitted.items()}
-        order = sorted(scores, key=lambda name: (name != result.believe, *ranked(scores[name])))
+        order = sorted(scores, key=lambda name: (name != result.selected, *ranked(scores[name])))
         return cls(result, names, result.table.select(names).values, tuple(order))
 
     @property
