@@ -22,9 +22,11 @@ class CommandLine:
         self._typed = [word.partition("=")[0] for word in argv if word.startswith("-")]
 
     def knows(self, name: str) -> bool:
+        """Whether the command has an option for the argument."""
         return SAME.get(name, name) in self._actions
 
     def argument(self, name: str, value: Any = UNSAID) -> str:
+        """The option and its value, as typed or to be typed."""
         action = self._actions.get(SAME.get(name, name))
         if action is None:  # nothing to be typed: in plain words
             return name.replace("_", " ") if value in (UNSAID, ...) else f"{name.replace('_', ' ')} {plain(value)}"

@@ -60,16 +60,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
-    """The destinations are the names that Python has for the same arguments: messages are told in either."""
+    """The destinations are the names that Python has for the same arguments: messages name either."""
     from ctmodels.reconstruction import Recipe
-    from ctmodels.reconstruction._announcing import takes
-    from ctmodels.reconstruction._fitting import SHORT
+    from ctmodels.reconstruction._announcing import duration
+    from ctmodels.reconstruction._recipe import SHORT
 
     short, full = Recipe.default(SHORT - 1), Recipe.default(SHORT)
     parser.epilog = (
-        f"Takes {takes(full, SHORT)} for each model by default, {takes(short, SHORT)} for fewer than {SHORT} rows to "
-        "train on, and a tenth of that training with --quick, on two cores: the first line of a run says it for the "
-        "data at hand. Ctrl-C ends it, and --resume goes on."
+        f"Takes {duration(full, SHORT)} for each model by default, {duration(short, SHORT)} for fewer than {SHORT} "
+        "rows to train on, and a tenth of that training with --quick, on two cores: the first line of a run says it "
+        "for the data at hand. Ctrl-C ends it, and --resume goes on."
     )
     add = parser.add_argument
     add("file", metavar="FILE", help="CSV with a header, or npz, Parquet, netCDF, HDF5")

@@ -49,7 +49,7 @@ def smoothed(tmp_path_factory):
 def free(tmp_path_factory):
     out = tmp_path_factory.mktemp("free")
     table, models = ct.data.lynx_hare(), ["lotka-volterra"]
-    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=out, progress=False)
+    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, out=out, progress=False)
     return reconstruct(table, models=models, **kwargs), out
 
 
@@ -59,7 +59,7 @@ def driven(tmp_path_factory):
     out = tmp_path_factory.mktemp("driven")
     table = oscillation(40, inputs=True)
     table.values[5, 0] = table.values[11, :2] = np.nan
-    kwargs = dict(models=["second-order"], recipe=toy(free=True), held_out=0.25, out=out, progress=False)
+    kwargs = dict(models=["second-order"], recipe=toy(free_starts=True), held_out=0.25, out=out, progress=False)
     return reconstruct(table, inputs=["u"], **kwargs), out
 
 
@@ -116,15 +116,15 @@ def test_a_file_of_another_model_is_refused(smoothed, free, tmp_path):
 
 
 def test_an_interrupted_job_is_kept_and_goes_on_as_if_unbroken(free, tmp_path, monkeypatch):
-    from ctmodels.reconstruction import _fitting
+    from ctmodels.reconstruction import _free_starts
 
     def interrupt(state, line):
         if line["step"] == 20:
             os.kill(os.getpid(), signal.SIGINT)
 
-    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
+    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
     job = lambda **more: reconstruct(ct.data.lynx_hare(), models=["lotka-volterra"], **kwargs, **more)
-    monkeypatch.setattr(_fitting, "fit", functools.partial(ct.fit, callbacks=[interrupt]))
+    monkeypatch.setattr(_free_starts, "fit", functools.partial(ct.fit, callbacks=[interrupt]))
     with pytest.raises(KeyboardInterrupt, match="training is saved"):
         job()
     with pytest.raises(ct.DataError, match="holds a run of 20 steps.*resume=True"):
@@ -230,7 +230,7 @@ def test_a_folder_that_holds_another_reconstruction_is_refused_or_replaced(tmp_p
     with pytest.raises(ct.DataError, match="holds a reconstruction already .model-other.*overwrite=True"):
         reconstruct(oscillation(), out=tmp_path, progress=False)
     # A job of this module once more: its programs are compiled.
-    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, progress=False)
+    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, progress=False)
     reconstruct(ct.data.lynx_hare(), models=["lotka-volterra"], out=tmp_path, overwrite=True, **kwargs)
     names = {"history.jsonl", "metrics.json", "model-lotka-volterra.safetensors", "notes.txt", "report.html"}
     assert {p.name for p in tmp_path.iterdir()} == names
@@ -247,7 +247,7 @@ def test_what_does_not_move_while_training_is_refused(value, words):
 def test_nothing_observed_in_the_tail_is_said_and_nothing_is_lost(free, tmp_path):
     table = ct.data.lynx_hare()
     table.values[14:] = np.nan
-    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
+    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
     result = reconstruct(table, models=["lotka-volterra"], **kwargs)
     assert result.selected is None and "nothing observed in the held-out tail" in result.verdict
     scores = json.loads((tmp_path / "metrics.json").read_text())["candidates"]["lotka-volterra"]

@@ -6,13 +6,13 @@ from toys import scores
 
 import ctmodels as ct
 from ctmodels.data import Table
-from ctmodels.reconstruction._baselines import baselines, calendar, one_step
+from ctmodels.reconstruction._baselines import baselines, calendar, one_step_variance
 from ctmodels.reconstruction._calibration import Ratios, widths
 from ctmodels.reconstruction._preparing import turns_back
 from ctmodels.reconstruction._scores import coverage, forecast_errors, valid_prediction_time, valid_times
 from ctmodels.reconstruction._split import Split, Spread
 from ctmodels.reconstruction._text import TimeUnit
-from ctmodels.reconstruction._verdict import Judged, evidence, judge
+from ctmodels.reconstruction._verdict import Predictions, evidence, judge
 from ctmodels.reconstruction._widths import Widths
 
 pytestmark = pytest.mark.only("float32")
@@ -35,7 +35,7 @@ def autoregressive(memory, n, seed):
 
 
 def found(median, split, bases, models=1, noise=0.0, valid=1.0, within=0.9):
-    one = Judged(median, scores(valid_prediction_time=valid, coverage=within), np.full(median.shape[2], noise))
+    one = Predictions(median, scores(valid_prediction_time=valid, coverage=within), np.full(median.shape[2], noise))
     return evidence({f"m{i}": one for i in range(models)}, bases, split, np.ones(median.shape[2]))["m0"]
 
 
@@ -124,7 +124,7 @@ def test_few_rows_are_weak_evidence_and_fewer_are_none():
     )
 
 
-def test_judge_says_plainly_what_is_selected():
+def test_the_verdict_says_plainly_what_is_selected():
     split = split_of(np.sin(np.arange(200.0)), 160, 10)
     true = split.targets()
     medians = {"law": true + 0.1, "net": true + 0.9, "hybrid": true + 0.15}
@@ -135,7 +135,9 @@ def test_judge_says_plainly_what_is_selected():
         | scores(coverage=0.9)
         for n, m in medians.items()
     }
-    evidences = evidence({n: Judged(medians[n], models[n], np.zeros(1)) for n in medians}, tables, split, np.ones(1))
+    evidences = evidence(
+        {n: Predictions(medians[n], models[n], np.zeros(1)) for n in medians}, tables, split, np.ones(1)
+    )
     bases = {n: forecast_errors(m, split, SCALING, 6) for n, m in tables.items()}
     selected, said, best = judge(evidences, models, bases, "nrmse", "days")
     assert selected == best == "law" and said.startswith(
@@ -192,7 +194,7 @@ def test_an_autoregression_finds_its_coefficients_and_is_never_unstable():
     ahead = baselines(split, {})["autoregression"]
     expected = ys[split.origins][:, None] * 0.8 ** np.arange(1, 6)
     assert np.sqrt(np.mean((ahead[..., 0] - expected) ** 2)) < 0.1
-    assert one_step(split) == pytest.approx(1 - 0.64, abs=0.03)
+    assert one_step_variance(split) == pytest.approx(1 - 0.64, abs=0.03)
     ys[::7] = np.nan
     holes = baselines(split_of(ys, 1600, 5), {})["autoregression"]
     assert np.sqrt(np.nanmean((holes[..., 0] - expected) ** 2)) < 0.25

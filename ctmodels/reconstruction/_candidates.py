@@ -19,7 +19,7 @@ from ctmodels.models import NeuralODE
 from ctmodels.systems import LotkaVolterra
 
 STEP = 0.25  # the longest solver step, in units of the scaled time, in which the data move at speed one
-MOST = 2**16  # steps that one solve may take beyond the usual ones, over pauses of the record
+MAX_STEPS = 2**16  # steps that one solve may take beyond the usual ones, over pauses of the record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Problem:
     def integrate(self) -> Integrate:
         """Fixed steps of a length that the field's speed bears, whatever the times: in training, over pauses of the
         record, and in forecasts at other times."""
-        return Integrate(RK4(), Substeps(self.substeps, longest=STEP), max_steps=MOST)
+        return Integrate(RK4(), Substeps(self.substeps, longest=STEP), max_steps=MAX_STEPS)
 
     def to_dict(self) -> dict:
         """For JSON."""
@@ -104,10 +104,10 @@ def _predation(problem: Problem, key) -> Rescaled:
     rate, (prey, predators) = 2 * np.pi / problem.period, problem.level
     field = LotkaVolterra(rate, rate / predators, rate / prey, rate)
     log_parameters = field.log_parameters + 0.1 * jax.random.normal(key, (4,), field.log_parameters.dtype)
-    return Rescaled(_with(field, log_parameters), problem.scaling)
+    return Rescaled(_with_parameters(field, log_parameters), problem.scaling)
 
 
-def _with(field: LotkaVolterra, log_parameters) -> LotkaVolterra:
+def _with_parameters(field: LotkaVolterra, log_parameters) -> LotkaVolterra:
     return jax.tree.map(lambda _: jnp.asarray(log_parameters), field)
 
 

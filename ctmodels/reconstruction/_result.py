@@ -6,9 +6,9 @@ import numpy as np
 
 from ctmodels.data import Table
 from ctmodels.reconstruction._candidates import Candidate, Problem
-from ctmodels.reconstruction._fitting import Trained
 from ctmodels.reconstruction._scores import Scores, plain_numbers
 from ctmodels.reconstruction._summary import summary
+from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._verdict import Evidence
 
 

@@ -1,4 +1,4 @@
-"""The table of scores and its legend, from what each score says of itself."""
+"""The table of scores and its explanation, from what each score says of itself."""
 
 import re
 
@@ -82,7 +82,7 @@ def _arrow(score: Score) -> str:
     return f'&nbsp;<span class="way" title="{score.better} is better">{sign}</span>'
 
 
-def legend(view: View) -> str:
+def explanation(view: View) -> str:
     """What each column means, and which way is better."""
     meaning = lambda score: f"{html(score.meaning, 2000)} <em>{summary.DIRECTIONS[score.better]}</em>"
     items = {_head(score): meaning(score) for score in columns(view).values()}

@@ -26,6 +26,7 @@ class View:
 
     @classmethod
     def of(cls, result: Reconstruction) -> "View":
+        """With the candidates sorted."""
         names = tuple(n for n in result.table.names if n not in result.inputs)
         scores = {name: f.scores.get(result.measure) for name, f in result.fitted.items()}
         order = sorted(scores, key=lambda name: (name != result.selected, *ranked(scores[name])))
@@ -33,6 +34,7 @@ class View:
 
     @property
     def best(self) -> Fitted:
+        """The first in order."""
         return self.result.fitted[self.order[0]]
 
     @property
@@ -42,6 +44,7 @@ class View:
         return None if score is None or score.value is None or not np.isfinite(score.value) else score.value
 
     def colour(self, name: str) -> str:
+        """Of a candidate, in all figures."""
         return COLOURS[self.order.index(name) % len(COLOURS)]
 
     def label(self, name: str) -> str:
@@ -51,6 +54,7 @@ class View:
         return f"{name} [{unit}]" if unit else name
 
     def time_label(self) -> str:
+        """The column of times, with its unit and origin."""
         table = self.result.table
         if not table.time_unit:
             return plain(table.time_name)
@@ -63,9 +67,11 @@ class View:
         return TimeUnit.of(self.result.table)
 
     def spacing(self) -> float:
+        """The median one of the samples, in the unit of time."""
         return float(np.median(np.diff(self.result.table.time)))
 
     def regular(self) -> bool:
+        """Whether the samples are evenly spaced, to one per cent."""
         gaps = np.diff(self.result.table.time)
         return bool(np.all(np.abs(gaps - self.spacing()) <= 0.01 * self.spacing()))
 
