@@ -34,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _warnings_as_lines():
     """One line each, without the place in the library's code."""
 
-    def say(message, *_, **__):
+    def show(message, *_, **__):
         print(f"ctmodels: warning: {one_line(str(message))}", file=sys.stderr)
 
     with warnings.catch_warnings():
-        warnings.showwarning = say
+        warnings.showwarning = show
         yield
 
 
@@ -46,14 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ctmodels", description="Reconstruct dynamical systems from measurements.")
     parser.add_argument("--version", action="version", version=f"ctmodels {version('ctmodels')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, add, run, said in (
+    for name, add, run, purpose in (
         ("reconstruct", _add_reconstruct, _reconstruct, "from a data file to a model, its forecast and a report"),
         ("forecast", _add_forecast, _forecast, "beyond the data, from a folder that `reconstruct` wrote"),
         ("export", _add_export, _export, "a trained model as one file that needs nothing but JAX"),
         ("doctor", lambda parser: None, _doctor, "versions, devices, and checks for known miscompiles"),
         ("demo", _add_demo, _demo, "lynx and hare, and a noisy Lorenz system"),
     ):
-        command = commands.add_parser(name, help=said, description=f"{said[0].upper()}{said[1:]}.")
+        command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         add(command)
         command.set_defaults(run=run, parser=command)
     return parser
@@ -135,7 +135,7 @@ _count.__name__ = "number"
 
 
 def _whole(text: str) -> int:
-    """What it may be is said where it is used, by Python and the command line alike."""
+    """Its limits are checked where it is used, for Python and the command line alike."""
     return int(text)
 
 
@@ -181,8 +181,8 @@ def _read(arguments):
     return table
 
 
-def _note(said: str) -> None:
-    print(f"ctmodels: note: {said}", file=sys.stderr)
+def _note(text: str) -> None:
+    print(f"ctmodels: note: {text}", file=sys.stderr)
 
 
 def _add_forecast(parser: argparse.ArgumentParser) -> None:

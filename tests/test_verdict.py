@@ -164,7 +164,7 @@ def test_scores_have_their_counts_and_nothing_observed_is_a_reason():
     for score in (*errors.values(), valid, coverage(perfect, perfect, unseen)):
         assert score.value is None and score.count == 0 and "nothing observed" in score.reason
     said = judge({"net": found(perfect, unseen, {"mean": perfect})}, {"net": errors}, {"mean": errors}, "nrmse", "")[1]
-    assert said.startswith("Nothing can be said of the models: nothing observed")
+    assert said.startswith("The models cannot be judged: nothing observed")
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 5])

@@ -1,4 +1,4 @@
-"""The front of `reconstruct`: what may be given for its arguments, and what is said of the rest."""
+"""The arguments of `reconstruct`: checked, and made into a table and a recipe."""
 
 import dataclasses
 import os

@@ -61,12 +61,12 @@ class Problem:
 
 
 class Candidate(NamedTuple):
-    """A model to try: `build(problem, key)` makes one member, any [`ctmodels.AbstractDynamics`][]; `whole`: whether its
-    windows are as long as the series (a law with few parameters is fitted to everything at once)."""
+    """A model to try: `build(problem, key)` makes one member, any [`ctmodels.AbstractDynamics`][]; `whole_series`:
+    whether its windows are as long as the series (a law with few parameters is fitted to everything at once)."""
 
     name: str
     build: Callable
-    whole: bool = False
+    whole_series: bool = False
 
 
 def _neural(problem: Problem, key, augment: int = 0) -> NeuralODE:
@@ -117,7 +117,7 @@ CANDIDATES: dict[str, Candidate] = {
         Candidate("neural", _neural),
         Candidate("augmented", _augmented),
         Candidate("second-order", _second_order),
-        Candidate("lotka-volterra", _lotka_volterra, whole=True),
+        Candidate("lotka-volterra", _lotka_volterra, whole_series=True),
         Candidate("hybrid-lotka-volterra", _hybrid_lotka_volterra),
     )
 }

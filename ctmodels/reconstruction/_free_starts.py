@@ -27,7 +27,7 @@ def fit_from_free_starts(
 ) -> Trained:
     """Windows start from parameters of their own, held together by a continuity penalty."""
     samples = series.ts.shape[0]
-    window = samples if candidate.whole else min(recipe.window, samples)
+    window = samples if candidate.whole_series else min(recipe.window, samples)
     count = -(-(samples - 1) // (window - 1))
     # Padded with unobserved samples, so that windows that share their edges cover the whole series.
     length = count * (window - 1) + 1

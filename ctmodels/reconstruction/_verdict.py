@@ -1,7 +1,7 @@
 r"""Which model to select, on what evidence, in words.
 
 A model's squared errors are held against each baseline's on the same observations. Observations of neighbouring times
-share noise and, where horizons overlap, forecasts; so that whole stretches of the tail are drawn anew, each with all
+share noise and, where horizons overlap, forecasts; so whole stretches of the tail are drawn anew, each with all
 the forecasts that reach into it, wherever they began (circular block bootstrap: Politis and Romano 1992). The error of
 $\sum e^2_{\text{model}} / \sum e^2_{\text{baseline}}$ is the standard deviation over draws; with about eight stretches,
 its limit takes Student's distribution and not the normal one.
@@ -167,7 +167,7 @@ def judge(
     best = min(models, key=rank)
     base = min(bases, key=lambda name: ranked(bases[name][measure]))
     if bases[base][measure].value is None:
-        return None, f"Nothing can be said of the models: {bases[base][measure].reason}.", best
+        return None, f"The models cannot be judged: {bases[base][measure].reason}.", best
     mine, theirs = _number(models[best][measure].value), _number(bases[base][measure].value)
     comparison = f"{measure} {mine} against {theirs} of the best baseline ({base})"
     if not found[best].accepted:

@@ -91,7 +91,7 @@ def explanation(view: View) -> str:
         f"{definitions('legend', items)}</details>"
         '<p class="note">Rows are ranked by the first column. Forecast errors are pooled over '
         "several origins in the held-out tail, each forecast reaching "
-        f"{view.result.horizon} samples. Bold: the best of its column. ≥: met the end of what was looked at. "
+        f"{view.result.horizon} samples. Bold: the best of its column. ≥: a lower bound, as the forecasts ended there. "
         f"–: not computed.{_absent(view)}</p>"
     )
 
