@@ -1,9 +1,9 @@
-"""Whether the main job's "Believe" can be believed: noise, where there is nothing to find, and systems, where there is.
+"""Whether a selected model is to be trusted: noise, where there is nothing to find, and systems, where there is.
 
 40 series of white noise and 40 of AR(1) (coefficients 0.3 to 0.95), 200 rows each; 20 of Lorenz-63, FitzHugh-Nagumo,
 a pendulum (both channels, and its angle alone), 360 rows each, with 2 to 20 % noise, and the lynx and hare. Each is
 reconstructed with default models and a short recipe; only the pelts, that have 21 rows, get the law and the whole one.
-A false belief: a model believed on noise. A missed one: none believed on a system with up to 5 % noise, or on the
+A false selection: a model selected on noise. A missed one: none selected on a system with up to 5 % noise, or on the
 pelts. Coverage: of the best model's 90 % band, over all scored forecasts, mean over series. Two processes, a core each.
 """
 
@@ -90,10 +90,10 @@ def one(case: Case, quick: bool) -> dict:
     row = {
         "kind": case.kind,
         "noise": case.noise,
-        "believed": result.believe is not None,
-        "coverage": scores["coverage"],
-        "error": scores[result.measure],
-        "baseline": min(s[result.measure] for s in result.baselines.values()),
+        "selected": result.selected is not None,
+        "coverage": scores["coverage"].value,
+        "error": scores[result.measure].value,
+        "baseline": min(s[result.measure].value for s in result.baselines.values()),
         "seconds": time.monotonic() - begun,
     }
     print(f"{case}: {row['seconds']:.0f} s. {result.verdict}", flush=True)
@@ -152,11 +152,11 @@ SYSTEMS = {
 
 
 def summary(found: list[dict]) -> dict:
-    noise = [r["believed"] for r in found if r["noise"] is None]
-    clear = [not r["believed"] for r in found if r["noise"] is not None and r["noise"] <= LITTLE]
+    noise = [r["selected"] for r in found if r["noise"] is None]
+    clear = [not r["selected"] for r in found if r["noise"] is not None and r["noise"] <= LITTLE]
     kinds = sorted({r["kind"] for r in found})
     covered = {kind: float(np.mean([r["coverage"] for r in found if r["kind"] == kind])) for kind in kinds}
-    return {"false_beliefs": float(np.mean(noise)), "missed_beliefs": float(np.mean(clear)), "coverage": covered}
+    return {"false_selections": float(np.mean(noise)), "missed_selections": float(np.mean(clear)), "coverage": covered}
 
 
 def _group(row: dict) -> tuple[str, float]:
@@ -169,7 +169,7 @@ def _pooled(rows: list[dict]) -> dict:
         "kind": rows[0]["kind"],
         "noise": "all" if rows[0]["noise"] is None else rows[0]["noise"],
         "series": len(rows),
-        "believed": sum(r["believed"] for r in rows),
+        "selected": sum(r["selected"] for r in rows),
         "coverage": float(np.mean([r["coverage"] for r in rows])),
         **middle,
     }

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,9 +22,11 @@ class CommandLine:
         self._typed = [word.partition("=")[0] for word in argv if word.startswith("-")]
 
     def knows(self, name: str) -> bool:
+        """Whether the command has an option for the argument."""
         return SAME.get(name, name) in self._actions
 
     def argument(self, name: str, value: Any = UNSAID) -> str:
+        """The option and its value, as typed or to be typed."""
         action = self._actions.get(SAME.get(name, name))
         if action is None:  # nothing to be typed: in plain words
             return name.replace("_", " ") if value in (UNSAID, ...) else f"{name.replace('_', ' ')} {plain(value)}"
@@ -55,3 +58,9 @@ def one_line(text: str) -> str:
     """A message of several lines as one."""
     lines = [line.strip() for line in text.splitlines()]
     return " ".join(line if line.endswith((":", ";", ".", ",")) else f"{line};" for line in lines).rstrip(";")
+
+
+def printable(text: str) -> str:
+    """As far as the terminal has the characters: one that it lacks must not cost a run its last lines."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)

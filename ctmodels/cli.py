@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from ctmodels._command_line import CommandLine, one_line
+from ctmodels._command_line import CommandLine, one_line, printable
 from ctmodels._files import write_whole
 from ctmodels._validation import DataError
 from ctmodels._words import argument, spoken
@@ -34,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _warnings_as_lines():
     """One line each, without the place in the library's code."""
 
-    def say(message, *_, **__):
+    def show(message, *_, **__):
         print(f"ctmodels: warning: {one_line(str(message))}", file=sys.stderr)
 
     with warnings.catch_warnings():
-        warnings.showwarning = say
+        warnings.showwarning = show
         yield
 
 
@@ -46,30 +46,30 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ctmodels", description="Reconstruct dynamical systems from measurements.")
     parser.add_argument("--version", action="version", version=f"ctmodels {version('ctmodels')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, add, run, said in (
+    for name, add, run, purpose in (
         ("reconstruct", _add_reconstruct, _reconstruct, "from a data file to a model, its forecast and a report"),
         ("forecast", _add_forecast, _forecast, "beyond the data, from a folder that `reconstruct` wrote"),
         ("export", _add_export, _export, "a trained model as one file that needs nothing but JAX"),
         ("doctor", lambda parser: None, _doctor, "versions, devices, and checks for known miscompiles"),
         ("demo", _add_demo, _demo, "lynx and hare, and a noisy Lorenz system"),
     ):
-        command = commands.add_parser(name, help=said, description=f"{said[0].upper()}{said[1:]}.")
+        command = commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         add(command)
         command.set_defaults(run=run, parser=command)
     return parser
 
 
 def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
-    """The destinations are the names that Python has for the same arguments: messages are told in either."""
+    """The destinations are the names that Python has for the same arguments: messages name either."""
     from ctmodels.reconstruction import Recipe
-    from ctmodels.reconstruction._announcing import takes
-    from ctmodels.reconstruction._fitting import SHORT
+    from ctmodels.reconstruction._announcing import duration
+    from ctmodels.reconstruction._recipe import SHORT
 
     short, full = Recipe.default(SHORT - 1), Recipe.default(SHORT)
     parser.epilog = (
-        f"Takes {takes(full, SHORT)} for each model by default, {takes(short, SHORT)} for fewer than {SHORT} rows to "
-        "train on, and a tenth of that training with --quick, on two cores: the first line of a run says it for the "
-        "data at hand. Ctrl-C ends it, and --resume goes on."
+        f"Takes {duration(full, SHORT)} for each model by default, {duration(short, SHORT)} for fewer than {SHORT} "
+        "rows to train on, and a tenth of that training with --quick, on two cores: the first line of a run says it "
+        "for the data at hand. Ctrl-C ends it, and --resume goes on."
     )
     add = parser.add_argument
     add("file", metavar="FILE", help="CSV with a header, or npz, Parquet, netCDF, HDF5")
@@ -135,7 +135,7 @@ _count.__name__ = "number"
 
 
 def _whole(text: str) -> int:
-    """What it may be is said where it is used, by Python and the command line alike."""
+    """Its limits are checked where it is used, for Python and the command line alike."""
     return int(text)
 
 
@@ -153,7 +153,7 @@ def _reconstruct(arguments) -> int:
     how |= {"models": arguments.models} if arguments.models else {}
     check_arguments(**{"models": (), "recipe": recipe} | how)  # before a long file is read
     result = reconstruct(_read(arguments), recipe=recipe, **how)
-    print(result.verdict)
+    print(printable(f"{result.summary()}\n\n{result.verdict}"))
     print(f"report: {Path(arguments.out) / 'report.html'}")
     return 0
 
@@ -181,14 +181,14 @@ def _read(arguments):
     return table
 
 
-def _note(said: str) -> None:
-    print(f"ctmodels: note: {said}", file=sys.stderr)
+def _note(text: str) -> None:
+    print(f"ctmodels: note: {text}", file=sys.stderr)
 
 
 def _add_forecast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="written by `ctmodels reconstruct`")
     parser.add_argument("--steps", type=_whole, required=True, metavar="N", help="rows ahead of the data (required)")
-    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report believes)")
+    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report selects)")
     parser.add_argument("--inputs", metavar="FILE", help="the future of the inputs (default: there are none)")
     parser.add_argument("--out", metavar="FILE", help="CSV to write (default: standard output)")
 
@@ -216,7 +216,7 @@ def _writing(out: str):
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="written by `ctmodels reconstruct`")
-    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report believes)")
+    parser.add_argument("--model", metavar="NAME", help="(default: the one that the report selects)")
     parser.add_argument("--times", type=_whole, metavar="N", help="times it takes; needed with inputs (default: any)")
     parser.add_argument("--out", required=True, metavar="FILE", help="to write; docs/export.md runs it (required)")
 

@@ -28,7 +28,7 @@ def demo(out: str | Path = "runs/demo") -> dict[str, Reconstruction]:
     # Half the steps of a good fit and fewer members: this is a demonstration, and should be over soon.
     short = lambda samples: Recipe(members=3, steps=2500)
     lorenz = reconstruct(noisy_lorenz63(6000), recipe=short, out=out / "lorenz63", overwrite=True)
-    exponent = lorenz.fitted["neural"].scores["lyapunov_max"]
+    exponent = lorenz.fitted["neural"].scores["lyapunov_max"].value
     print(f"{lorenz.verdict} Largest Lyapunov exponent {exponent:.3g} (true: 0.906).\n")
     for name in ("lynx_hare", "lorenz63"):
         print(f"report: {out / name / 'report.html'}")

@@ -26,9 +26,9 @@ def main(
     result = reconstruct(table, recipe=recipe, seed=seed, out=out)
     scores = result.fitted["neural"].scores
     print(result.verdict)
-    print(f"largest Lyapunov exponent: {scores['lyapunov_max']:.3f} (true: 0.906)")
+    print(f"largest Lyapunov exponent: {scores['lyapunov_max'].value:.3f} (true: 0.906)")
     print(f"report: {out}/report.html")
-    return scores
+    return {name: score.value for name, score in scores.items() if score.value is not None}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line: bad input gets one line and leaves nothing behind; good input gets a report."""
 
 import ast
+import io
 import os
 import re
 from pathlib import Path
@@ -134,7 +135,9 @@ def test_calendar_times_are_read_and_forecast_as_dates(tmp_path, capsys):
     path, out = tmp_path / "data.csv", tmp_path / "out"
     path.write_text("when,x\n" + "\n".join(f"{s},{np.sin(i):.4f}" for i, s in enumerate(stamps)))
     assert main(["reconstruct", str(path), "--time", "when", "--out", str(out), "--model", "neural", *TOY]) == 0
-    assert "report: " in capsys.readouterr().out and (out / "report.html").stat().st_size > 1000
+    said = capsys.readouterr().out
+    assert "report: " in said and (out / "report.html").stat().st_size > 1000
+    assert "Valid time [" in said and "Lower is better." in said
     assert main(["forecast", str(out), "--steps", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "when,x,x_lower,x_upper" and lines[1].startswith("2024-03-21")
@@ -146,6 +149,9 @@ def test_forecast_of_a_folder_that_holds_none(tmp_path, capsys):
     assert main(["forecast", str(tmp_path), "--steps", "2"]) == 2
     assert "metrics.json" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
+    (tmp_path / "metrics.json").write_text('{"best": "neural"}')
+    assert main(["forecast", str(tmp_path), "--steps", "2"]) == 2
+    assert "of an older version; run `reconstruct` again" in capsys.readouterr().err
 
 
 def test_doctor_and_help(capsys):
@@ -279,6 +285,13 @@ def test_every_default_is_in_the_help_and_how_long_it_takes(capsys):
         assert words in said
 
 
+def test_a_terminal_that_lacks_a_character_gets_the_rest(monkeypatch):
+    from ctmodels._command_line import printable
+
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert printable("λ_max 0.9") == "?_max 0.9"
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
@@ -330,7 +343,7 @@ def test_no_message_of_the_library_writes_an_argument_by_itself():
     """Text that is not a docstring names no option, and says nothing twice for Python: `argument(name)` does."""
     root = Path(__file__).parents[1] / "ctmodels"
     for path in root.rglob("*.py"):
-        if path.name in ("cli.py", "_command_line.py", "_style.py") or path.parent.name == "report":
+        if path.name in ("cli.py", "_command_line.py") or path.parent.name == "report":
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]

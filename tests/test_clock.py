@@ -375,7 +375,7 @@ def folder(tmp_path_factory):
     cells = [f"{t[8:10]}.{t[5:7]}.{t[:4]} {t[11:]}:00.5+02:00" for t in hours(40, "2024-05-31T00:00")]
     (path / "a.csv").write_text(driven(cells, u))
     table = read(path / "a.csv", "t", sentinels=[-999])
-    toy = lambda n: dataclasses.replace(Recipe.default(n), members=1, steps=2, window=4, free=True)
+    toy = lambda n: dataclasses.replace(Recipe.default(n), members=1, steps=2, window=4, free_starts=True)
     with pytest.MonkeyPatch.context() as patch:  # a model that is compiled sooner, by the name that files are read by
         patch.setitem(CANDIDATES, "neural", Candidate("neural", on_a_grid))
         reconstruct(table, models=["neural"], inputs=["u"], recipe=toy, out=path / "out", progress=False)
@@ -407,13 +407,13 @@ def test_the_future_of_inputs_is_read_as_the_data_were(folder):
 @only32
 def test_the_last_known_input_is_that_at_the_last_datum(folder):
     from ctmodels.reconstruction import load_model
-    from ctmodels.reconstruction._forecast import _ahead
+    from ctmodels.reconstruction._forecast import _future
 
     _, problem, about = load_model(folder / "model-neural.safetensors")
     known = np.sin(38 / 5)  # the last one is missing
     assert about["known"] == [pytest.approx(known, abs=1e-6)]
     one = future(folder, [("2024-06-01T14:00:00.5Z", 0.5)])
-    _, _, control = _ahead(problem, about, 1, one, lambda said: None)
+    _, _, control = _future(problem, about, 1, one, lambda said: None)
     np.testing.assert_allclose(problem.input_scaling.unscale(np.asarray(control.ys))[:, 0], [known, 0.5], rtol=1e-5)
 
 

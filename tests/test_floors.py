@@ -34,7 +34,7 @@ FLOORS = {
     ),
     2: ("_integrate", "_export", "_online"),
     3: ("models", "losses", "regularisers", "metrics", "train", "systems"),
-    4: ("reconstruction", "report", "demo", "doctor", "_command_line", "cli"),
+    4: ("reconstruction", "demo", "doctor", "_command_line", "cli"),
 }
 WEST = {"losses", "regularisers", "metrics", "train", "systems"}
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -858,3 +858,10 @@ def test_kaplan_yorke(spectrum, dimension, tolerance):
 def test_kaplan_yorke_vmap(tolerance):
     spectra = array([[0.9, 0.0, -14.5], [-1.0, -2.0, -3.0], [1.0, 0.5, -1.0]])
     close(jax.vmap(kaplan_yorke)(spectra), [2 + 0.9 / 14.5, 0.0, 3.0], **tolerance())
+
+
+@pytest.mark.only("float32")
+def test_a_score_says_which_way_is_better_in_a_word():
+    assert metrics.Score(0.5, "x", "").better is None
+    with pytest.raises((ValueError, TypeError), match="better"):
+        metrics.Score(0.5, "x", "", "up")

@@ -82,10 +82,10 @@ def test_reconstruct_takes_paths_and_frames_of_pandas(tmp_path, monkeypatch):
 
 
 def test_reconstruct_takes_steps_and_members(monkeypatch):
-    run, recipe = stopped(monkeypatch), ct.reconstruction.Recipe(members=3, steps=30, window=6, free=True)
+    run, recipe = stopped(monkeypatch), ct.reconstruction.Recipe(members=3, steps=30, window=6, free_starts=True)
     asked = lambda **how: run(series(30), models=["neural"], **how)[2]
     assert (asked(steps=7).steps, asked(steps=7).members) == (7, 4)
-    assert (asked(steps=7, members=1, recipe=recipe)) == ct.reconstruction.Recipe(1, 7, 6, free=True)
+    assert (asked(steps=7, members=1, recipe=recipe)) == ct.reconstruction.Recipe(1, 7, 6, free_starts=True)
     assert asked(recipe=lambda samples: recipe) == recipe
     quick, full = (asked(recipe=r) for r in (ct.reconstruction.Recipe.quick, ct.reconstruction.Recipe.default))
     assert (quick.steps, quick.members) == (full.steps // 8, full.members // 2)

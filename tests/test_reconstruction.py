@@ -49,7 +49,7 @@ def smoothed(tmp_path_factory):
 def free(tmp_path_factory):
     out = tmp_path_factory.mktemp("free")
     table, models = ct.data.lynx_hare(), ["lotka-volterra"]
-    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=out, progress=False)
+    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, out=out, progress=False)
     return reconstruct(table, models=models, **kwargs), out
 
 
@@ -59,7 +59,7 @@ def driven(tmp_path_factory):
     out = tmp_path_factory.mktemp("driven")
     table = oscillation(40, inputs=True)
     table.values[5, 0] = table.values[11, :2] = np.nan
-    kwargs = dict(models=["second-order"], recipe=toy(free=True), held_out=0.25, out=out, progress=False)
+    kwargs = dict(models=["second-order"], recipe=toy(free_starts=True), held_out=0.25, out=out, progress=False)
     return reconstruct(table, inputs=["u"], **kwargs), out
 
 
@@ -116,15 +116,15 @@ def test_a_file_of_another_model_is_refused(smoothed, free, tmp_path):
 
 
 def test_an_interrupted_job_is_kept_and_goes_on_as_if_unbroken(free, tmp_path, monkeypatch):
-    from ctmodels.reconstruction import _fitting
+    from ctmodels.reconstruction import _free_starts
 
     def interrupt(state, line):
         if line["step"] == 20:
             os.kill(os.getpid(), signal.SIGINT)
 
-    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
+    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
     job = lambda **more: reconstruct(ct.data.lynx_hare(), models=["lotka-volterra"], **kwargs, **more)
-    monkeypatch.setattr(_fitting, "fit", functools.partial(ct.fit, callbacks=[interrupt]))
+    monkeypatch.setattr(_free_starts, "fit", functools.partial(ct.fit, callbacks=[interrupt]))
     with pytest.raises(KeyboardInterrupt, match="training is saved"):
         job()
     with pytest.raises(ct.DataError, match="holds a run of 20 steps.*resume=True"):
@@ -163,8 +163,8 @@ def test_a_law_and_a_network_in_one_table(free):
         "seasonal",
     }
     # Figures that need no fit: the seasonal forecast repeats 1904-1910, the mean is that of the logarithms.
-    assert result.baselines["seasonal"]["rmse_log"] == pytest.approx(0.398, abs=2e-3)
-    assert result.baselines["mean"]["rmse_log"] == pytest.approx(0.855, abs=2e-3)
+    assert result.baselines["seasonal"]["rmse_log"].value == pytest.approx(0.398, abs=2e-3)
+    assert result.baselines["mean"]["rmse_log"].value == pytest.approx(0.855, abs=2e-3)
     assert all(name in result.verdict for name in ("lotka-volterra", "seasonal"))
 
 
@@ -230,7 +230,7 @@ def test_a_folder_that_holds_another_reconstruction_is_refused_or_replaced(tmp_p
     with pytest.raises(ct.DataError, match="holds a reconstruction already .model-other.*overwrite=True"):
         reconstruct(oscillation(), out=tmp_path, progress=False)
     # A job of this module once more: its programs are compiled.
-    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, progress=False)
+    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, progress=False)
     reconstruct(ct.data.lynx_hare(), models=["lotka-volterra"], out=tmp_path, overwrite=True, **kwargs)
     names = {"history.jsonl", "metrics.json", "model-lotka-volterra.safetensors", "notes.txt", "report.html"}
     assert {p.name for p in tmp_path.iterdir()} == names
@@ -247,9 +247,9 @@ def test_what_does_not_move_while_training_is_refused(value, words):
 def test_nothing_observed_in_the_tail_is_said_and_nothing_is_lost(free, tmp_path):
     table = ct.data.lynx_hare()
     table.values[14:] = np.nan
-    kwargs = dict(recipe=toy(free=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
+    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
     result = reconstruct(table, models=["lotka-volterra"], **kwargs)
-    assert result.believe is None and "nothing observed in the held-out tail" in result.verdict
+    assert result.selected is None and "nothing observed in the held-out tail" in result.verdict
     scores = json.loads((tmp_path / "metrics.json").read_text())["candidates"]["lotka-volterra"]
     assert scores["rmse_log"] is scores["valid_prediction_time"] is scores["coverage"] is None
     assert scores["counts"]["rmse_log"] == 0 and "nothing observed" in scores["reasons"]["rmse_log"]
@@ -273,12 +273,12 @@ def test_dominant_period():
 def test_forecasts_are_scored_from_where_the_data_lead(smoothed):
     # The origin's own state is known, so that the first forecast sample is near its target.
     result = smoothed[0]
-    assert result.fitted["grid"].scores["nrmse"] < result.baselines["mean"]["nrmse"]
+    assert result.fitted["grid"].scores["nrmse"].value < result.baselines["mean"]["nrmse"].value
 
 
 @pytest.mark.only("float32")
 def test_scores_of_an_attractor_carry_their_count_or_their_reason():
-    from ctmodels.reconstruction._evaluation import attractor, attractor_scores
+    from ctmodels.reconstruction._attractor_scores import attractor_scores
 
     ts = 0.1 * np.arange(2000)
     true = np.stack([np.cos(ts), -np.sin(ts)], axis=1)
@@ -288,14 +288,12 @@ def test_scores_of_an_attractor_carry_their_count_or_their_reason():
     half[np.random.default_rng(0).random(2000) < 0.5] = np.nan
     tenth[np.random.default_rng(0).random(2000) < 0.9] = np.nan
     turns[::2, 0] = turns[1::2, 1] = np.nan
-    scores = attractor(half, run, ts)
-    assert abs(scores["d_hellinger"] - complete["d_hellinger"]) < 0.01
-    assert scores["counts"] == {"d_stsp": np.isfinite(half).all(axis=1).sum()} | {
-        "d_hellinger": scores["counts"]["d_hellinger"]
-    }
+    scores = attractor_scores(half, run, ts)
+    assert abs(scores["d_hellinger"].value - complete["d_hellinger"].value) < 0.01
+    assert scores["d_stsp"].count == np.isfinite(half).all(axis=1).sum() and scores["d_hellinger"].count > 900
     for few in (tenth, turns):
-        scores = attractor(few, run, ts)
-        assert scores["d_stsp"] is None and scores["d_hellinger"] is None
-        assert "500 are needed" in scores["reasons"]["d_stsp"] and "500 are needed" in scores["reasons"]["d_hellinger"]
+        for score in attractor_scores(few, run, ts).values():
+            assert score.value is None and "500 are needed" in score.reason
     diverged = attractor_scores(true, np.full_like(run, np.nan))
-    assert diverged == {"d_stsp": np.inf, "d_hellinger": 1}
+    assert {name: s.value for name, s in diverged.items()} == {"d_stsp": np.inf, "d_hellinger": 1}
+    assert diverged["d_stsp"].reason == "the free run diverged"

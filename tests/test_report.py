@@ -1,21 +1,26 @@
 """The report: a page that is whole, needs nothing from elsewhere, and says what was found."""
 
+import ast
 import base64
 import dataclasses
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
+from toys import scores
 
+import ctmodels as ct
 from ctmodels import NeuralODE, Scaling
 from ctmodels.data import Table
+from ctmodels.metrics import Score
 from ctmodels.reconstruction import Candidate, Fitted, Problem, Reconstruction, Trained
-from ctmodels.report import _figures, render
-from ctmodels.report._table import columns
-from ctmodels.report._view import View
+from ctmodels.reconstruction._scores import ERRORS
+from ctmodels.reconstruction.report import _curves, render
+from ctmodels.reconstruction.report._view import View
 
 pytestmark = pytest.mark.only("float32")
 
@@ -73,13 +78,7 @@ def fitted(table: Table, n_train: int, channels: int, score: float, driven: bool
     kept = {
         "candidate": Candidate("any", lambda problem, key: None),
         "trained": Trained(NeuralODE(lambda t, y, args: y, channels), None, None, [], "finished"),
-        "scores": {
-            "nrmse": score,
-            "rmse": 2 * score,
-            "smape": 12.0,
-            "mase": 0.5,
-            "valid_prediction_time": 1.5,
-        },
+        "scores": scores(nrmse=score, rmse=2 * score, smape=12.0, mase=0.5, valid_prediction_time=1.5),
         "median": median,
         "lower": median - 1,
         "upper": median + 1,
@@ -121,7 +120,7 @@ def reconstruction(
         name: fitted(table, n_train, channels, 0.2 + i, bool(inputs), **(changes or {}) if i else {})
         for i, name in enumerate(candidates)
     }
-    bases = {"mean": {"nrmse": 1.0, "rmse": 2.5}, "persistence": {"nrmse": 1.4, "rmse": 2.2}}
+    bases = {"mean": scores(nrmse=1.0, rmse=2.5), "persistence": scores(nrmse=1.4, rmse=2.2)}
     kept = {
         "table": table,
         "inputs": tuple(inputs),
@@ -132,8 +131,8 @@ def reconstruction(
         "measure": "nrmse",
         "fitted": models,
         "baselines": bases,
-        "believe": candidates[0],
-        "verdict": f"Believe {candidates[0]}: 0.2 against 1.",
+        "selected": candidates[0],
+        "verdict": f"Selected is {candidates[0]}: 0.2 against 1.",
     }
     return Reconstruction(**{**kept, **others})
 
@@ -173,11 +172,11 @@ def test_two_channels_with_gaps_on_logarithms():
     values = np.exp(np.sin(ts[:, None] + np.arange(2)))
     values[50:70] = np.nan
     values[80::2, 1] = np.nan  # every other: each is alone between two gaps
-    scores = {"scores": {"rmse_log": 0.5}}
-    result = reconstruction(("hare", "lynx"), values=values, log=True, changes=scores, measure="rmse_log")
+    changes = {"scores": scores(rmse_log=0.5)}
+    result = reconstruction(("hare", "lynx"), values=values, log=True, changes=changes, measure="rmse_log")
     page = check(result, figures=1 + 3 + 1 + 1)
     assert "More than 5% of hare, lynx is missing" in page.text
-    assert page.rows[0][1].startswith("RMSE of logs")
+    assert page.rows[0][1].startswith("rmse_log")  # the measure that ranks comes first
 
 
 def test_three_channels_stand_in_space_and_many_are_not_all_drawn():
@@ -198,13 +197,7 @@ def test_what_diverged_is_said_and_wrecks_no_axis():
     blown[-5:], lost = np.inf, np.full((120, 1), np.nan)
     lost[:40, 0] = 3 * np.exp(np.arange(40.0))
     changes = {
-        "scores": {
-            "nrmse": np.nan,
-            "rmse": np.inf,
-            "smape": 2.3e5,
-            "d_stsp": np.inf,
-            "lyapunov_max": np.nan,
-        },
+        "scores": scores(nrmse=np.nan, rmse=np.inf, smape=2.3e5, d_stsp=np.inf, lyapunov_max=np.nan),
         "median": blown,
         "lower": -blown,
         "upper": blown,
@@ -221,7 +214,7 @@ def test_what_diverged_is_said_and_wrecks_no_axis():
     numbers = re.findall(r"-?\d+\.\d+", " ".join(re.findall(r' d="([^"]*)"', page.svgs()[0])))
     assert max(abs(float(x)) for x in numbers) < 5000
     # Nor where all candidates did.
-    alone = Reconstruction(**{**vars(result), "fitted": {"second": result.fitted["second"]}, "believe": None})
+    alone = Reconstruction(**{**vars(result), "fitted": {"second": result.fitted["second"]}, "selected": None})
     assert 'class="verdict none"' in render(alone)
 
 
@@ -237,7 +230,7 @@ def test_units_and_notes_of_the_reader_are_shown():
 
 def test_names_are_text():
     bad = ("<b>&\"'", "$x_{1$ \\frac", "浓度\x07\n", "_hidden%s")
-    result = reconstruction(bad[:3], candidates=(bad[0], bad[3]), verdict=f"Believe {bad[0]}.")
+    result = reconstruction(bad[:3], candidates=(bad[0], bad[3]), verdict=f"Selected is {bad[0]}.")
     text = render(result)
     assert '<b>&"' not in text and "&lt;b&gt;&amp;&quot;" in text
     page = Page(text)
@@ -251,7 +244,7 @@ def test_names_are_text():
 def test_nothing_recorded():
     changes = {"history": [], "scores": {}, "generated": None, "exponents": None}
     result = reconstruction(candidates=("neural", "second"), changes=changes)
-    bare = Reconstruction(**{**vars(result), "fitted": {"second": result.fitted["second"]}, "believe": None})
+    bare = Reconstruction(**{**vars(result), "fitted": {"second": result.fitted["second"]}, "selected": None})
     before = dict(matplotlib.rcParams)
     assert "No loss was recorded." in check(bare, figures=1).text
     # The same result gives the same page, and nothing stays behind.
@@ -262,9 +255,9 @@ def test_nothing_recorded():
 @pytest.mark.parametrize("members", [None, 1, 3])
 def test_a_loss_is_a_number_or_one_per_member(members):
     result = reconstruction(candidates=("a", "b"), changes={"history": history(members=members)})
-    steps, values = _figures.curve(result.fitted["b"], "loss")
+    steps, values = _curves.curve(result.fitted["b"], "loss")
     assert steps.tolist() == [10, 20, 30, 40, 50] and values.shape == (5, members or 1)
-    assert _figures.losses(View.of(result)) is not None
+    assert _curves.losses(View.of(result)) is not None
 
 
 def test_irregular_times_have_no_spectrum():
@@ -282,8 +275,26 @@ def test_long_series_stay_small():
     )
 
 
-def test_a_score_that_has_no_description_is_shown_all_the_same():
+def test_a_score_that_is_added_is_shown_with_its_head_and_its_meaning():
     result = reconstruction(candidates=("neural",))
-    result.fitted["neural"].scores["of my own {x}"] = 0.625
-    table = columns(View.of(result))
-    assert [c.head for c in table if c.meaning == "Not described here."] == ["of my own {x}"]
+    result.fitted["neural"].scores["mine"] = Score(
+        0.625, "M_peak {x} [<m>]", "The share of peaks that were met.", "higher", count=8
+    )
+    text = render(result)
+    page = check(result, figures=1 + 2 + 1 + 1 + 1)
+    assert page.rows[0][-1] == "Mpeak {x} [<m>]\xa0↑" and page.rows[1][-1] == "0.625"
+    assert "M<sub>peak</sub>" in text and "from 8" in text
+    assert "The share of peaks that were met. Higher is better." in page.text
+    lines = result.summary().splitlines()
+    assert lines[0].split() == ["neural", "mean", "*", "persistence", "*"]
+    assert next(line for line in lines if line.startswith("M_peak")).split()[-3:] == ["0.625", "–", "–"]
+    assert lines[-1] == "M_peak {x} [<m>]: The share of peaks that were met. Higher is better."
+
+
+def test_no_list_of_scores_knows_one_by_name():
+    """But for the valid prediction time, which is drawn and spoken of too."""
+    names = {*ERRORS, "coverage", "d_stsp", "d_hellinger", "lyapunov_max", "kaplan_yorke"}
+    room = Path(ct.reconstruction.__file__).parent
+    for path in (room / "_summary.py", *(room / "report").glob("*.py")):
+        constants = (n.value for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Constant))
+        assert not names & {value for value in constants if isinstance(value, str)}, path

@@ -1,20 +1,23 @@
-"""The verdict: what is believed, and on what evidence; scores, baselines and bands. No model is trained here."""
+"""The verdict: what is selected, and on what evidence; scores, baselines and bands. No model is trained here."""
 
 import numpy as np
 import pytest
+from toys import scores
 
 import ctmodels as ct
 from ctmodels.data import Table
-from ctmodels.reconstruction._baselines import baselines, calendar, one_step
+from ctmodels.reconstruction._baselines import baselines, calendar, one_step_variance
 from ctmodels.reconstruction._calibration import Ratios, widths
 from ctmodels.reconstruction._preparing import turns_back
-from ctmodels.reconstruction._scores import coverage, score, valid_time, valid_times
+from ctmodels.reconstruction._scores import coverage, forecast_errors, valid_prediction_time, valid_times
 from ctmodels.reconstruction._split import Split, Spread
-from ctmodels.reconstruction._verdict import Judged, evidence, judge
+from ctmodels.reconstruction._text import TimeUnit
+from ctmodels.reconstruction._verdict import Predictions, evidence, judge
 from ctmodels.reconstruction._widths import Widths
 
 pytestmark = pytest.mark.only("float32")
 SCALING = ct.Scaling(0.0, 1.0, (0.0,), (1.0,))
+DAYS = TimeUnit("days", "1/day")
 
 
 def split_of(ys, n_train, horizon, ts=None):
@@ -32,8 +35,7 @@ def autoregressive(memory, n, seed):
 
 
 def found(median, split, bases, models=1, noise=0.0, valid=1.0, within=0.9):
-    scores = {"valid_prediction_time": valid, "coverage": within}
-    one = Judged(median, scores, np.full(median.shape[2], noise))
+    one = Predictions(median, scores(valid_prediction_time=valid, coverage=within), np.full(median.shape[2], noise))
     return evidence({f"m{i}": one for i in range(models)}, bases, split, np.ones(median.shape[2]))["m0"]
 
 
@@ -43,24 +45,24 @@ def test_a_forecast_that_is_much_better_is_good_evidence_and_one_that_is_not_is_
     rng = np.random.default_rng(0)
     bases = {"mean": np.zeros_like(true), "other": true + 0.3 * rng.normal(size=true.shape)}
     good = found(true + 0.1 * rng.normal(size=true.shape), split, bases)
-    assert good.grade == "good" and good.believed and good.baseline == "other"
+    assert good.grade == "good" and good.accepted and good.baseline == "other"
     assert good.skill == pytest.approx(1 - 1 / 9, abs=0.03) and 0.8 < good.lower < good.skill
     assert (good.rows, good.values, good.origins) == (40, 200, 20)
     worse = found(true + 0.31 * rng.normal(size=true.shape), split, bases)
-    assert worse.grade == "no evidence" and not worse.believed and "a baseline does as well" in worse.but
+    assert worse.grade == "no evidence" and not worse.accepted and "a baseline does as well" in worse.objection
 
 
-def test_luck_is_not_believed():
+def test_luck_is_not_accepted():
     """Forecasts of noise by other constants than the mean, and of AR(1) by what half of the training part says."""
-    believed = 0
+    accepted = 0
     for seed in range(60):
         ys = autoregressive(0.6 * (seed % 2), 200, 1000 + seed)
         split = split_of(ys, 160, 10)
         guess = np.full(split.targets().shape, 0.1 * np.random.default_rng(seed).normal())
         half = baselines(split_of(ys[:100], 80, 10), {})  # so that the baseline is not the guess
         assert set(half) == {"mean", "persistence", "drift", "autoregression"}
-        believed += found(guess, split, baselines(split, {"seasonal": 12.0})).believed
-    assert believed <= 3
+        accepted += found(guess, split, baselines(split, {"seasonal": 12.0})).accepted
+    assert accepted <= 3
 
 
 @pytest.mark.parametrize(
@@ -74,25 +76,24 @@ def test_luck_is_not_believed():
 def test_skill_alone_is_not_enough(changes, grade, words):
     split = split_of(np.sin(np.arange(200.0)), 160, 10)
     evidence = found(split.targets() + 0.01, split, {"mean": np.zeros_like(split.targets())}, **changes)
-    assert evidence.grade == grade and words in evidence.but and evidence.believed == (not words)
+    assert evidence.grade == grade and words in evidence.objection and evidence.accepted == (not words)
 
 
 def test_what_has_diverged_is_said_so_in_words():
     split = split_of(np.sin(np.arange(200.0)), 160, 10)
     lost = split.targets().copy()
     lost[3, 5:] = 4.64e12
-    scores = score(lost, split, SCALING, 6)
-    assert scores["nrmse"] == np.inf and scores["reasons"]["nrmse"] == "diverged from 1 of 20 origins"
-    assert score(np.full_like(lost, np.nan), split, SCALING, 6)["rmse"] == np.inf
+    errors = forecast_errors(lost, split, SCALING, 6)
+    assert errors["nrmse"].value == np.inf and errors["nrmse"].reason == "diverged from 1 of 20 origins"
+    assert forecast_errors(np.full_like(lost, np.nan), split, SCALING, 6)["rmse"].value == np.inf
     bases = {"mean": np.zeros_like(lost)}
     evidence = {"net": found(lost, split, bases)}
-    believe, said, best = judge(
-        evidence, {"net": scores}, {"mean": score(bases["mean"], split, SCALING, 6)}, "nrmse", ""
-    )
-    assert believe is None and best == "net" and "nrmse diverged against 0.7" in said and "e+" not in said
+    of_mean = forecast_errors(bases["mean"], split, SCALING, 6)
+    selected, said, best = judge(evidence, {"net": errors}, {"mean": of_mean}, "nrmse", "")
+    assert selected is None and best == "net" and "nrmse diverged against 0.7" in said and "e+" not in said
 
 
-def test_an_error_at_the_noise_level_is_believed_though_a_baseline_is_there_too():
+def test_an_error_at_the_noise_level_is_accepted_though_a_baseline_is_there_too():
     rng = np.random.default_rng(1)
     clean = np.sin(np.arange(200.0) / 3) * 1.4
     split = split_of(clean + 0.1 * rng.normal(size=200), 160, 10)
@@ -104,7 +105,7 @@ def test_an_error_at_the_noise_level_is_believed_though_a_baseline_is_there_too(
     assert found(known, split, bases, noise=0.001).grade == "no evidence"
     noise = split_of(rng.normal(size=200), 160, 10)
     nothing = np.zeros(noise.targets().shape)
-    assert not found(nothing, noise, dict.fromkeys(bases, nothing), noise=1.0).believed
+    assert not found(nothing, noise, dict.fromkeys(bases, nothing), noise=1.0).accepted
 
 
 def test_few_rows_are_weak_evidence_and_fewer_are_none():
@@ -113,66 +114,65 @@ def test_few_rows_are_weak_evidence_and_fewer_are_none():
     noisy = np.random.default_rng(0).normal(size=(1, 7, 1))
     weak = found(split.targets() + 0.28 * noisy, split, {"mean": split.targets() + 0.4 * noisy[:, ::-1]})
     assert weak.grade in ("weak", "good") and weak.rows == 7 and weak.origins == 1
-    scores = {"nrmse": 0.2, "valid_prediction_time": 2.0, "coverage": 0.9}
-    unsure = weak._replace(grade="weak", believed=True, skill=0.31, error=0.21, lower=-0.2)
-    said = judge({"law": unsure}, {"law": scores}, {"mean": {"nrmse": 0.3}}, "nrmse", "")[1]
-    assert said.startswith("Believe law: ") and "Weak evidence, from so few rows: it saves 31% ± 21%" in said
+    law = scores(nrmse=0.2, valid_prediction_time=2.0, coverage=0.9)
+    unsure = weak._replace(grade="weak", accepted=True, skill=0.31, error=0.21, lower=-0.2)
+    said = judge({"law": unsure}, {"law": law}, {"mean": scores(nrmse=0.3)}, "nrmse", "")[1]
+    assert said.startswith("Selected is law: ") and "Weak evidence, from so few rows: it saves 31% ± 21%" in said
     assert "chance may have done it; 7 values in 7 rows, from 1 origin" in said
-    assert found(split.targets(), split_of(ys[:22], 20, 2), {"mean": np.zeros((1, 2, 1))}).but.startswith("2 observed")
+    assert found(split.targets(), split_of(ys[:22], 20, 2), {"mean": np.zeros((1, 2, 1))}).objection.startswith(
+        "2 observed"
+    )
 
 
-def test_judge_says_plainly_whom_to_believe():
+def test_the_verdict_says_plainly_what_is_selected():
     split = split_of(np.sin(np.arange(200.0)), 160, 10)
     true = split.targets()
     medians = {"law": true + 0.1, "net": true + 0.9, "hybrid": true + 0.15}
     tables = {"mean": np.zeros_like(true), "seasonal": true + 0.3}
-    scores = {
-        n: {**score(m, split, SCALING, 6), **valid_time(m, split, 1.0), "coverage": 0.9} for n, m in medians.items()
+    models = {
+        n: forecast_errors(m, split, SCALING, 6)
+        | {"valid_prediction_time": valid_prediction_time(m, split, 1.0, DAYS)}
+        | scores(coverage=0.9)
+        for n, m in medians.items()
     }
-    evidences = evidence({n: Judged(medians[n], scores[n], np.zeros(1)) for n in medians}, tables, split, np.ones(1))
-    bases = {n: score(m, split, SCALING, 6) for n, m in tables.items()}
-    believe, said, best = judge(evidences, scores, bases, "nrmse", "days")
-    assert believe == best == "law" and said.startswith(
-        "Believe law: nrmse 0.1 against 0.3 of the best baseline (seasonal)"
+    evidences = evidence(
+        {n: Predictions(medians[n], models[n], np.zeros(1)) for n in medians}, tables, split, np.ones(1)
     )
-    assert "Do not believe net (0.9): a baseline does as well" in said
-    assert "Also to be believed: hybrid (0.15)" in said
+    bases = {n: forecast_errors(m, split, SCALING, 6) for n, m in tables.items()}
+    selected, said, best = judge(evidences, models, bases, "nrmse", "days")
+    assert selected == best == "law" and said.startswith(
+        "Selected is law: nrmse 0.1 against 0.3 of the best baseline (seasonal)"
+    )
+    assert "Not accepted: net (0.9): a baseline does as well" in said
+    assert "Also accepted: hybrid (0.15)" in said
     assert "200 values in 40 rows, from 20 origins" in said and "valid for at least 10 days" in said
-    only = {"net": evidences["net"]}, {"net": scores["net"]}
-    believe, said, best = judge(*only, bases, "nrmse", "days")
-    assert believe is None and best == "net" and said.startswith("Believe none of the models") and "No evidence" in said
+    only = {"net": evidences["net"]}, {"net": models["net"]}
+    selected, said, best = judge(*only, bases, "nrmse", "days")
+    assert selected is None and best == "net" and said.startswith("No model is selected") and "No evidence" in said
 
 
 def test_scores_have_their_counts_and_nothing_observed_is_a_reason():
     ys = np.sin(np.arange(40.0))
     split = split_of(ys, 30, 5)
     perfect = split.targets()
-    scores = score(perfect, split, SCALING, 1)
-    assert scores["nrmse"] == 0 and scores["counts"]["nrmse"] == perfect.size
+    nrmse = forecast_errors(perfect, split, SCALING, 1)["nrmse"]
+    assert nrmse.value == 0 and nrmse.count == perfect.size
     ys[30:] = np.nan
     unseen = split_of(ys, 30, 5)
-    for scores in (
-        score(perfect, unseen, SCALING, 1),
-        valid_time(perfect, unseen, 1.0),
-        coverage(perfect, perfect, unseen),
-    ):
-        names = set(scores) - {"counts", "reasons", "at_least"}
-        assert all(scores[name] is None and scores["counts"][name] == 0 for name in names)
-        assert all("nothing observed" in scores["reasons"][name] for name in names)
-    said = judge({"net": found(perfect, unseen, {"mean": perfect})}, {"net": scores | {"nrmse": None}},
-                 {"mean": score(perfect, unseen, SCALING, 1)}, "nrmse", "")[1]  # fmt: skip
-    assert said.startswith("Nothing can be said of the models: nothing observed")
+    errors = forecast_errors(perfect, unseen, SCALING, 1)
+    valid = valid_prediction_time(perfect, unseen, 1.0, DAYS)
+    for score in (*errors.values(), valid, coverage(perfect, perfect, unseen)):
+        assert score.value is None and score.count == 0 and "nothing observed" in score.reason
+    said = judge({"net": found(perfect, unseen, {"mean": perfect})}, {"net": errors}, {"mean": errors}, "nrmse", "")[1]
+    assert said.startswith("The models cannot be judged: nothing observed")
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 5])
 def test_a_forecast_that_is_right_is_valid_up_to_its_horizon_at_least(horizon):
     split = split_of(np.sin(np.arange(40.0)), 30, horizon)
-    scores = valid_time(split.targets(), split, 0.5)
-    assert scores["valid_prediction_time"] == horizon * 0.5
-    assert scores["at_least"] == ["valid_prediction_time"] and scores["counts"] == {
-        "valid_prediction_time": len(split.origins)
-    }
-    assert valid_time(split.targets() + 1, split, 0.5)["valid_prediction_time"] == 0
+    valid = valid_prediction_time(split.targets(), split, 0.5, DAYS)
+    assert valid.value == horizon * 0.5 and valid.at_least and valid.count == len(split.origins)
+    assert valid_prediction_time(split.targets() + 1, split, 0.5, DAYS).value == 0
 
 
 def test_valid_times_end_at_the_first_error_and_unobserved_origins_have_none():
@@ -194,7 +194,7 @@ def test_an_autoregression_finds_its_coefficients_and_is_never_unstable():
     ahead = baselines(split, {})["autoregression"]
     expected = ys[split.origins][:, None] * 0.8 ** np.arange(1, 6)
     assert np.sqrt(np.mean((ahead[..., 0] - expected) ** 2)) < 0.1
-    assert one_step(split) == pytest.approx(1 - 0.64, abs=0.03)
+    assert one_step_variance(split) == pytest.approx(1 - 0.64, abs=0.03)
     ys[::7] = np.nan
     holes = baselines(split_of(ys, 1600, 5), {})["autoregression"]
     assert np.sqrt(np.nanmean((holes[..., 0] - expected) ** 2)) < 0.25
@@ -265,17 +265,17 @@ def test_widths_come_back_from_json_and_hold_beyond_their_last_lead():
 
 
 def test_channels_that_take_turns_have_no_attractor_score_but_a_reason():
-    from ctmodels.reconstruction._reconstruct import _of_attractor
+    from ctmodels.reconstruction._attractor_scores import attractor_scores
 
     ys = np.stack([np.cos(np.arange(600.0)), np.sin(np.arange(600.0))], axis=1)
     ys[::2, 0] = ys[1::2, 1] = np.nan
-    scores = _of_attractor(split_of(ys, 480, 10), np.zeros((1, 600, 2)))
-    assert scores["d_stsp"] is scores["d_hellinger"] is None
-    assert scores["reasons"]["d_stsp"] == "0 rows in which all channels were observed, and 500 are needed"
+    scores = attractor_scores(ys, np.zeros((1, 600, 2)))
+    assert scores["d_stsp"].value is scores["d_hellinger"].value is None
+    assert scores["d_stsp"].reason == "0 rows in which all channels were observed, and 500 are needed"
 
 
 def test_coverage_is_the_share_within():
     split = split_of(np.linspace(-1, 1, 40), 20, 4)
     spread = Spread(np.zeros(split.targets().shape), np.full(split.targets().shape, 0.3))
     within = np.abs(split.targets()) <= 0.5
-    assert coverage(spread.median - 0.5, spread.median + 0.5, split)["coverage"] == pytest.approx(within.mean())
+    assert coverage(spread.median - 0.5, spread.median + 0.5, split).value == pytest.approx(within.mean())

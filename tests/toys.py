@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 import ctmodels as ct
+from ctmodels.metrics import Score
 from ctmodels.reconstruction import CANDIDATES
 
 NEURAL = CANDIDATES["neural"].build
@@ -28,6 +29,11 @@ def series(n=16):
 def windows(length=4):
     s = series()
     return ct.Windows(s, length, starts=s.ys)
+
+
+def scores(**values) -> dict[str, Score]:
+    """Of these values, and nothing else to say of them."""
+    return {name: Score(value, name, "") for name, value in values.items()}
 
 
 def on_a_grid(problem, key):

@@ -19,6 +19,7 @@ from ._lyapunov import (
     lyapunov_spectrum as lyapunov_spectrum,
     lyapunov_spectrum_of_field as lyapunov_spectrum_of_field,
 )
+from ._score import Score as Score
 from ._spectrum import (
     d_hellinger as d_hellinger,
     power_spectrum as power_spectrum,

@@ -1,4 +1,4 @@
-"""What comes in: numbers in a floating type, in shapes that agree; nothing broadcasts.
+"""Arguments of metrics: numbers in a floating type, in shapes that agree; nothing broadcasts.
 
 The checks are of types and shapes, so that they cost nothing under jit and vmap.
 """
@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Shaped
 
-# Any numbers in any shape: a shape that is wrong is told by our own message, with the argument's name.
+# Any numbers in any shape: a wrong shape gets our own message, with the argument's name.
 Numbers = Shaped[ArrayLike, "..."]
+Mask = Shaped[ArrayLike, "..."] | None
 
 
-def numbers(x, name: str) -> Array:
+def numbers(x: Numbers, name: str) -> Array:
     """`x` in a floating type of 32 bits at least: in a count's own type differences wrap and squares overflow."""
     x = x if isinstance(x, jax.Array) else np.asarray(x)
     if not (x.dtype == bool or jnp.issubdtype(x.dtype, jnp.integer) or jnp.issubdtype(x.dtype, jnp.floating)):
@@ -26,7 +27,7 @@ def numbers(x, name: str) -> Array:
     return jnp.asarray(x.astype(dtype))
 
 
-def alike(**arrays) -> list[Array]:
+def same_shape(**arrays) -> list[Array]:
     """Floating arrays of one type and one shape, none of them empty.
 
     One channel may be written with its axis, `(time, 1)`, or without, `(time,)`: that pair alone has but one meaning.
@@ -44,7 +45,7 @@ def alike(**arrays) -> list[Array]:
     return [x.reshape(shape).astype(dtype) for x in found.values()]
 
 
-def observed(mask, name: str, like: Array, of: str) -> Array:
+def observed(mask: Mask, name: str, like: Array, of: str) -> Array:
     """The mask in the shape of the array that it speaks of; all True if None."""
     if mask is None:
         return jnp.ones(like.shape, bool)
@@ -86,6 +87,7 @@ def with_channels(x: Array, name: str) -> Array:
 
 
 def not_empty(name: str, x: Array | np.ndarray) -> None:
+    """Refuses an array without entries."""
     if x.size == 0:
         raise ValueError(f"{name} has shape {x.shape}: there is nothing in it to be judged; give one entry at least")
 
@@ -95,7 +97,7 @@ def common_type(*arrays: Array):
     return max((x.dtype for x in arrays), key=lambda dtype: dtype.itemsize)
 
 
-def root_mean_square(x: Array, mask: Array, axis=None) -> Array:
+def root_mean_square(x: Array, mask: Array, axis: int | None = None) -> Array:
     """Over what was observed; NaN where nothing was.
 
     By a power of two near the largest value, which changes no digit: the square of a charge in coulomb, or of a run
@@ -113,11 +115,12 @@ def root_mean_square(x: Array, mask: Array, axis=None) -> Array:
     return root * unit * unit
 
 
-def or_one(x):
+def one_where_zero(x: Array) -> Array:
+    """What may be divided by."""
     return jnp.where(x == 0, 1, x)
 
 
-def judged(value, true, generated, worst):
+def unless_diverged(value: Array, true: Array, generated: Array, worst: float | int) -> Array:
     """The value; `worst` if the generated orbit is not finite; NaN if the truth is not."""
     value = jnp.where(jnp.isfinite(generated).all(), value, worst)
     return jnp.where(jnp.isfinite(true).all(), value, jnp.nan)

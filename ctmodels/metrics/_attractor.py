@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels.metrics._arrays import Numbers, judged, or_one, orbits, root_mean_square
+from ctmodels.metrics._arrays import Numbers, one_where_zero, orbits, root_mean_square, unless_diverged
 
 
 def d_stsp(
@@ -75,7 +75,7 @@ def d_stsp(
     p, _ = _histogram(true, low, high, bins, alpha)
     q, hits = _histogram(generated, low, high, bins, alpha)
     divergence = jnp.where(hits > 0, jnp.sum(p * jnp.log(p / q)), jnp.inf)
-    return judged(divergence, true, generated, jnp.inf)
+    return unless_diverged(divergence, true, generated, jnp.inf)
 
 
 def d_stsp_gmm(
@@ -127,14 +127,14 @@ def d_stsp_gmm(
 
     # In chunks: all samples by all centres by all channels would be gigabytes.
     log_ratios = jax.lax.map(log_ratio, z, batch_size=16)
-    return judged(log_ratios.mean(), true, generated, jnp.inf)
+    return unless_diverged(log_ratios.mean(), true, generated, jnp.inf)
 
 
 def _histogram(points, low, high, bins, alpha):
     """Smoothed frequencies on the grid [low, high], flattened, and the number of points on it."""
     inside = jnp.all((points >= low[None]) & (points <= high[None]), axis=1)
     # Points outside are put in the first cell with weight zero: a NaN has no index.
-    unit = jnp.where(inside[:, None], (points - low[None]) / or_one(high - low)[None], 0)
+    unit = jnp.where(inside[:, None], (points - low[None]) / one_where_zero(high - low)[None], 0)
     cell = jnp.minimum(jnp.floor(unit * bins).astype(jnp.int32), bins - 1)
     shape = (bins,) * points.shape[1]
     counts = jnp.zeros(shape, jnp.int32).at[tuple(cell.T)].add(inside.astype(jnp.int32)).ravel()

@@ -1,4 +1,4 @@
-r"""How far a forecast is from what came: sMAPE, MASE, RMSE, NRMSE.
+r"""How far a forecast is from the observations: sMAPE, MASE, RMSE, NRMSE.
 
 In all of them `mask` is `True` where the truth was observed. An entry that was not observed is
 never counted and may hold anything, NaN included. An observed NaN is not forgiven: it makes the
@@ -16,11 +16,9 @@ defined (each says how much), the value is NaN.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Shaped
+from jaxtyping import Array, Float
 
-from ctmodels.metrics._arrays import Numbers, alike, common_type, numbers, observed, root_mean_square
-
-Mask = Shaped[ArrayLike, "..."] | None
+from ctmodels.metrics._arrays import Mask, Numbers, common_type, numbers, observed, root_mean_square, same_shape
 
 
 def smape(
@@ -34,7 +32,7 @@ def smape(
 
     **Arguments:**
 
-    - `true`, `predicted`: what came and what was said, in one shape.
+    - `true`, `predicted`: the observations and their forecast, in one shape.
     - `mask`: which entries of `true` were observed, in its shape; all of them if `None`.
 
     **Returns:** the mean over all observed entries; NaN if there are none.
@@ -65,7 +63,7 @@ def mase(
 
     **Arguments:**
 
-    - `true`, `predicted`: what came and what was said, `(time, channel)` or `(time,)`.
+    - `true`, `predicted`: the observations and their forecast, `(time, channel)` or `(time,)`.
     - `history`: what the forecaster had seen (the training part), of the same channels, longer than
         `season`.
     - `season`: the period of the naive forecast, in samples.
@@ -77,7 +75,7 @@ def mase(
     without error. It needs one observed pair in the history of each channel that is judged, and is
     NaN otherwise.
     """
-    true, predicted, mask = in_channels(*as_observed(true, predicted, mask))
+    true, predicted, mask = with_channel_axis(*as_observed(true, predicted, mask))
     history, history_mask = _history(history, history_mask)
     if history.shape[1:] != true.shape[1:]:
         raise ValueError(
@@ -105,7 +103,7 @@ def rmse(
 
     **Arguments:**
 
-    - `true`, `predicted`: what came and what was said, in one shape.
+    - `true`, `predicted`: the observations and their forecast, in one shape.
     - `mask`: which entries of `true` were observed; all of them if `None`.
 
     **Returns:** one mean over all observed entries, so a channel of large units rules it (see
@@ -127,7 +125,7 @@ def nrmse(
 
     **Arguments:**
 
-    - `true`, `predicted`: what came and what was said, `(time, channel)` or `(time,)`.
+    - `true`, `predicted`: the observations and their forecast, `(time, channel)` or `(time,)`.
     - `mask`: which entries of `true` were observed; all of them if `None`.
 
     **Returns:** the mean over the channels that were observed, twice at least, of each channel's own
@@ -135,19 +133,19 @@ def nrmse(
     mean of the truth, or pool the channels before the root: the numbers are then not comparable. A
     channel whose truth is constant gives inf, or 0 if it was forecast without error.
     """
-    true, predicted, mask = in_channels(*as_observed(true, predicted, mask))
+    true, predicted, mask = with_channel_axis(*as_observed(true, predicted, mask))
     error = root_mean_square(true - predicted, mask, axis=0)
     return _mean_of_ratios(error, standard_deviation(true, mask), mask.sum(axis=0) > 1)
 
 
-def as_observed(true, predicted, mask) -> tuple[Array, Array, Array]:
+def as_observed(true: Numbers, predicted: Numbers, mask: Mask) -> tuple[Array, Array, Array]:
     """Arrays, with zeros where nothing was observed, so that no NaN there meets any arithmetic."""
-    true, predicted = alike(true=true, predicted=predicted)
+    true, predicted = same_shape(true=true, predicted=predicted)
     mask = observed(mask, "mask", true, "true")
     return jnp.where(mask, true, 0), jnp.where(mask, predicted, 0), mask
 
 
-def in_channels(*arrays: Array) -> list[Array]:
+def with_channel_axis(*arrays: Array) -> list[Array]:
     """With an axis of channels, of one where there is none."""
     if arrays[0].ndim == 0:
         raise ValueError("true has shape (): a forecast is (time, channel) or (time,)")
@@ -157,7 +155,7 @@ def in_channels(*arrays: Array) -> list[Array]:
 def _history(history, mask) -> list[Array]:
     history = numbers(history, "history")
     mask = observed(mask, "history_mask", history, "history")
-    return in_channels(jnp.where(mask, history, 0), mask)
+    return with_channel_axis(jnp.where(mask, history, 0), mask)
 
 
 def _mean(x, mask, axis=None, keepdims=False):

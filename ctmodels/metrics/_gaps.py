@@ -46,7 +46,7 @@ def as_sampled(
     seen = np.isfinite(true).all(axis=1)
     at, true = at[seen], true[seen]
     stretches = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > longest_gap) + 1) if len(at) else []
-    pieces = [_piece(at[i], true[i], generated) for i in stretches]
+    pieces = [_resample(at[i], true[i], generated) for i in stretches]
     whole = len(pieces) == 1
     pieces = [piece for piece in pieces if whole or len(piece[0]) >= 2 * longest_gap]
     empty = np.zeros((0, true.shape[1]))
@@ -54,7 +54,7 @@ def as_sampled(
     return AsSampled(np.concatenate(records), np.concatenate(runs), sum(counts))
 
 
-def _piece(at, true, generated):
+def _resample(at, true, generated):
     """One stretch on its grid, and the generated orbit seen at the same places; how many rows they rest on."""
     inside = at - at[0] <= len(generated) - 1
     at, true = at[inside], true[inside]
@@ -63,8 +63,8 @@ def _piece(at, true, generated):
     start = np.floor(at[0]) % max(len(generated) - np.ceil(span), 1)
     grid = np.arange(int(np.floor(span + 1e-6)) + 1)
     place = at - at[0]
-    run = _on_lines(start + place, np.arange(len(generated)), generated)
-    return _on_lines(grid, place, true), _on_lines(grid, place, run), len(at)
+    run = _interpolate(start + place, np.arange(len(generated)), generated)
+    return _interpolate(grid, place, true), _interpolate(grid, place, run), len(at)
 
 
 def _positions(ts, dt):
@@ -75,7 +75,7 @@ def _positions(ts, dt):
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
-def _on_lines(at, places, ys):
+def _interpolate(at, places, ys):
     return np.stack([np.interp(at, places, channel) for channel in ys.T], axis=1)
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ctmodels.metrics._arrays import Numbers, judged, numbers, or_one, orbits, with_channels
+from ctmodels.metrics._arrays import Numbers, numbers, one_where_zero, orbits, unless_diverged, with_channels
 
 
 def d_hellinger(
@@ -51,7 +51,7 @@ def d_hellinger(
     distance = 0.5**0.5 * jnp.linalg.norm(jnp.sqrt(p) - jnp.sqrt(q), axis=0)
     # An orbit at rest has no spectrum: zeros, which would be at 1/sqrt(2) from any other.
     at_rest = (p.sum(axis=0) == 0) != (q.sum(axis=0) == 0)
-    return judged(jnp.where(at_rest, 1, distance).mean(), true, generated, 1)
+    return unless_diverged(jnp.where(at_rest, 1, distance).mean(), true, generated, 1)
 
 
 def power_spectrum(ys: Numbers, sigma: float | int = 20.0) -> Float[Array, "frequency channel"]:
@@ -75,13 +75,13 @@ def power_spectrum(ys: Numbers, sigma: float | int = 20.0) -> Float[Array, "freq
     # The scale cancels in the share. Two divisions by the largest value instead of one by the
     # standard deviation: a run that has almost diverged does not overflow, and "constant" is
     # measured against the rounding of the values themselves.
-    ys = ys / or_one(jnp.abs(ys).max(axis=0, keepdims=True))
+    ys = ys / one_where_zero(jnp.abs(ys).max(axis=0, keepdims=True))
     ys = ys - ys.mean(axis=0, keepdims=True)
     size = jnp.abs(ys).max(axis=0, keepdims=True)
     constant = size <= 8 * jnp.finfo(ys.dtype).eps
-    power = jnp.square(jnp.abs(jnp.fft.rfft(ys / or_one(size), axis=0)))
+    power = jnp.square(jnp.abs(jnp.fft.rfft(ys / one_where_zero(size), axis=0)))
     power = _gaussian_filter(jnp.where(constant, 0, power), sigma)
-    return power / or_one(power.sum(axis=0, keepdims=True))
+    return power / one_where_zero(power.sum(axis=0, keepdims=True))
 
 
 def _gaussian_filter(x, sigma, truncate=4.0):

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from ctmodels.metrics._arrays import Numbers, not_empty, numbers, root_mean_square
-from ctmodels.metrics._forecast import Mask, as_observed, in_channels, standard_deviation
+from ctmodels.metrics._arrays import Mask, Numbers, not_empty, numbers, root_mean_square
+from ctmodels.metrics._forecast import as_observed, standard_deviation, with_channel_axis
 
 
 class ValidTime(NamedTuple):
@@ -51,7 +51,7 @@ def valid_time(
     **Returns:** [`ValidTime`][].
     """
     elapsed = _since(ts, t0)
-    true, predicted, mask = in_channels(*as_observed(true, predicted, mask))
+    true, predicted, mask = with_channel_axis(*as_observed(true, predicted, mask))
     if elapsed.shape != true.shape[:1] or true.ndim != 2:
         raise ValueError(
             f"ts has shape {elapsed.shape} and true {true.shape}, that is (time,) and (time, channel): give one time "
@@ -94,7 +94,7 @@ def valid_prediction_time(
     **Arguments:**
 
     - `ts`: the times, `(time,)`; the forecast starts at `ts[0]`.
-    - `true`, `predicted`: what came and what was said, `(time, channel)` or `(time,)`.
+    - `true`, `predicted`: the observations and their forecast, `(time, channel)` or `(time,)`.
     - `threshold`: $\theta$. Published values go from 0.3 to 0.5, so quote it.
     - `scale`: the denominator $\langle \|x - \langle x\rangle\|^2\rangle^{1/2}$, best computed once
         from a long reference orbit. If `None`, it is computed from `true`, and then depends on

@@ -2,31 +2,33 @@
 
 from collections.abc import Sequence
 
-from ctmodels.reconstruction._fitting import Recipe
+from ctmodels.reconstruction._preparing import Task
+from ctmodels.reconstruction._recipe import Recipe
 
-COMPILING = 30.0  # seconds for each model, with what is done after training
-ONE = 2e-6  # seconds for a step of the solver and its gradient, one member, one window: MLPField of width 64
+COMPILATION = 30.0  # seconds for each model, with what is done after training
+STEP = 2e-6  # seconds for a step of the solver and its gradient, one member, one window: MLPField of width 64
 
 
-def seconds(recipe: Recipe, samples: int, substeps: int = 1) -> float:
+def estimated_seconds(recipe: Recipe, samples: int, substeps: int = 1) -> float:
     """About how long one model takes, on two cores."""
-    rows = samples if recipe.free else recipe.batch_size * (recipe.window - 1)
-    return COMPILING + ONE * recipe.steps * recipe.members * rows * substeps
+    rows = samples if recipe.free_starts else recipe.batch_size * (recipe.window - 1)
+    return COMPILATION + STEP * recipe.steps * recipe.members * rows * substeps
 
 
-def takes(recipe: Recipe, samples: int, substeps: int = 1, models: int = 1) -> str:
+def duration(recipe: Recipe, samples: int, substeps: int = 1, models: int = 1) -> str:
     """In words."""
-    whole = models * seconds(recipe, samples, substeps)
-    if whole < 90:
-        return f"about {max(1, round(whole / 10)) * 10} seconds"
-    return f"about {round(whole / 60)} minutes" if whole < 5400 else f"about {whole / 3600:.1f} hours"
+    total = models * estimated_seconds(recipe, samples, substeps)
+    if total < 90:
+        return f"about {max(1, round(total / 10)) * 10} seconds"
+    return f"about {round(total / 60)} minutes" if total < 5400 else f"about {total / 3600:.1f} hours"
 
 
-def announced(names: Sequence[str], recipe: Recipe, samples: int, held_out: int, substeps: int) -> str:
+def announcement(names: Sequence[str], recipe: Recipe, task: Task) -> str:
     """The first line of a run."""
+    samples, held_out = task.split.n_train, len(task.table.time) - task.split.n_train
     models = "1 model" if len(names) == 1 else f"{len(names)} models"
     members = "1 member" if recipe.members == 1 else f"{recipe.members} members"
     return (
         f"{models} ({', '.join(names)}), {members} of {recipe.steps} steps each, {samples} rows to train on and "
-        f"{held_out} to judge by: {takes(recipe, samples, substeps, len(names))} on two cores"
+        f"{held_out} to judge by: {duration(recipe, samples, task.problem.substeps, len(names))} on two cores"
     )

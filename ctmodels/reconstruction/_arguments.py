@@ -1,4 +1,4 @@
-"""The front of `reconstruct`: what may be given for its arguments, and what is said of the rest."""
+"""The arguments of `reconstruct`: checked, and made into a table and a recipe."""
 
 import dataclasses
 import os
@@ -13,10 +13,21 @@ from ctmodels._series import Series
 from ctmodels._validation import DataError
 from ctmodels._words import argument, kind_of
 from ctmodels.data import Table, Trials, from_pandas, from_xarray, read
-from ctmodels.reconstruction._fitting import Recipe
+from ctmodels.reconstruction._recipe import Recipe
 
 
-def check_arguments(inputs, models, held_out, horizon, season, seed, recipe, steps, members, **_) -> None:
+def check_arguments(
+    inputs: Any,
+    models: Any,
+    held_out: Any,
+    horizon: Any,
+    season: Any,
+    seed: Any,
+    recipe: Any,
+    steps: Any,
+    members: Any,
+    **_: Any,
+) -> None:
     """Those of `reconstruct`, but for the data."""
     for name, value in (("inputs", inputs), ("models", models)):
         if isinstance(value, str):
@@ -41,7 +52,7 @@ def _check_held_out(held_out: Any) -> None:
         )
 
 
-def taken(data: Any, time: str | None, columns: Sequence[str] | None, inputs: Sequence[str]) -> Table:
+def to_table(data: Any, time: str | None, columns: Sequence[str] | None, inputs: Sequence[str]) -> Table:
     """The table to reconstruct from: itself, or read from a file, or from an object of pandas or xarray."""
     if isinstance(data, Table | Series) and (time is not None or columns is not None):
         given = "time" if time is not None else "columns"
@@ -49,25 +60,27 @@ def taken(data: Any, time: str | None, columns: Sequence[str] | None, inputs: Se
     if isinstance(data, Table):
         return data
     if isinstance(data, Series):
-        return _of_series(data)
+        return _from_series(data)
     if isinstance(data, Trials):
         raise DataError(f"data: {len(data)} trials: a reconstruction is of one series; give one of them, as trials[id]")
     if isinstance(data, str | os.PathLike):
-        return _read(lambda name: read(data, name, _with(columns, inputs), constant_ok=inputs), time, str(data))
+        return _read(lambda name: read(data, name, _with_inputs(columns, inputs), constant_ok=inputs), time, str(data))
     room = type(data).__module__.partition(".")[0]
     if room == "pandas" and hasattr(data, "index"):
-        frame = lambda name: from_pandas(data, name, _with(columns, inputs), constant_ok=inputs)
+        frame = lambda name: from_pandas(data, name, _with_inputs(columns, inputs), constant_ok=inputs)
         plain = type(data.index).__name__ == "RangeIndex" and data.index.name is None
         return _read(frame, time, "data") if plain or time is not None else frame(None)
     if room == "xarray":
-        return _read(lambda name: from_xarray(data, name, _with(columns, inputs), constant_ok=inputs), time, "data")
+        return _read(
+            lambda name: from_xarray(data, name, _with_inputs(columns, inputs), constant_ok=inputs), time, "data"
+        )
     raise TypeError(
         f"data: {kind_of(data)}, where a file, a DataFrame, a Table (ct.data.read) or a Series is wanted; of arrays "
         "make one: ct.Series.from_nan(ts, ys), ys of shape (time, channel)"
     )
 
 
-def _with(columns: Sequence[str] | None, inputs: Sequence[str]) -> list[str] | None:
+def _with_inputs(columns: Sequence[str] | None, inputs: Sequence[str]) -> list[str] | None:
     """The columns to read, the inputs among them."""
     return None if columns is None else [*columns, *(name for name in inputs if name not in columns)]
 
@@ -86,7 +99,7 @@ def _read(reader: Callable[[str], Table], time: str | None, source: str) -> Tabl
     raise DataError(f"{argument('time')}: {wanted}{listed}")
 
 
-def _of_series(series: Series) -> Table:
+def _from_series(series: Series) -> Table:
     if series.ts.ndim != 1:
         raise DataError(f"data: a Series of shape {series.ys.shape} is a batch: a reconstruction is of one series")
     ys = np.asarray(series.to_nan(), np.float64)
@@ -94,14 +107,16 @@ def _of_series(series: Series) -> Table:
     return Table(np.asarray(series.ts, np.float64), ys, names, "t", "", "", "series")
 
 
-def recipe_of(recipe: Recipe | Callable[[int], Recipe], samples: int, steps: int | None, members: int | None) -> Recipe:
-    """How to train on so many samples, with what was asked for by itself."""
-    how = recipe if isinstance(recipe, Recipe) else recipe(samples)
+def choose_recipe(
+    recipe: Recipe | Callable[[int], Recipe], samples: int, steps: int | None, members: int | None
+) -> Recipe:
+    """How to train on so many samples, with the steps and members that were asked for."""
+    recipe = recipe if isinstance(recipe, Recipe) else recipe(samples)
     asked = {"steps": steps, "members": members}
-    return dataclasses.replace(how, **{name: value for name, value in asked.items() if value is not None})
+    return dataclasses.replace(recipe, **{name: value for name, value in asked.items() if value is not None})
 
 
-def chosen(folder: Path, model: str) -> Path:
+def model_file(folder: Path, model: str) -> Path:
     """The file of one of the models in a folder."""
     path = folder / f"model-{model}.safetensors"
     names = (p.name.removeprefix("model-").removesuffix(".safetensors") for p in folder.glob("model-*.safetensors"))

@@ -19,7 +19,7 @@ from ctmodels.reconstruction._split import Split
 ORDERS = 24  # of an autoregression, at most
 SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
 CALENDAR = {"day": 86_400.0, "week": 7 * 86_400.0, "year": 365.25 * 86_400.0}
-OFTEN = 4  # samples in a season, at the least
+FEWEST_IN_SEASON = 4  # samples in a season, at the least
 
 
 def baselines(split: Split, seasons: Mapping[str, float]) -> dict[str, np.ndarray]:
@@ -35,7 +35,7 @@ def baselines(split: Split, seasons: Mapping[str, float]) -> dict[str, np.ndarra
     table = {
         "mean": np.zeros(shape),
         "persistence": np.broadcast_to(last, shape),
-        "drift": last + lead[..., None] * _slope(split),
+        "drift": last + lead[..., None] * _mean_slope(split),
         "autoregression": _autoregression(filled, split),
     }
     span = ts[split.n_train - 1] - ts[0]
@@ -51,10 +51,10 @@ def calendar(table: Table) -> dict[str, float]:
     if not table.origin or unit is None:
         return {}
     spacing = float(np.median(np.diff(table.time)))
-    return {f"last {name}": s / unit for name, s in CALENDAR.items() if s / unit >= OFTEN * spacing}
+    return {f"last {name}": s / unit for name, s in CALENDAR.items() if s / unit >= FEWEST_IN_SEASON * spacing}
 
 
-def _slope(split: Split) -> np.ndarray:
+def _mean_slope(split: Split) -> np.ndarray:
     """From the first observation of each channel in the training part to its last."""
     series, _ = split.train()
     ts, ys, mask = (np.asarray(a) for a in (series.ts, series.ys, series.mask))
@@ -81,41 +81,41 @@ def _last_season(split: Split, origin: int, period: float) -> np.ndarray:
 def _autoregression(filled: np.ndarray, split: Split) -> np.ndarray:
     mask = np.asarray(split.series.mask)
     columns = [
-        _ahead(_fitted(filled[: split.n_train, c], mask[: split.n_train, c]), filled[:, c], split)
+        _extrapolate(_fit_autoregression(filled[: split.n_train, c], mask[: split.n_train, c]), filled[:, c], split)
         for c in range(filled.shape[1])
     ]
     return np.stack(columns, axis=2)
 
 
-def one_step(split: Split) -> np.ndarray:
+def one_step_variance(split: Split) -> np.ndarray:
     """Variance in the training part, by channel, that an autoregression leaves one sample ahead: no measurement noise
     can be more."""
     series, _ = split.train()
     filled, mask = np.asarray(series.fill_forward(), np.float64), np.asarray(series.mask)
-    return np.array([_left(y, seen) for y, seen in zip(filled.T, mask.T, strict=True)])
+    return np.array([_residual_variance(y, seen) for y, seen in zip(filled.T, mask.T, strict=True)])
 
 
-def _left(y: np.ndarray, seen: np.ndarray) -> float:
-    row = _fitted(y, seen)
+def _residual_variance(y: np.ndarray, seen: np.ndarray) -> float:
+    row = _fit_autoregression(y, seen)
     order = len(row) - 1
     rows = np.arange(order, len(y))
     past = y[rows[:, None] - 1 - np.arange(order)] if order else np.zeros((len(rows), 0))
     return float(np.mean((y[rows] - row[0] - past @ row[1:])[seen[rows]] ** 2))
 
 
-def _fitted(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _fit_autoregression(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Constant and coefficients, the nearest lag first, by least squares over the rows that were observed; the order of
     the least criterion, among those that do not blow up."""
     most = min(ORDERS, (len(y) - 2) // 3)
     best, chosen = np.inf, np.zeros(1)
     for order in range(most + 1):
-        criterion, row = _of_order(y, seen, order, most)
+        criterion, row = _fit_order(y, seen, order, most)
         if criterion < best and _stable(row[1:]):
             best, chosen = criterion, row
     return chosen
 
 
-def _of_order(y: np.ndarray, seen: np.ndarray, order: int, most: int) -> tuple[float, np.ndarray]:
+def _fit_order(y: np.ndarray, seen: np.ndarray, order: int, most: int) -> tuple[float, np.ndarray]:
     """The corrected criterion, on the same rows for all orders, and the coefficients."""
     rows = np.arange(most, len(y))
     rows = rows[seen[rows]]
@@ -133,7 +133,7 @@ def _stable(lags: np.ndarray) -> bool:
     return len(lags) == 0 or bool(np.all(np.abs(np.roots([1, *-lags])) < 1))
 
 
-def _ahead(row: np.ndarray, y: np.ndarray, split: Split) -> np.ndarray:
+def _extrapolate(row: np.ndarray, y: np.ndarray, split: Split) -> np.ndarray:
     """`(origin, horizon)`, each forecast the next one's past."""
     order = len(row) - 1
     past = y[np.maximum(split.origins[:, None] - np.arange(order), 0)]

@@ -1,4 +1,4 @@
-r"""How wide a band of 90 % must be, from what the model missed: conformal prediction by lead time.
+r"""How wide a band of 90 % must be, from what the model errors: conformal prediction by lead time.
 
 Of past forecasts, each made from what was known at its origin, the ratios $|x - \hat x| / \sigma$ of a channel are
 collected by lead time. Their 90 % quantile takes the place of the Gaussian's 1.645; for a finite sample it is that of
@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels.reconstruction._evaluation import ahead, follow_training
-from ctmodels.reconstruction._fitting import Trained
+from ctmodels.reconstruction._evaluation import filter_training, forecast_from
 from ctmodels.reconstruction._split import BAND, SPREAD, Split, Spread
+from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._widths import Widths
 
-STARTS = 100  # past forecasts, at most
-HELD_OUT = 5.0  # what a ratio counts of a sample that was not trained on, against one that the model has seen
-FAR = 10.0  # standard deviations: further off is as bad
-INDEPENDENT = 30.0  # what more rows than that count at the least: see docs/design.md
+ORIGINS = 100  # past forecasts, at most
+HELD_OUT_WEIGHT = 5.0  # what a ratio counts of a sample that was not trained on, against one that the model has seen
+CAP = 10.0  # standard deviations: further off is as bad
+FEWEST_INDEPENDENT = 30.0  # what more rows than that count at the least: see docs/design.md
 
 
 class Ratios(NamedTuple):
@@ -32,7 +32,7 @@ class Ratios(NamedTuple):
     rows: np.ndarray
 
 
-class Calibrated(NamedTuple):
+class Calibration(NamedTuple):
     """Factors of the standard deviations: of the scored forecasts `(origin, lead, channel)`, each from what was known
     at its origin; of a forecast of the whole tail; and of one beyond the data."""
 
@@ -41,22 +41,22 @@ class Calibrated(NamedTuple):
     beyond: Widths
 
 
-def calibrated(trained: Trained, split: Split, forecasts: Spread) -> Calibrated:
+def calibrate(trained: Trained, split: Split, forecasts: Spread) -> Calibration:
     """From the residuals of the training part and, for later origins, of the tail up to there."""
-    training = of_training(trained, split)
-    n, learnt = split.series.ts.shape[0], trained.learnt
-    past = joined(training, ratios(forecasts, split, split.origins, n))
-    of_origins = np.stack([widths(past, origin + 1, learnt)(split.horizon) for origin in split.origins.tolist()])
-    return Calibrated(of_origins, widths(training, split.n_train, learnt), widths(past, n, learnt))
+    training = training_ratios(trained, split)
+    n, samples = split.series.ts.shape[0], trained.samples
+    past = concatenate(training, ratios(forecasts, split, split.origins, n))
+    of_origins = np.stack([widths(past, origin + 1, samples)(split.horizon) for origin in split.origins.tolist()])
+    return Calibration(of_origins, widths(training, split.n_train, samples), widths(past, n, samples))
 
 
-def of_training(trained: Trained, split: Split) -> Ratios:
+def training_ratios(trained: Trained, split: Split) -> Ratios:
     """Forecasts from samples of the training part, as far as that goes."""
     first, last = min(split.n_train // 8, split.n_train - 2), split.n_train - 2
-    origins = np.unique(np.linspace(first, last, STARTS).astype(int))
+    origins = np.unique(np.linspace(first, last, ORIGINS).astype(int))
     length = min(max(split.horizon, split.series.ts.shape[0] - split.n_train), max(1, split.n_train // 2))
-    states = follow_training(trained, split)[:, origins]
-    return ratios(ahead(trained, split, states, origins, length), split, origins, split.n_train)
+    states = filter_training(trained, split)[:, origins]
+    return ratios(forecast_from(trained, split, states, origins, length), split, origins, split.n_train)
 
 
 def ratios(spread: Spread, split: Split, origins: np.ndarray, stop: int) -> Ratios:
@@ -64,12 +64,12 @@ def ratios(spread: Spread, split: Split, origins: np.ndarray, stop: int) -> Rati
     rows = origins[:, None] + 1 + np.arange(spread.median.shape[1])
     known = split.series.to_nan()[:stop].astype(np.float64)
     true = np.where((rows < stop)[..., None], known[np.minimum(rows, stop - 1)], np.nan)
-    missed = np.abs(true - spread.median) / spread.std
-    missed = np.where(np.isnan(spread.median), np.inf, missed)
-    return Ratios(np.where(np.isnan(true), np.nan, missed), rows)
+    errors = np.abs(true - spread.median) / spread.std
+    errors = np.where(np.isnan(spread.median), np.inf, errors)
+    return Ratios(np.where(np.isnan(true), np.nan, errors), rows)
 
 
-def joined(first: Ratios, second: Ratios) -> Ratios:
+def concatenate(first: Ratios, second: Ratios) -> Ratios:
     """Both, the shorter leads filled up with nothing."""
     most = max(first.rows.shape[1], second.rows.shape[1])
     pad = lambda r: [(0, 0), (0, most - r.rows.shape[1])]
@@ -78,12 +78,12 @@ def joined(first: Ratios, second: Ratios) -> Ratios:
     return Ratios(np.concatenate(values), np.concatenate(rows))
 
 
-def widths(past: Ratios, before: int, learnt: int) -> Widths:
+def widths(past: Ratios, before: int, samples: int) -> Widths:
     """What to multiply standard deviations by, from the ratios of observations before sample `before`, of which those
-    before `learnt` were trained on."""
+    before `samples` were trained on."""
     known = np.where((past.rows < before)[..., None], past.values, np.nan)
-    weights = np.broadcast_to(np.where(past.rows < learnt, 1.0, HELD_OUT)[..., None], known.shape)
-    worth, edges = _independent(known, past.rows), _edges(known.shape[1])
+    weights = np.broadcast_to(np.where(past.rows < samples, 1.0, HELD_OUT_WEIGHT)[..., None], known.shape)
+    worth, edges = _independent_count(known, past.rows), _edges(known.shape[1])
     factors = [_quantiles(known[:, a:b], weights[:, a:b], worth) for a, b in zip(edges[:-1], edges[1:], strict=True)]
     return Widths.of(np.sqrt((edges[:-1] + 1.0) * edges[1:]), np.stack(factors))
 
@@ -107,11 +107,11 @@ def _quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
     return float(np.quantile(values, level, weights=weights, method="inverted_cdf"))
 
 
-def _independent(known: np.ndarray, rows: np.ndarray) -> float:
+def _independent_count(known: np.ndarray, rows: np.ndarray) -> float:
     """How many independent ratios so many are worth, by the correlation time of their means over each sample's
     forecasts: a slow series that strays once strays for long."""
     seen = ~np.isnan(known).all(axis=2)
-    mean = np.nanmean(np.minimum(known, FAR)[seen], axis=1)
+    mean = np.nanmean(np.minimum(known, CAP)[seen], axis=1)
     count = np.bincount(rows[seen], minlength=1)
     at = count > 0
     each = np.bincount(rows[seen], weights=mean)[at] / count[at]
@@ -120,4 +120,4 @@ def _independent(known: np.ndarray, rows: np.ndarray) -> float:
         return float(n)
     correlation = np.correlate(about, about, "full")[n - 1 :] / np.sum(about**2)
     first = np.argmax(correlation <= 0)  # there is one: their sum is a half less than nothing
-    return max(n / (1 + 2 * float(np.sum(correlation[1:first]))), min(float(n), INDEPENDENT))
+    return max(n / (1 + 2 * float(np.sum(correlation[1:first]))), min(float(n), FEWEST_INDEPENDENT))

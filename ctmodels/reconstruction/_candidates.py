@@ -19,7 +19,7 @@ from ctmodels.models import NeuralODE
 from ctmodels.systems import LotkaVolterra
 
 STEP = 0.25  # the longest solver step, in units of the scaled time, in which the data move at speed one
-MOST = 2**16  # steps that one solve may take beyond the usual ones, over pauses of the record
+MAX_STEPS = 2**16  # steps that one solve may take beyond the usual ones, over pauses of the record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Problem:
     def integrate(self) -> Integrate:
         """Fixed steps of a length that the field's speed bears, whatever the times: in training, over pauses of the
         record, and in forecasts at other times."""
-        return Integrate(RK4(), Substeps(self.substeps, longest=STEP), max_steps=MOST)
+        return Integrate(RK4(), Substeps(self.substeps, longest=STEP), max_steps=MAX_STEPS)
 
     def to_dict(self) -> dict:
         """For JSON."""
@@ -61,12 +61,12 @@ class Problem:
 
 
 class Candidate(NamedTuple):
-    """A model to try: `build(problem, key)` makes one member, any [`ctmodels.AbstractDynamics`][]; `whole`: whether its
-    windows are as long as the series (a law with few parameters is fitted to everything at once)."""
+    """A model to try: `build(problem, key)` makes one member, any [`ctmodels.AbstractDynamics`][]; `whole_series`:
+    whether its windows are as long as the series (a law with few parameters is fitted to everything at once)."""
 
     name: str
     build: Callable
-    whole: bool = False
+    whole_series: bool = False
 
 
 def _neural(problem: Problem, key, augment: int = 0) -> NeuralODE:
@@ -104,10 +104,10 @@ def _predation(problem: Problem, key) -> Rescaled:
     rate, (prey, predators) = 2 * np.pi / problem.period, problem.level
     field = LotkaVolterra(rate, rate / predators, rate / prey, rate)
     log_parameters = field.log_parameters + 0.1 * jax.random.normal(key, (4,), field.log_parameters.dtype)
-    return Rescaled(_with(field, log_parameters), problem.scaling)
+    return Rescaled(_with_parameters(field, log_parameters), problem.scaling)
 
 
-def _with(field: LotkaVolterra, log_parameters) -> LotkaVolterra:
+def _with_parameters(field: LotkaVolterra, log_parameters) -> LotkaVolterra:
     return jax.tree.map(lambda _: jnp.asarray(log_parameters), field)
 
 
@@ -117,7 +117,7 @@ CANDIDATES: dict[str, Candidate] = {
         Candidate("neural", _neural),
         Candidate("augmented", _augmented),
         Candidate("second-order", _second_order),
-        Candidate("lotka-volterra", _lotka_volterra, whole=True),
+        Candidate("lotka-volterra", _lotka_volterra, whole_series=True),
         Candidate("hybrid-lotka-volterra", _hybrid_lotka_volterra),
     )
 }

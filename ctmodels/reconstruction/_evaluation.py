@@ -15,33 +15,29 @@ from ctmodels import metrics
 from ctmodels._paths import LinearPath
 from ctmodels._series import Driven, Series
 from ctmodels.reconstruction._ensemble import over_members
-from ctmodels.reconstruction._fitting import Trained, flow_of, smooth_with
-from ctmodels.reconstruction._scores import Scores
-from ctmodels.reconstruction._split import Split as Split, Spread as Spread
-
-ATTRACTOR = 500  # samples; with fewer, a histogram of states says nothing
-DENSE = 0.25  # of the samples between two long gaps; with fewer, a spectrum is that of the lines that fill the gaps
+from ctmodels.reconstruction._split import Split, Spread
+from ctmodels.reconstruction._trained import Trained, flow_of, smooth_with
 
 
-def follow(trained: Trained, split: Split) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+def filter_tail(trained: Trained, split: Split) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """States given the data up to each time, from the last training sample on: means `(member, time, state)` and
     covariances."""
     tail = split.series[split.n_train - 1 :]
     control = None if split.control is None else split.control[split.n_train - 1 :]
     # The end state knows the last training sample already.
     tail = eqx.tree_at(lambda s: s.mask, tail, tail.mask.at[0].set(False))
-    return _filtered(trained.model, trained.end, trained.noise, tail, control)
+    return _filter(trained.model, trained.end, trained.noise, tail, control)
 
 
-def follow_training(trained: Trained, split: Split) -> Float[Array, "member time state"]:
+def filter_training(trained: Trained, split: Split) -> Float[Array, "member time state"]:
     """The same over the training part, from a start that knows nothing: the mean of the data."""
     _, covs = trained.end
     start = jnp.zeros_like(trained.end[0]), jnp.broadcast_to(jnp.eye(covs.shape[-1], dtype=covs.dtype), covs.shape)
-    return _filtered(trained.model, start, trained.noise, *split.train())[0]
+    return _filter(trained.model, start, trained.noise, *split.train())[0]
 
 
 @eqx.filter_jit
-def _filtered(model, prior, noise, series: Series, control: Series | None):
+def _filter(model, prior, noise, series: Series, control: Series | None):
     def run(member):
         model, prior, noise = member
         smoothed = smooth_with(model, series, control, noise, prior=prior)
@@ -51,17 +47,17 @@ def _filtered(model, prior, noise, series: Series, control: Series | None):
 
 
 def forecast(trained: Trained, split: Split, states: Float[Array, "member time state"]) -> Spread:
-    """From every origin, each from the state that `follow` found there: `(origin, horizon, channel)`; as the ensemble
-    has it, before any widening."""
+    """From every origin, each from the state that `filter_tail` found there: `(origin, horizon, channel)`; as
+    the ensemble has it, before any widening."""
     states = states[:, split.origins - (split.n_train - 1)]
-    return ahead(trained, split, states, split.origins, split.horizon)
+    return forecast_from(trained, split, states, split.origins, split.horizon)
 
 
 def forecast_tail(trained: Trained, split: Split) -> Spread:
     """From the end of the training series to the end of the data: `(time, channel)`, its band widened as the model's
     own residuals ask for."""
     length = split.series.ts.shape[0] - split.n_train
-    spread = ahead(trained, split, trained.end[0][:, None], np.array([split.n_train - 1]), length)
+    spread = forecast_from(trained, split, trained.end[0][:, None], np.array([split.n_train - 1]), length)
     widths = 1.0 if trained.widths is None else trained.widths(length)
     return Spread(spread.median[0], spread.std[0] * widths)
 
@@ -70,11 +66,11 @@ def generate(trained: Trained, dt: float, steps: int) -> np.ndarray:
     """Free runs from the end of training at spacing `dt` (scaled): `(member, steps, channel)`. Fields without
     inputs only."""
     ts = jnp.arange(steps, dtype=trained.end[0].dtype) * dt
-    return np.asarray(_solved(trained.model, trained.end[0], ts))
+    return np.asarray(_solve(trained.model, trained.end[0], ts))
 
 
 @eqx.filter_jit
-def _solved(model, state, ts):
+def _solve(model, state, ts):
     return over_members(lambda member: member[0](member[1], ts).ys)((model, state))
 
 
@@ -94,61 +90,14 @@ def _exponents(model, state, dt, steps: int):
     return over_members(run)((model, state))
 
 
-def attractor_scores(
-    true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None, dt: float | None = None
-) -> Scores:
-    """D_stsp and D_H of each member's free run against the observations, noise included; the members' median; None for
-    what [`attractor`][] has a reason not to give."""
-    scores = attractor(true, generated, ts, dt)
-    return {name: scores[name] for name in ("d_stsp", "d_hellinger")}
-
-
-def attractor(true: np.ndarray, generated: np.ndarray, ts: np.ndarray | None = None, dt: float | None = None) -> dict:
-    """The same with `counts`, of rows behind each score, and `reasons` for those that are None.
-
-    **Arguments:** `true` `(time, channel)`, NaN where missing, at `ts` `(time,)`, evenly spaced if None, which values
-    do not tell; `generated` `(member, samples, channel)`, at the spacing `dt`, if None the median one of `ts`.
-    """
-    ts = np.arange(len(true)) if ts is None else np.asarray(ts)
-    observed = true[np.isfinite(true).all(axis=1)]
-    alike = [metrics.as_sampled(ts, true, run, dt=dt) for run in generated]
-    counts = {"d_stsp": len(observed), "d_hellinger": alike[0].observed}
-    reasons = _lacking(counts, len(alike[0].true))
-    dtype = generated.dtype
-    values: dict = dict.fromkeys(counts)
-    if "d_stsp" not in reasons:
-        of = [_stsp(jnp.asarray(observed, dtype), run) for run in jnp.asarray(generated)]
-        values["d_stsp"] = float(np.median(of))
-    if "d_hellinger" not in reasons:
-        of = [_hellinger(jnp.asarray(a.true, dtype), jnp.asarray(a.generated, dtype)) for a in alike]
-        values["d_hellinger"] = float(np.median(of))
-    return {**values, "counts": counts, "reasons": reasons}
-
-
-def _lacking(counts: dict[str, int], places: int) -> dict[str, str]:
-    """Why there is no score."""
-    few = f"rows in which all channels were observed, and {ATTRACTOR} are needed"
-    reasons = {name: f"{count} {few}" for name, count in counts.items() if count < ATTRACTOR}
-    if "d_hellinger" not in reasons and counts["d_hellinger"] < DENSE * places:
-        share = counts["d_hellinger"] / places
-        reasons["d_hellinger"] = f"{share:.0%} of the samples were observed, and {DENSE:.0%} are needed for a spectrum"
-    return reasons
-
-
-@jax.jit
-def _stsp(observed, generated):
-    return metrics.d_stsp(observed, generated, key=jax.random.key(0))
-
-
-_hellinger = jax.jit(metrics.d_hellinger)
-
-
-def ahead(trained: Trained, split: Split, states, origins: np.ndarray, length: int) -> Spread:
-    """`length` samples on from each origin's states `(member, origin, state)`.
+def forecast_from(
+    trained: Trained, split: Split, states: Float[Array, "member origin state"], origins: np.ndarray, length: int
+) -> Spread:
+    """`length` samples on from each origin's states.
 
     Past the data's end, the last time again."""
     at = jnp.asarray(np.minimum(origins[:, None] + np.arange(length + 1), split.series.ts.shape[0] - 1))
-    ys = np.asarray(_windows_solved(trained.model, states, split.series.ts, split.control, at), np.float64)
+    ys = np.asarray(_solve_windows(trained.model, states, split.series.ts, split.control, at), np.float64)
     noise = np.mean(np.asarray(trained.noise.observation, np.float64), axis=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where no member is finite, neither is the forecast
@@ -157,7 +106,7 @@ def ahead(trained: Trained, split: Split, states, origins: np.ndarray, length: i
 
 
 @eqx.filter_jit
-def _windows_solved(model, states, ts, control: Series | None, at):
+def _solve_windows(model, states, ts, control: Series | None, at):
     def run(member):
         model, states = member
         windows = jax.tree.map(lambda a: a[at], (ts, control))

@@ -11,7 +11,7 @@ from ctmodels._smoothing import Noise
 from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
-from ctmodels.reconstruction._fitting import Trained
+from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._widths import Widths
 from ctmodels.train import load, manifest, save
 
@@ -53,21 +53,21 @@ def save_model(path: str | os.PathLike, candidate: Candidate, problem: Problem, 
 
 def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> tuple[Trained, Problem, dict]:
     """The ensemble, the problem and `about`. `candidate`: what was saved, if it is none of the table of names."""
-    said = manifest(path)
-    about = said["about"]
+    header = manifest(path)
+    about = header["about"]
     if "candidate" not in about:
         raise DataError(f"{path}: a checkpoint, but not of a reconstruction; name a model that `reconstruct` wrote")
     candidate = candidate or CANDIDATES.get(about["candidate"])
     if candidate is None:
         raise DataError(f"{path}: holds `{about['candidate']}`, which no name stands for; give its `Candidate`")
     problem = Problem.from_dict(about["problem"])
-    members = next(iter(said["arrays"].values()))["shape"][0]
-    model, end, noise = load(path, _like(candidate, problem, members))
+    members = next(iter(header["arrays"].values()))["shape"][0]
+    model, end, noise = load(path, _structure(candidate, problem, members))
     widths = about.get("widths") and Widths.from_dict(about["widths"])  # files of older versions have none
     return Trained(model, end, noise, [], "loaded", widths=widths), problem, about["data"]
 
 
-def _like(candidate: Candidate, problem: Problem, members: int):
+def _structure(candidate: Candidate, problem: Problem, members: int):
     """The structure that was saved."""
     model = eqx.filter_vmap(lambda key: candidate.build(problem, key))(jax.random.split(jax.random.key(0), members))
     size = model.size

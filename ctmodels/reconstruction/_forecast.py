@@ -17,11 +17,12 @@ from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data._read import read_alike
 from ctmodels.data._timeline import Timeline
-from ctmodels.reconstruction._arguments import chosen
+from ctmodels.reconstruction._arguments import model_file
 from ctmodels.reconstruction._candidates import Candidate, Problem
-from ctmodels.reconstruction._evaluation import Split, forecast_tail
+from ctmodels.reconstruction._evaluation import forecast_tail
 from ctmodels.reconstruction._files import load_model
-from ctmodels.reconstruction._fitting import Trained
+from ctmodels.reconstruction._split import Split
+from ctmodels.reconstruction._trained import Trained
 
 
 def forecast_csv(
@@ -30,28 +31,28 @@ def forecast_csv(
     *,
     model: str | Candidate | None = None,
     inputs: str | Path | None = None,
-    note: Callable[[str], None] = lambda said: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> str:
     """`steps` samples ahead of the last datum, as CSV: time, then median, lower and upper (90 %) of each channel.
 
     Times go on from the last datum by the typical spacing, written as those of the data are; months and years by the
     calendar.
 
-    **Arguments:** `model`: a candidate's name, or a candidate of your own; default: the one that the
-    report believes, else the best. `inputs`:
+    **Arguments:** `model`: a candidate's name, or a candidate of your own; default: the one that is
+    selected, else the best. `inputs`:
     a file with the future of the inputs, at the times to forecast, which is read as the training data were; at the
-    last datum the inputs have their last known values. `note`: is told what the reader of that file noted.
+    last datum the inputs have their last known values. `note`: called with each note of the reader of that file.
 
     **Returns:** the text. Raises `DataError` if the forecast is not finite, or if the files are of several runs.
     """
     check_whole("steps", steps, 1)
     folder = Path(folder)
-    name, trained, problem, about = _loaded(folder, model)
+    name, trained, problem, about = _load(folder, model)
     if problem.inputs and inputs is None:
-        raise DataError(f"{_driven(folder, about)}; give their future: {argument('inputs', ...)}")
+        raise DataError(f"{_names_inputs(folder, about)}; give their future: {argument('inputs', ...)}")
     if inputs is not None and not problem.inputs:
         raise DataError(f"{argument('inputs', inputs)}: the model has no inputs, and would not see them; leave it out")
-    times, written, control = _ahead(problem, about, steps, inputs, note)
+    times, written, control = _future(problem, about, steps, inputs, note)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is refused below, with its place
         band = forecast_tail(trained, _split(problem, times, control)).band(problem.scaling)
@@ -66,21 +67,21 @@ def export_model(
     if times is not None:
         check_whole("times", times, 2)
     folder = Path(folder)
-    _, trained, problem, about = _loaded(folder, model)
+    _, trained, problem, about = _load(folder, model)
     if problem.inputs and times is None:
-        raise DataError(f"{_driven(folder, about)}; give the number of times: {argument('times', ...)}")
+        raise DataError(f"{_names_inputs(folder, about)}; give the number of times: {argument('times', ...)}")
     export(out, trained.model, problem.scaling, inputs=problem.input_scaling, ensemble=True, times=times)
 
 
-def _driven(folder: Path, about: dict) -> str:
+def _names_inputs(folder: Path, about: dict) -> str:
     return f"{folder}: the model is driven by {', '.join(about['inputs'])}"
 
 
-def _loaded(folder: Path, model: str | Candidate | None) -> tuple[str, Trained, Problem, dict]:
+def _load(folder: Path, model: str | Candidate | None) -> tuple[str, Trained, Problem, dict]:
     """A model of a folder, its name, and what its file says: of the run that the folder's metrics are of."""
     metrics = _metrics(folder) if model is None or (folder / "metrics.json").exists() else None
     name = model.name if isinstance(model, Candidate) else model or _best(metrics or {})
-    path = chosen(folder, name)
+    path = model_file(folder, name)
     trained, problem, about = load_model(path, model if isinstance(model, Candidate) else None)
     if "clock" not in about:
         raise DataError(f"{path}: of an older version, which kept too little to go on from; run `reconstruct` again")
@@ -94,25 +95,28 @@ def _loaded(folder: Path, model: str | Candidate | None) -> tuple[str, Trained, 
 
 def _metrics(folder: Path) -> dict:
     try:
-        return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder}: no readable metrics.json ({error}); name a folder that `reconstruct` wrote"
         ) from error
+    if "selected" not in metrics:
+        raise DataError(f"{folder}: its metrics.json is of an older version; run `reconstruct` again")
+    return metrics
 
 
 def _best(metrics: dict) -> str:
-    return metrics["believe"] or metrics["best"]
+    return metrics["selected"] or metrics["best"]
 
 
-def _ahead(problem: Problem, about: dict, steps: int, inputs, note) -> tuple[np.ndarray, list[str], Series | None]:
+def _future(problem: Problem, about: dict, steps: int, inputs, note) -> tuple[np.ndarray, list[str], Series | None]:
     """Times from the last datum on, how those after it are written, and the scaled inputs there."""
     clock = Timeline.from_dict(about["clock"])
     if inputs is None:
         return *clock.ahead(steps), None
     table = read_alike(inputs, about["time_name"], about["inputs"], about["reading"])
-    for said in table.notes:
-        note(said)
+    for text in table.notes:
+        note(text)
     if len(table.time) < steps:
         raise DataError(f"{inputs}: {len(table.time)} rows of inputs for {steps} steps; give more rows or fewer steps")
     times, written = clock.meet(table)

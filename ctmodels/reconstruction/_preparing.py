@@ -1,5 +1,7 @@
 """From a table to a problem: what is modelled, in which units, and where training ends."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ctmodels._scaling import Scaling
@@ -8,11 +10,29 @@ from ctmodels._validation import DataError
 from ctmodels._words import argument
 from ctmodels.data import Table
 from ctmodels.reconstruction._candidates import STEP, Problem
-from ctmodels.reconstruction._evaluation import Split
-from ctmodels.reconstruction._fitting import Recipe
+from ctmodels.reconstruction._recipe import Recipe
+from ctmodels.reconstruction._split import Split
+from ctmodels.reconstruction._text import TimeUnit
+
+
+class Task(NamedTuple):
+    """What is to be reconstructed: the table, which of its columns are inputs, the scaled series and where its training
+    part ends, and the season in samples."""
+
+    table: Table
+    inputs: tuple[str, ...]
+    problem: Problem
+    split: Split
+    season: int
+
+    @property
+    def unit(self) -> TimeUnit:
+        """Of its times."""
+        return TimeUnit.of(self.table)
 
 
 def training_samples(n: int, held_out: float | int) -> int:
+    """How many of `n` samples come before the tail that is held out."""
     test = held_out if isinstance(held_out, int | np.integer) and held_out >= 1 else round(held_out * n)
     if not 1 <= test <= n - 2:
         raise DataError(
@@ -23,6 +43,7 @@ def training_samples(n: int, held_out: float | int) -> int:
 
 
 def check_length(table: Table, n_train: int, recipe: Recipe) -> None:
+    """Refuses a training part that is shorter than a window."""
     least = max(4, recipe.window)
     if n_train < least:
         raise DataError(
@@ -31,7 +52,10 @@ def check_length(table: Table, n_train: int, recipe: Recipe) -> None:
         )
 
 
-def prepare(table: Table, inputs, n_train, horizon, season, log) -> tuple[Problem, Split, int]:
+def prepare(
+    table: Table, inputs: tuple[str, ...], n_train: int, horizon: int | None, season: int | None, log: bool
+) -> Task:
+    """Scales the table by its training part, and finds what was not given: the horizon, the season."""
     names = [n for n in table.names if n not in inputs]
     if not names:
         raise DataError(f"{argument('inputs', list(inputs))}: no column is left to be modelled; name fewer inputs")
@@ -55,7 +79,7 @@ def prepare(table: Table, inputs, n_train, horizon, season, log) -> tuple[Proble
     # Of the usual gap, up to rounding; longer ones take more steps by themselves.
     substeps = max(1, int(np.ceil(np.median(np.diff(np.asarray(series.ts))) / STEP - 0.01)))
     problem = Problem(len(names), scaling, units, substeps, period, tuple(level.tolist()))
-    return problem, Split.make(series, control, n_train, horizon), season
+    return Task(table, inputs, problem, Split.make(series, control, n_train, horizon), season)
 
 
 def _check_motion(table: Table, names, train_ys: np.ndarray) -> None:

@@ -14,21 +14,22 @@ from ctmodels._arguments import before
 from ctmodels._files import Lock
 from ctmodels._validation import DataError
 from ctmodels._words import argument
-from ctmodels.data import Table
-from ctmodels.metrics import kaplan_yorke
 from ctmodels.reconstruction import _evaluation as evaluation
-from ctmodels.reconstruction._announcing import announced
-from ctmodels.reconstruction._arguments import check_arguments, recipe_of, taken
-from ctmodels.reconstruction._baselines import baselines, calendar, one_step
-from ctmodels.reconstruction._calibration import calibrated
-from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
+from ctmodels.reconstruction._announcing import announcement
+from ctmodels.reconstruction._arguments import check_arguments, choose_recipe, to_table
+from ctmodels.reconstruction._attractor_scores import attractor_scores, exponent_scores, in_lyapunov_times
+from ctmodels.reconstruction._baselines import baselines, calendar, one_step_variance
+from ctmodels.reconstruction._calibration import calibrate
+from ctmodels.reconstruction._candidates import CANDIDATES, Candidate
 from ctmodels.reconstruction._files import check_folder
-from ctmodels.reconstruction._fitting import Recipe, Trained, train
-from ctmodels.reconstruction._preparing import check_length, default_models, prepare, training_samples
+from ctmodels.reconstruction._fitting import train
+from ctmodels.reconstruction._preparing import Task, check_length, default_models, prepare, training_samples
+from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._result import Fitted, Reconstruction
-from ctmodels.reconstruction._scores import Scores, merged, none, score, scores_of
-from ctmodels.reconstruction._split import Split, Spread
-from ctmodels.reconstruction._verdict import Judged, evidence, judge
+from ctmodels.reconstruction._scores import Scores, forecast_errors, scores_of
+from ctmodels.reconstruction._split import Spread
+from ctmodels.reconstruction._trained import Trained
+from ctmodels.reconstruction._verdict import Predictions, evidence, judge
 from ctmodels.reconstruction._writing import write
 
 LYAPUNOV_STEPS = 10_000
@@ -60,7 +61,7 @@ def reconstruct(
     **Arguments:**
 
     - `data`: a [`ctmodels.data.Table`][] (from `ctmodels.data.read`), or a [`ctmodels.Series`][] in physical units; or
-      the path of a file, or an object of pandas or xarray, which are read with nothing but `time` and `columns` said.
+      the path of a file, or an object of pandas or xarray, which are read with nothing but `time` and `columns`.
     - `time`, `columns`: of a file or an object: the column of times, and those to be read (default: all others). A
       DataFrame's times may be its index.
     - `inputs`: names of the columns that drive the system; the others are its state.
@@ -73,48 +74,53 @@ def reconstruct(
     - `log`: work on logarithms (positive data of many magnitudes, such as populations).
     - `recipe`: how to train, from the number of training samples; `steps`, `members`: of it, where only these are to
       be others.
+    - `seed`: of the random numbers; `progress`: whether to report on standard error.
     - `out`: a folder for the models, `metrics.json`, `history.jsonl` and `report.html`; and for `training/`, the
       checkpoints, until all is done. Ctrl-C then ends the job, and `resume` goes on where it was. A folder that holds
       another reconstruction is refused; with `overwrite` that one is removed.
 
     **Returns:** [`ctmodels.reconstruction.Reconstruction`][]. Raises `DataError` naming place and remedy.
     """
-    table = taken(data, time, columns, inputs)
+    table = to_table(data, time, columns, inputs)
     chosen = [_candidate(m) for m in models or ()]
     n_train = training_samples(len(table.time), held_out)
-    how = recipe_of(recipe, n_train, steps, members)
+    how = choose_recipe(recipe, n_train, steps, members)
     check_length(table, n_train, how)
-    problem, split, season = prepare(table, tuple(inputs), n_train, horizon, season, log)
-    candidates = chosen or [CANDIDATES[name] for name in default_models(split)]
+    task = prepare(table, tuple(inputs), n_train, horizon, season, log)
+    candidates = chosen or [CANDIDATES[name] for name in default_models(task.split)]
     folder = None if out is None else check_folder(out, overwrite)
-    if progress:
-        names, judged_by = [c.name for c in candidates], len(table.time) - n_train
-        print(announced(names, how, n_train, judged_by, problem.substeps), file=sys.stderr)
-    fitted = {}
-    with _training(folder) as place:
-        for c in candidates:
-            run = {"folder": place and place / c.name, "resume": resume, "progress": progress}
-            fitted[c.name] = _fit(c, problem, split, season, how, seed, **run)
-    result = _judged(table, tuple(inputs), problem, split, season, fitted)
+    fitted = _fit_all(candidates, task, how, seed, folder, resume=resume, progress=progress)
+    result = _compare(task, fitted)
     if folder is not None:
         write(result, folder)
         shutil.rmtree(folder / "training")
     return result
 
 
-def _judged(table: Table, inputs, problem: Problem, split: Split, season: int, fitted: dict[str, Fitted]):
+def _fit_all(
+    candidates: Sequence[Candidate], task: Task, recipe: Recipe, seed: int, folder: Path | None, **run: bool
+) -> dict[str, Fitted]:
+    if run["progress"]:
+        print(announcement([c.name for c in candidates], recipe, task), file=sys.stderr)
+    with _checkpoints(folder) as place:
+        return {c.name: _fit(c, task, recipe, seed, folder=place and place / c.name, **run) for c in candidates}
+
+
+def _compare(task: Task, fitted: dict[str, Fitted]) -> Reconstruction:
+    """The candidates with the baselines, and with one another."""
+    table, inputs, problem, split, season = task
     scaling = problem.scaling
     seasons = {"seasonal": problem.period, **calendar(table)}
-    tables = baselines(split, {name: period / scaling.time_scale for name, period in seasons.items()})
-    bases = {name: score(b, split, scaling, season) for name, b in tables.items()}
+    forecasts = baselines(split, {name: period / scaling.time_scale for name, period in seasons.items()})
+    bases = {name: forecast_errors(b, split, scaling, season) for name, b in forecasts.items()}
     measure, weights = ("rmse_log", np.asarray(scaling.std)) if scaling.log else ("nrmse", np.ones(problem.channels))
-    most = one_step(split)
-    models = {n: Judged(f.predicted, f.scores, np.minimum(_noise(f.trained), most)) for n, f in fitted.items()}
-    found = evidence(models, tables, split, weights)
+    most = one_step_variance(split)
+    models = {n: Predictions(f.predicted, f.scores, np.minimum(_noise(f.trained), most)) for n, f in fitted.items()}
+    found = evidence(models, forecasts, split, weights)
     scores = {name: f.scores for name, f in fitted.items()}
-    believe, verdict, best = judge(found, scores, bases, measure, table.time_unit)
+    selected, verdict, best = judge(found, scores, bases, measure, table.time_unit)
     facts = table, inputs, problem, split.n_train, split.horizon, season, measure
-    return Reconstruction(*facts, fitted, bases, believe, verdict, found, best)
+    return Reconstruction(*facts, fitted, bases, selected, verdict, found, best)
 
 
 def _noise(trained: Trained) -> np.ndarray:
@@ -122,7 +128,7 @@ def _noise(trained: Trained) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _training(folder: Path | None):
+def _checkpoints(folder: Path | None):
     """Where the checkpoints of a job go, held by one process."""
     if folder is None:
         yield None
@@ -141,56 +147,34 @@ def _candidate(model: str | Candidate) -> Candidate:
     return CANDIDATES[model]
 
 
-def _fit(candidate, problem: Problem, split: Split, season: int, recipe: Recipe, seed: int, **run) -> Fitted:
-    begun = time.monotonic()
+def _fit(candidate: Candidate, task: Task, recipe: Recipe, seed: int, **run) -> Fitted:
+    start = time.monotonic()
+    _, _, problem, split, season = task
     trained = train(candidate, problem, *split.train(), recipe, seed, **run)
-    states, covs = evaluation.follow(trained, split)
+    states, covs = evaluation.filter_tail(trained, split)
     scaling, forecasts = problem.scaling, evaluation.forecast(trained, split, states)
-    widened = calibrated(trained, split, forecasts)
-    forecasts = Spread(forecasts.median, forecasts.std * widened.origins)
-    scores = scores_of(forecasts, split, scaling, season)
-    tail = evaluation.forecast_tail(trained._replace(widths=widened.tail), split)
+    calibration = calibrate(trained, split, forecasts)
+    forecasts = Spread(forecasts.median, forecasts.std * calibration.origins)
+    scores = scores_of(forecasts, split, scaling, season, task.unit)
+    tail = evaluation.forecast_tail(trained._replace(widths=calibration.tail), split)
     generated, exponents = None, None
     if not problem.inputs:
-        generated, exponents, own = _autonomous(trained, problem, split)
-        scores = merged(scores, own, _in_lyapunov_times(scores, own))
-    latest = trained._replace(end=(states[:, -1], covs[:, -1]), widths=widened.beyond)
-    seconds = time.monotonic() - begun
+        generated, exponents, own = _autonomous(trained, task)
+        scores |= in_lyapunov_times(scores["valid_prediction_time"], own["lyapunov_max"]) | own
+    latest = trained._replace(end=(states[:, -1], covs[:, -1]), widths=calibration.beyond)
+    seconds = time.monotonic() - start
     band = tail.band(scaling)
     return Fitted(candidate, latest, scores, *band, generated, exponents, trained.history, seconds, forecasts.median)
 
 
-def _autonomous(trained: Trained, problem: Problem, split: Split):
+def _autonomous(trained: Trained, task: Task) -> tuple[np.ndarray, np.ndarray, Scores]:
     """What only a field without inputs has: an attractor and Lyapunov exponents; and their scores."""
+    split, scaling = task.split, task.problem.scaling
     ts = np.asarray(split.series.ts)
-    dt, scaling = float(np.median(np.diff(ts))), problem.scaling
+    dt = float(np.median(np.diff(ts)))
     exponents = evaluation.lyapunov(trained, dt, LYAPUNOV_STEPS) / scaling.time_scale
     # As long as the record, gaps included: where its rows are is where the free run is looked at.
     generated = evaluation.generate(trained, dt, min(20_000, max(500, round((ts[-1] - ts[0]) / dt) + 1)))
     free_run = scaling.unscale(np.asarray(generated[0], np.float64))
-    return free_run, exponents, merged(_of_exponents(exponents), _of_attractor(split, generated))
-
-
-def _of_exponents(exponents: np.ndarray) -> Scores:
-    names, middle = ("lyapunov_max", "kaplan_yorke"), np.median(exponents, axis=0)
-    if not np.isfinite(middle).all():
-        return none("the free run diverged", names)
-    values = float(middle[0]), float(kaplan_yorke(middle))
-    return {**dict(zip(names, values, strict=True)), "counts": dict.fromkeys(names, LYAPUNOV_STEPS)}
-
-
-def _in_lyapunov_times(scores: Scores, own: Scores) -> Scores:
-    valid, exponent = scores["valid_prediction_time"], own["lyapunov_max"]
-    if valid is None or exponent is None or exponent <= 0:
-        return {}
-    first, name = "valid_prediction_time", "valid_prediction_time_lyapunov"
-    bound = [name] if first in scores["at_least"] else []
-    return {name: valid * exponent, "counts": {name: scores["counts"][first]}, "at_least": bound}
-
-
-def _of_attractor(split: Split, generated: np.ndarray) -> Scores:
-    found = evaluation.attractor(split.series.to_nan(), generated, np.asarray(split.series.ts))
-    values = {name: found[name] for name in found["counts"]}
-    lost = [name for name, value in values.items() if value is not None and not np.isfinite(value)]
-    reasons = {**found["reasons"], **dict.fromkeys(lost, "the free run diverged")}
-    return {**values, "counts": found["counts"], "reasons": reasons}
+    scores = attractor_scores(split.series.to_nan(), generated, ts)
+    return free_run, exponents, scores | exponent_scores(exponents, LYAPUNOV_STEPS, task.unit)

@@ -6,8 +6,9 @@ import numpy as np
 
 from ctmodels.data import Table
 from ctmodels.reconstruction._candidates import Candidate, Problem
-from ctmodels.reconstruction._fitting import Trained
-from ctmodels.reconstruction._scores import Scores
+from ctmodels.reconstruction._scores import Scores, plain_numbers
+from ctmodels.reconstruction._summary import summary
+from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._verdict import Evidence
 
 
@@ -15,7 +16,8 @@ from ctmodels.reconstruction._verdict import Evidence
 class Fitted:
     """One candidate's result. Times and values are physical.
 
-    `trained`: the ensemble, its end state that after the last datum; `scores`: on the held-out tail; `median`, `lower`,
+    `trained`: the ensemble, its end state that after the last datum; `scores`: on the held-out tail, by name, each a
+    [`ctmodels.metrics.Score`][]: what is added to them is shown; `median`, `lower`,
     `upper` `(time, channel)`: forecast from the end of training over the whole tail, with 90 % limits; `generated`
     `(time, channel)`: a free run of the first member, or None;
     `exponents` `(member, state)`: Lyapunov exponents per unit of time, or None; `history`: of the training;
@@ -35,17 +37,17 @@ class Fitted:
     predicted: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0)))
 
     def __repr__(self) -> str:
-        measured = ", ".join(f"{name} {value:.3g}" for name, value in self.scores.items() if isinstance(value, float))
+        measured = ", ".join(f"{name} {s.value:.3g}" for name, s in self.scores.items() if s.value is not None)
         return f"Fitted({self.candidate.name}: {measured})"
 
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
-    """The data, the candidates fitted to them, the baselines, and which to believe.
+    """The data, the candidates fitted to them, the baselines, and which of them is selected.
 
     `table`: what was read; `n_train`: samples trained on; `horizon`: samples each scored forecast reaches;
-    `measure`: the score that ranks; `believe`: the best candidate's name, or None where the evidence is weak or there
-    is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, believed or not.
+    `measure`: the score that ranks; `selected`: the best candidate's name, or None where the evidence is weak or there
+    is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, accepted or not.
     """
 
     table: Table
@@ -57,7 +59,7 @@ class Reconstruction:
     measure: str
     fitted: dict[str, Fitted]
     baselines: dict[str, Scores]
-    believe: str | None
+    selected: str | None
     verdict: str
     evidence: dict[str, Evidence] = dataclasses.field(default_factory=dict)
     best: str = ""
@@ -65,6 +67,10 @@ class Reconstruction:
     def __repr__(self) -> str:
         """The verdict, not all that it was reached by."""
         return f"Reconstruction({self.table.source}: {', '.join(self.fitted)}; {self.verdict})"
+
+    def summary(self) -> str:
+        """The scores of models and baselines as a table for the terminal, and what each means."""
+        return summary(self.fitted, self.baselines, self.measure)
 
     def metrics(self) -> dict:
         """All numbers, JSON-able."""
@@ -78,14 +84,14 @@ class Reconstruction:
             "horizon": self.horizon,
             "season": self.season,
             "measure": self.measure,
-            "believe": self.believe,
+            "selected": self.selected,
             "best": self.best,
             "verdict": self.verdict,
             "notes": list(self.table.notes),
             "candidates": {name: self._of(name, f) for name, f in self.fitted.items()},
-            "baselines": self.baselines,
+            "baselines": {name: plain_numbers(scores) for name, scores in self.baselines.items()},
         }
 
     def _of(self, name: str, fitted: Fitted) -> dict:
         found = {"evidence": self.evidence[name]._asdict()} if name in self.evidence else {}
-        return {**fitted.scores, **found, "seconds": fitted.seconds}
+        return {**plain_numbers(fitted.scores), **found, "seconds": fitted.seconds}

@@ -1,7 +1,7 @@
 """Scores of forecasts in the held-out tail, each with the number of values behind it."""
 
 import functools
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -9,57 +9,91 @@ import numpy as np
 from ctmodels import metrics
 from ctmodels._scaling import Scaling
 from ctmodels._words import argument
+from ctmodels.metrics import Score
 from ctmodels.reconstruction._split import SPREAD, Split, Spread
+from ctmodels.reconstruction._text import TimeUnit
 
 FEWEST = 3  # observed values; of fewer, an error says nothing
 THRESHOLD = 0.4  # standard deviations, up to which a forecast is valid
-ASTRAY = 1e3  # standard deviations, beyond which a forecast has diverged, whatever its number
+LIMIT = 1e3  # standard deviations, beyond which a forecast has diverged, whatever its number
+ERRORS = ("nrmse", "rmse_log", "rmse", "smape", "mase")
 
-# Name -> number, or None; "counts": name -> how many values are behind it; "reasons": name -> why it is None or
-# infinite; "at_least": names of those that met the end of what was looked at.
-Scores = dict[str, Any]
-
-
-def none(why: str, names) -> Scores:
-    """Scores that there are not, and the reason."""
-    return {**dict.fromkeys(names), "counts": dict.fromkeys(names, 0), "reasons": dict.fromkeys(names, why)}
+Scores = dict[str, Score]  # by name; in the order in which they are shown
 
 
-def merged(*parts: Scores) -> Scores:
-    """One table of scores of several."""
-    kept: Scores = {k: v for part in parts for k, v in part.items() if k not in ("counts", "reasons", "at_least")}
-    for key in ("counts", "reasons"):
-        kept[key] = {k: v for part in parts for k, v in part.get(key, {}).items()}
-    return kept | {"at_least": [name for part in parts for name in part.get("at_least", ())]}
+def plain_numbers(scores: Scores) -> dict:
+    """For JSON: name -> number or None; "counts": name -> how many values are behind it; "reasons": name -> why it is
+    None or infinite; "at_least": names of lower bounds."""
+    return {
+        **{name: None if s.value is None else float(s.value) for name, s in scores.items()},
+        "counts": {name: s.count for name, s in scores.items() if s.count is not None},
+        "reasons": {name: s.reason for name, s in scores.items() if s.reason},
+        "at_least": [name for name, s in scores.items() if s.at_least],
+    }
 
 
-def scores_of(forecasts: Spread, split: Split, scaling: Scaling, season: int) -> Scores:
+def scores_of(forecasts: Spread, split: Split, scaling: Scaling, season: int, unit: TimeUnit) -> Scores:
     """All that is scored of an ensemble's forecasts `(origin, horizon, channel)`."""
     median, reach = forecasts.median, SPREAD * forecasts.std
-    return merged(
-        score(median, split, scaling, season),
-        coverage(median - reach, median + reach, split),
-        valid_time(median, split, scaling.time_scale),
+    return {
+        **forecast_errors(median, split, scaling, season),
+        "coverage": coverage(median - reach, median + reach, split),
+        "valid_prediction_time": valid_prediction_time(median, split, scaling.time_scale, unit),
+    }
+
+
+def forecast_errors(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> Scores:
+    """Of scaled medians `(origin, horizon, channel)`, pooled over origins and channels."""
+    season = season if season < split.n_train else 1
+    found = _found(median, split, scaling, season)
+    error = lambda name, head, meaning: Score(
+        found[name].value, head, meaning, "lower", found[name].count, found[name].reason
     )
+    of_logs = {
+        "rmse_log": error(
+            "rmse_log", "RMSE of logs", "Root mean square error of natural logarithms: 0.1 is about 10 %."
+        )
+    }
+    return {
+        "nrmse": error(
+            "nrmse",
+            "NRMSE",
+            "Root mean square error of the forecasts, each channel in standard deviations of its training data. The "
+            "training mean reaches about 1.",
+        ),
+        **(of_logs if scaling.log else {}),
+        "rmse": error(
+            "rmse",
+            "RMSE",
+            "Root mean square error in the units of the data, channels pooled: one of large numbers rules it.",
+        ),
+        "smape": error("smape", "sMAPE", "Symmetric mean absolute percentage error, from 0 to 200."),
+        "mase": error(
+            "mase",
+            "MASE",
+            f"Mean absolute error over that of repeating the last season ({season} samples) in the training data. "
+            "Below 1 is better than that.",
+        ),
+    }
 
 
-def score(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> Scores:
-    """Forecast errors of scaled medians `(origin, horizon, channel)`, pooled over origins and channels."""
-    true, seen = split.targets(), ~np.isnan(split.targets())
-    names = ["nrmse", *(["rmse_log"] if scaling.log else []), "rmse", "smape", "mase"]
-    count = int(seen.sum())
+class _Found(NamedTuple):
+    value: float | None
+    count: int
+    reason: str = ""
+
+
+def _found(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> dict[str, _Found]:
+    """Each error, or why there is none."""
+    count = int(np.sum(~np.isnan(split.targets())))
     if count < FEWEST:
-        return none(_too_few(count), names)
+        return dict.fromkeys(ERRORS, _Found(None, 0, _too_few(count)))
     lost = diverged(median)
     if lost.any():
-        why = f"diverged from {lost.sum()} of {len(lost)} origins"
-        return none(why, names) | dict.fromkeys(names, float("inf")) | {"counts": dict.fromkeys(names, count)}
-    error = np.where(seen, median - np.nan_to_num(true), 0)
-    scores = {"nrmse": float(np.sqrt(np.sum(error**2) / count))}
-    if scaling.log:
-        scores["rmse_log"] = float(np.sqrt(np.sum((error * np.asarray(scaling.std)) ** 2) / count))
-    scores |= _physical(median, split, scaling, season)
-    return _defined(scores, count)
+        return dict.fromkeys(ERRORS, _Found(np.inf, count, f"diverged from {lost.sum()} of {len(lost)} origins"))
+    values = _scaled_errors(median, split, scaling, count) | _physical_errors(median, split, scaling, season)
+    undefined = _Found(None, 0, "the training part has no two different values a season apart")
+    return {name: _Found(value, count) if np.isfinite(value) else undefined for name, value in values.items()}
 
 
 def _too_few(count: int) -> str:
@@ -70,16 +104,23 @@ def _too_few(count: int) -> str:
 
 def diverged(median: np.ndarray) -> np.ndarray:
     """Which origins' forecasts are not finite, or far outside anything that was seen."""
-    return ~np.all(np.abs(median) < ASTRAY, axis=(1, 2))
+    return ~np.all(np.abs(median) < LIMIT, axis=(1, 2))
 
 
-def _physical(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> Scores:
+def _scaled_errors(median: np.ndarray, split: Split, scaling: Scaling, count: int) -> dict[str, float]:
+    """Of z-scores; and of logarithms, which they are the z-scores of where logarithms are taken."""
+    true = split.targets()
+    error = np.where(np.isnan(true), 0, median - np.nan_to_num(true))
+    pooled = lambda error: float(np.sqrt(np.sum(error**2) / count))
+    return {"nrmse": pooled(error), "rmse_log": pooled(error * np.asarray(scaling.std))}
+
+
+def _physical_errors(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> dict[str, float]:
     """In the units of the data."""
     history, _ = split.train()
     true, channels = split.targets(), median.shape[-1]
     tables = np.nan_to_num(true), np.clip(median, -50, 50), np.asarray(history.ys, np.float64)
     physical, forecast, past = (scaling.unscale(table).reshape(-1, channels) for table in tables)
-    season = season if season < len(past) else 1
     seen = ~np.isnan(true).reshape(-1, channels)
     values = _errors(physical, forecast, past, seen, np.asarray(history.mask), season)
     return {name: float(value) for name, value in values.items()}
@@ -92,14 +133,6 @@ def _errors(true, forecast, past, seen, past_seen, season: int) -> dict:
         "smape": metrics.smape(true, forecast, seen),
         "mase": metrics.mase(true, forecast, past, season, seen, past_seen),
     }
-
-
-def _defined(scores: dict[str, float], count: int) -> Scores:
-    """None, with the reason, for what the data leave undefined."""
-    undefined = [name for name, value in scores.items() if not np.isfinite(value)]
-    why = "the training part has no two different values a season apart"
-    counts = {name: 0 if name in undefined else count for name in scores}
-    return {**scores, **dict.fromkeys(undefined), "counts": counts, "reasons": dict.fromkeys(undefined, why)}
 
 
 def valid_times(median: np.ndarray, split: Split, time_scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -117,32 +150,39 @@ def valid_times(median: np.ndarray, split: Split, time_scale: float) -> tuple[np
     wrong = ~(square <= THRESHOLD**2) & rows  # what is NaN is wrong
     ts = np.asarray(split.series.ts, np.float64)
     lead = ts[split.origins[:, None] + 1 + np.arange(split.horizon)] - ts[split.origins][:, None]
-    held, looked = ~np.any(wrong, axis=1), np.any(rows, axis=1)
+    held, observed = ~np.any(wrong, axis=1), np.any(rows, axis=1)
     first, last = np.argmax(wrong, axis=1), split.horizon - 1 - np.argmax(rows[:, ::-1], axis=1)
     at_once = ~held & (first == np.argmax(rows, axis=1))
     each = np.arange(len(lead))
     times = np.where(held, lead[each, last], np.where(at_once, 0, lead[each, first]))
-    return np.where(looked, times * time_scale, np.nan), held & looked
+    return np.where(observed, times * time_scale, np.nan), held & observed
 
 
-def valid_time(median: np.ndarray, split: Split, time_scale: float) -> Scores:
+def valid_prediction_time(median: np.ndarray, split: Split, time_scale: float, unit: TimeUnit) -> Score:
     """The median of the valid times over origins."""
-    name = "valid_prediction_time"
+    reach = split.horizon * time_scale * float(np.median(np.diff(np.asarray(split.series.ts, np.float64))))
+    head = f"Valid time [{unit.durations}]"
+    meaning = (
+        f"Valid prediction time: how long a forecast stays within {THRESHOLD:g} standard deviations of what came. The "
+        f"median over origins; no more than the horizon of {reach:.3g} {unit.durations} was tried."
+    )
     times, held = valid_times(median, split, time_scale)
-    looked = np.isfinite(times)
-    if not looked.any():
-        return none(_too_few(0), [name])
-    middle = float(np.median(times[looked]))
+    observed = np.isfinite(times)
+    if not observed.any():
+        return Score(None, head, meaning, "higher", 0, _too_few(0))
+    middle = float(np.median(times[observed]))
     # Of the median, a bound that half of the times do not reach is none.
-    met = bool(np.any(held & (times <= middle)) if middle > 0 else False)
-    return {name: middle, "counts": {name: int(looked.sum())}, "at_least": [name] if met else []}
+    bound = bool(np.any(held & (times <= middle)) if middle > 0 else False)
+    return Score(middle, head, meaning, "higher", int(observed.sum()), at_least=bound)
 
 
-def coverage(lower: np.ndarray, upper: np.ndarray, split: Split) -> Scores:
+def coverage(lower: np.ndarray, upper: np.ndarray, split: Split) -> Score:
     """The share of observed values within the band; 0.9 is right."""
+    head = "Coverage"
+    meaning = "The share of what came within the forecasts' 90 % band: 0.9 is right, less is a band too narrow."
     true = split.targets()
     seen = ~np.isnan(true)
     if seen.sum() < FEWEST:
-        return none(_too_few(int(seen.sum())), ["coverage"])
+        return Score(None, head, meaning, count=0, reason=_too_few(int(seen.sum())))
     within = (lower <= true) & (true <= upper)
-    return {"coverage": float(within[seen].mean()), "counts": {"coverage": int(seen.sum())}}
+    return Score(float(within[seen].mean()), head, meaning, count=int(seen.sum()))

@@ -24,6 +24,7 @@ class Split(NamedTuple):
 
     @classmethod
     def make(cls, series: Series, control: Series | None, n_train: int, horizon: int) -> "Split":
+        """With origins spread evenly over the tail."""
         last = series.ts.shape[0] - 1 - horizon
         origins = np.unique(np.linspace(n_train - 1, last, ORIGINS).astype(int))
         return cls(series, control, n_train, horizon, origins)

@@ -13,16 +13,16 @@ from ctmodels.reconstruction._result import Reconstruction
 
 def write(result: Reconstruction, folder: Path) -> None:
     """Models, `metrics.json`, `history.jsonl` and `report.html`, in place of what another run wrote there."""
-    from ctmodels.report import render
+    from ctmodels.reconstruction.report import render
 
     metrics: dict = _finite(result.metrics())  # pyright: ignore
     run = run_of(metrics)
-    said = about(result.table, result.inputs, run)
+    data = about(result.table, result.inputs, run)
     models = {name: folder / f"model-{name}.safetensors" for name in result.fitted}
     for stale in set(folder.glob("model-*.safetensors")) - set(models.values()):
         stale.unlink()
     for name, fitted in result.fitted.items():
-        save_model(models[name], fitted.candidate, result.problem, fitted.trained, said)
+        save_model(models[name], fitted.candidate, result.problem, fitted.trained, data)
     lines = [json.dumps({"model": name, **line}) for name, f in result.fitted.items() for line in f.history]
     write_whole(folder / "history.jsonl", ("\n".join(lines) + "\n").encode())
     write_whole(folder / "metrics.json", json.dumps({"run": run, **metrics}, indent=1).encode())

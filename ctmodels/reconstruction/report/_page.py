@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from ctmodels.reconstruction._result import Reconstruction
-from ctmodels.report import _sections
-from ctmodels.report._html import definitions, note, section
-from ctmodels.report._style import CSS
-from ctmodels.report._view import View, digits, html
+from ctmodels.reconstruction.report import _sections
+from ctmodels.reconstruction.report._css import CSS
+from ctmodels.reconstruction.report._html import definitions, note, section
+from ctmodels.reconstruction.report._view import View, digits, html
 from ctmodels.train._structure import version
 
 NOTES = 12  # of the reader; a table of many columns may have one for each
@@ -34,7 +34,7 @@ def render(result: Reconstruction) -> str:
         _sections.spectra,
         _sections.losses,
         _sections.lyapunov,
-        _made,
+        _how_it_was_made,
     )
     body = "\n".join(part(view) for part in sections)
     return (
@@ -53,14 +53,14 @@ def _head(view: View) -> str:
     result, ts = view.result, view.result.table.time
     missing = int(np.isnan(view.observed).sum())
     facts = [
-        _listed(view, view.names, "channel"),
-        f"driven by {_listed(view, result.inputs, 'input')}" if result.inputs else "",
+        _list_names(view, view.names, "channel"),
+        f"driven by {_list_names(view, result.inputs, 'input')}" if result.inputs else "",
         f"{len(ts)} samples: {result.n_train} to train on, {len(ts) - result.n_train} held out",
         f"{missing} values missing" if missing else "",
         f"time: {html(view.time_label(), 120)}, {_number(ts[0])} to {_number(ts[-1])}",
     ]
     items = "".join(f"<li>{fact}</li>" for fact in facts if fact)
-    kind = "none" if result.believe is None else "some"
+    kind = "none" if result.selected is None else "some"
     return (
         f'<header><p class="kicker">Reconstruction</p><h1>{html(_name(result))}</h1>'
         f'<ul class="facts">{items}</ul>'
@@ -69,7 +69,7 @@ def _head(view: View) -> str:
     )
 
 
-def _listed(view: View, names, kind: str, most: int = 8) -> str:
+def _list_names(view: View, names, kind: str, most: int = 8) -> str:
     """2 channels (hare, lynx)."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     shown = ", ".join(f"<b>{html(view.label(n), 60)}</b>" for n in names[:most])
@@ -80,14 +80,14 @@ def _number(x: float) -> str:
     return f"{x:.6g}".replace("-", "−")
 
 
-def _made(view: View) -> str:
+def _how_it_was_made(view: View) -> str:
     result = view.result
     facts = {
         "Source": html(result.table.source),
-        "Values inside": _inside(view),
+        "Values inside": _scaling(view),
         "Time inside": f"one unit is {digits(result.problem.scaling.time_scale)} "
-        f"{html(view.unit())}, in which the data move at speed one",
-        "Solver, in the time inside": html("; ".join(_moves(view)), 2000),
+        f"{html(view.unit.durations)}, in which the data move at speed one",
+        "Solver, in the time inside": html("; ".join(_solvers(view)), 2000),
         "Season": _duration(view, result.season),
         "Horizon": _duration(view, result.horizon),
         "Training": "; ".join(_training(view, name) for name in view.order),
@@ -100,15 +100,15 @@ def _made(view: View) -> str:
     return section("How it was made", definitions("facts", facts), on)
 
 
-def _moves(view: View) -> list[str]:
-    """How the models move on: each that does so in its own way, or all in one."""
-    ways = {name: view.result.fitted[name].trained.model.describe() for name in view.order}
-    if len(set(ways.values())) == 1:
-        return [next(iter(ways.values()))]
-    return [f"{name}: {way}" for name, way in ways.items()]
+def _solvers(view: View) -> list[str]:
+    """How the models are solved: all alike, or each by its own."""
+    solvers = {name: view.result.fitted[name].trained.model.describe() for name in view.order}
+    if len(set(solvers.values())) == 1:
+        return [next(iter(solvers.values()))]
+    return [f"{name}: {solver}" for name, solver in solvers.items()]
 
 
-def _inside(view: View, most: int = 12) -> str:
+def _scaling(view: View, most: int = 12) -> str:
     scaling = view.result.problem.scaling
     units = [
         f"{html(view.label(n), 40)}: {digits(m)} ± {digits(s)}"
@@ -120,7 +120,7 @@ def _inside(view: View, most: int = 12) -> str:
 
 
 def _duration(view: View, samples: int) -> str:
-    return f"{samples} samples ({digits(samples * view.spacing())} {html(view.unit())})"
+    return f"{samples} samples ({digits(samples * view.spacing())} {html(view.unit.durations)})"
 
 
 def _training(view: View, name: str) -> str:

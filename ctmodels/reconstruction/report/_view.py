@@ -6,6 +6,8 @@ from html import escape
 import numpy as np
 
 from ctmodels.reconstruction._result import Fitted, Reconstruction
+from ctmodels.reconstruction._summary import ranked
+from ctmodels.reconstruction._text import TimeUnit, plain
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; the best candidate has the first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -24,16 +26,25 @@ class View:
 
     @classmethod
     def of(cls, result: Reconstruction) -> "View":
+        """With the candidates sorted."""
         names = tuple(n for n in result.table.names if n not in result.inputs)
         scores = {name: f.scores.get(result.measure) for name, f in result.fitted.items()}
-        order = sorted(scores, key=lambda name: (name != result.believe, *ranked(scores[name])))
+        order = sorted(scores, key=lambda name: (name != result.selected, *ranked(scores[name])))
         return cls(result, names, result.table.select(names).values, tuple(order))
 
     @property
     def best(self) -> Fitted:
+        """The first in order."""
         return self.result.fitted[self.order[0]]
 
+    @property
+    def valid_prediction_time(self) -> float | None:
+        """Of the best candidate, if it was scored and is finite."""
+        score = self.best.scores.get("valid_prediction_time")
+        return None if score is None or score.value is None or not np.isfinite(score.value) else score.value
+
     def colour(self, name: str) -> str:
+        """Of a candidate, in all figures."""
         return COLOURS[self.order.index(name) % len(COLOURS)]
 
     def label(self, name: str) -> str:
@@ -43,38 +54,26 @@ class View:
         return f"{name} [{unit}]" if unit else name
 
     def time_label(self) -> str:
+        """The column of times, with its unit and origin."""
         table = self.result.table
         if not table.time_unit:
             return plain(table.time_name)
         since = f" since {table.origin}" if table.origin else ""
         return plain(f"{table.time_name} [{table.time_unit}{since}]", 80)
 
-    def unit(self) -> str:
-        """Of durations."""
-        return self.result.table.time_unit or f"units of “{plain(self.result.table.time_name)}”"
-
-    def per_unit(self) -> str:
-        """Of rates."""
-        unit = self.result.table.time_unit
-        return f"1/{unit.removesuffix('s')}" if unit else f"per unit of “{plain(self.result.table.time_name)}”"
+    @property
+    def unit(self) -> TimeUnit:
+        """Of durations and rates."""
+        return TimeUnit.of(self.result.table)
 
     def spacing(self) -> float:
+        """The median one of the samples, in the unit of time."""
         return float(np.median(np.diff(self.result.table.time)))
 
     def regular(self) -> bool:
+        """Whether the samples are evenly spaced, to one per cent."""
         gaps = np.diff(self.result.table.time)
         return bool(np.all(np.abs(gaps - self.spacing()) <= 0.01 * self.spacing()))
-
-
-def ranked(score: float | None) -> tuple[bool, float]:
-    """A key to sort by, lowest first: what is not there, or not a number, comes last."""
-    return (True, 0.0) if score is None or np.isnan(score) else (False, score)
-
-
-def plain(text: str, most: int = 40) -> str:
-    """Text for a figure or a label: one line, printable, not too long."""
-    text = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def html(text: str, most: int = 400) -> str:

@@ -1,10 +1,11 @@
 """Pieces of HTML that the sections are made of."""
 
-from ctmodels.report._drawing import Picture
-from ctmodels.report._view import html
+from ctmodels.reconstruction.report._drawing import Picture
+from ctmodels.reconstruction.report._view import html
 
 
 def section(title: str, *parts: str) -> str:
+    """A heading, and what is under it."""
     return f"<section><h2>{title}</h2>{''.join(parts)}</section>"
 
 
@@ -15,7 +16,7 @@ def pictures(drawn: list[Picture]) -> str:
     return f'<div class="figures {kind}">{images}</div>' if drawn else ""
 
 
-def wide(drawn: Picture) -> str:
+def full_width(drawn: Picture) -> str:
     """A figure of the page's width."""
     return f'<div class="figures one">{_image(drawn)}</div>'
 
@@ -30,7 +31,7 @@ def note(*sentences: str) -> str:
     return f'<p class="note">{html(text, 2000)}</p>' if text else ""
 
 
-def key(*entries: tuple[str, str, str]) -> str:
+def legend(*entries: tuple[str, str, str]) -> str:
     """A legend in the page's own type: (class of the swatch, colour, HTML)."""
     items = "".join(f'<li><i class="{kind}" style="--c:{colour}"></i>{text}</li>' for kind, colour, text in entries)
     return f'<ul class="key">{items}</ul>'

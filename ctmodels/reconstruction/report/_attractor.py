@@ -4,8 +4,9 @@ import jax
 import numpy as np
 
 from ctmodels.metrics import power_spectrum
-from ctmodels.report._drawing import Picture, drawing, log_axis, picture, share, span
-from ctmodels.report._view import INK, View, plain
+from ctmodels.reconstruction._text import plain
+from ctmodels.reconstruction.report._drawing import Picture, axis_limits, drawing, log_axis, panel_width, picture
+from ctmodels.reconstruction.report._view import INK, View
 
 POINTS = 6_000  # of an orbit, drawn
 PANELS = 3  # generated orbits
@@ -22,7 +23,7 @@ def runs(view: View) -> dict[str, np.ndarray]:
     return dict(list(made.items())[:PANELS])
 
 
-def evenly(view: View) -> np.ndarray:
+def on_even_grid(view: View) -> np.ndarray:
     """Observations, evenly spaced: as they are, or interpolated; NaN where none is near."""
     ts, spacing = view.result.table.time, view.spacing()
     if view.regular():
@@ -47,7 +48,7 @@ def lag(view: View) -> int:
     longest = max(1, len(view.observed) // 10)
     if view.result.season >= 4:
         return min(longest, round(view.result.season / 4))
-    y = evenly(view)[:, 0]
+    y = on_even_grid(view)[:, 0]
     y = np.nan_to_num(y - np.nanmean(y))
     for n in range(1, longest):
         if np.dot(y[n:], y[:-n]) <= 0:
@@ -75,20 +76,20 @@ def _points(ys: np.ndarray, delay: int, log: bool) -> np.ndarray:
 
 
 def portraits(view: View) -> tuple[list[Picture], list[str]]:
-    """Observed, then every free run, on the same axes; and what must be said of them."""
+    """Observed, then every free run, on the same axes; and remarks on them."""
     labels, delay = _coordinates(view)
     log = view.result.problem.scaling.log
-    observed = _points(evenly(view), delay, log)
+    observed = _points(on_even_grid(view), delay, log)
     flat = len(labels) == 2 and log
-    limits = [span(x, flat, 0.12) for x in observed.T]
-    width = share(1 + len(runs(view)))
+    limits = [axis_limits(x, flat, 0.12) for x in observed.T]
+    width = panel_width(1 + len(runs(view)))
     pictures = [_portrait("observed", INK, observed, limits, labels, flat, width)]
-    said = []
+    remarks = []
     for name, ys in runs(view).items():
         points = _points(ys, delay, log)
         outside = ~_inside(points, limits)
         if outside.any():
-            said.append(
+            remarks.append(
                 f"{100 * outside.mean():.2g} % of the free run of {plain(name)} leaves these axes"
                 + ("; it diverged." if not np.isfinite(points).all() else ".")
             )
@@ -104,7 +105,7 @@ def portraits(view: View) -> tuple[list[Picture], list[str]]:
                 width,
             )
         )
-    return pictures, said
+    return pictures, remarks
 
 
 def _inside(points: np.ndarray, limits) -> np.ndarray:
@@ -113,25 +114,25 @@ def _inside(points: np.ndarray, limits) -> np.ndarray:
 
 
 def _portrait(title: str, colour: str, points, limits, labels, log: bool, width: float) -> Picture:
-    solid = len(labels) == 3
-    with drawing(width, width * (0.95 if solid else 0.85)) as figure:
-        if solid:
+    spatial = len(labels) == 3
+    with drawing(width, width * (0.95 if spatial else 0.85)) as figure:
+        if spatial:
             figure.set_layout_engine("none")  # it does not know where the labels of three axes are
-        axes = figure.add_axes((0, 0, 0.94, 0.96), projection="3d") if solid else figure.subplots()
+        axes = figure.add_axes((0, 0, 0.94, 0.96), projection="3d") if spatial else figure.subplots()
         few = len(points) <= 100
         # Thousands of points are pixels; fewer are lines.
         style = {"rasterized": len(points) > 1500, "marker": "o" if few else None, "markersize": 3}
         axes.plot(*points.T, color=colour, linewidth=0.5 if len(points) > 3000 else 0.9, **style)
-        if solid:
-            _solid(axes, limits, labels)
+        if spatial:
+            _style_3d(axes, limits, labels)
             figure.text(0.05, 0.94, title, color=colour, size=11, parse_math=False)
         else:
-            _flat(axes, limits, labels, log)
+            _style_2d(axes, limits, labels, log)
             axes.set_title(title, parse_math=False, color=colour)
         return picture(figure, f"Orbit, {title}, in the plane or space of {', '.join(labels)}")
 
 
-def _flat(axes, limits, labels, log: bool) -> None:
+def _style_2d(axes, limits, labels, log: bool) -> None:
     if log:
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -144,7 +145,7 @@ def _flat(axes, limits, labels, log: bool) -> None:
     axes.set_ylabel(labels[1], parse_math=False)
 
 
-def _solid(axes, limits, labels) -> None:
+def _style_3d(axes, limits, labels) -> None:
     for letter, (low, high), label in zip("xyz", limits, labels, strict=True):
         axes.set(**{f"{letter}lim3d": (low, high)})
         axis = getattr(axes, f"{letter}axis")
@@ -157,16 +158,16 @@ def _solid(axes, limits, labels) -> None:
 
 
 def spectra(view: View) -> tuple[list[Picture], list[str]]:
-    """Share of power by frequency, a figure per channel; and what must be said."""
+    """Share of power by frequency, a figure per channel; and remarks."""
     if not view.regular():
         return [], ["The samples are not evenly spaced, so no power spectrum is shown."]
     missing = np.isnan(view.observed[:, :CHANNELS]).mean(axis=0) > MISSING
     channels = np.flatnonzero(~missing)
     gaps = [plain(view.names[channel]) for channel in np.flatnonzero(missing)]
-    said = [f"More than {MISSING:.0%} of {', '.join(gaps)} is missing: no power spectrum of it."] if gaps else []
+    remarks = [f"More than {MISSING:.0%} of {', '.join(gaps)} is missing: no power spectrum of it."] if gaps else []
     if len(view.names) > CHANNELS:
-        said.append(f"{len(view.names) - CHANNELS} more channels are not drawn.")
-    return _spectra(view, channels) if len(channels) else [], said
+        remarks.append(f"{len(view.names) - CHANNELS} more channels are not drawn.")
+    return _spectra(view, channels) if len(channels) else [], remarks
 
 
 def _spectra(view: View, channels) -> list[Picture]:
@@ -175,9 +176,9 @@ def _spectra(view: View, channels) -> list[Picture]:
     # Twenty bins, as in D_H, would leave nothing of a short spectrum.
     sigma = float(min(20.0, length / 250))
     orbits = {None: np.stack([_filled(y) for y in view.observed[:, channels].T], axis=1), **made}
-    powers = {name: _thinned(np.asarray(_power(ys[:length], sigma=sigma), float)[1:]) for name, ys in orbits.items()}
-    frequency = _thinned(np.fft.rfftfreq(length, view.spacing())[1:, None])[:, 0]
-    width = share(len(channels))
+    powers = {name: _binned(np.asarray(_power(ys[:length], sigma=sigma), float)[1:]) for name, ys in orbits.items()}
+    frequency = _binned(np.fft.rfftfreq(length, view.spacing())[1:, None])[:, 0]
+    width = panel_width(len(channels))
     return [
         _spectrum(view, view.names[channel], frequency, {n: p[:, i] for n, p in powers.items()}, width)
         for i, channel in enumerate(channels)
@@ -189,7 +190,7 @@ def _filled(ys: np.ndarray) -> np.ndarray:
     return np.interp(at, at[seen], ys[seen])
 
 
-def _thinned(spectrum: np.ndarray) -> np.ndarray:
+def _binned(spectrum: np.ndarray) -> np.ndarray:
     """Means over bins that widen with frequency, as a logarithmic axis does."""
     starts = np.unique(np.geomspace(1, len(spectrum), 300).astype(int)) - 1
     return np.add.reduceat(spectrum, starts, axis=0) / np.diff(np.r_[starts, len(spectrum)])[:, None]
@@ -213,6 +214,6 @@ def _spectrum(view: View, name: str, frequency, powers: dict, width: float) -> P
         log_axis(axes.xaxis)
         log_axis(axes.yaxis)
         axes.set_title(plain(name), parse_math=False)
-        axes.set_xlabel(f"frequency [{view.per_unit()}]", parse_math=False)
+        axes.set_xlabel(f"frequency [{view.unit.rates}]", parse_math=False)
         axes.set_ylabel("share of power")
         return picture(figure, f"Power spectrum of {name}, observed and generated")

@@ -1,18 +1,21 @@
-"""The page's sections, each from its figures and what must be said of them."""
+"""The page's sections, each from its figures and remarks on them."""
 
 import numpy as np
 
-from ctmodels.report import _figures, _phase
-from ctmodels.report._html import key, note, pictures, section, wide
-from ctmodels.report._table import legend, scores
-from ctmodels.report._view import GREY, INK, View, html, plain
+from ctmodels.reconstruction._text import plain
+from ctmodels.reconstruction.report import _attractor, _curves
+from ctmodels.reconstruction.report._html import full_width, legend, note, pictures, section
+from ctmodels.reconstruction.report._score_table import explanation, scores
+from ctmodels.reconstruction.report._view import GREY, INK, View, html
 
 
 def score_table(view: View) -> str:
-    return section("Scores on the held-out tail", scores(view), legend(view))
+    """The scores of models and baselines, and what each means."""
+    return section("Scores on the held-out tail", scores(view), explanation(view))
 
 
 def forecasts(view: View) -> str:
+    """The data with the forecasts from the end of training, and remarks on them."""
     best, colour = html(view.order[0]), view.colour(view.order[0])
     entries = [
         ("line", GREY, "observed, trained on"),
@@ -20,48 +23,47 @@ def forecasts(view: View) -> str:
         ("band", colour, f"{best}: median and 90 % band"),
         *_lines(view, view.order)[1:],
     ]
-    if _figures.valid_until(view) is not None:
+    if _curves.valid_until(view) is not None:
         entries.append(("dashes", colour, "valid prediction time"))
-    said = note(
+    remarks = note(
         "Forecasts start at the grey line, the end of training, and see nothing observed later.",
-        _shown(view),
-        _valid(view),
-        _left_out(view),
-        _given(view),
+        _samples_drawn(view),
+        _valid_time(view),
+        _channels_left_out(view),
+        _driven_by(view),
         *_diverged(view),
     )
-    return section("Data and forecast", key(*entries), wide(_figures.forecasts(view)), said)
+    return section("Data and forecast", legend(*entries), full_width(_curves.forecasts(view)), remarks)
 
 
 def _lines(view: View, names, first: str = "line thick") -> list[tuple[str, str, str]]:
     return [(first if n == view.order[0] else "line", view.colour(n), html(n)) for n in names]
 
 
-def _shown(view: View) -> str:
-    shown, n = _figures.window(view), len(view.result.table.time)
+def _samples_drawn(view: View) -> str:
+    shown, n = _curves.window(view), len(view.result.table.time)
     if (shown.start, shown.stop) == (0, n):
         return "All samples are drawn."
     return f"Drawn are samples {shown.start + 1} to {shown.stop} of {n}."
 
 
-def _valid(view: View) -> str:
-    scores = view.best.scores
-    valid = scores.get("valid_prediction_time")
-    if valid is None or not np.isfinite(valid):
+def _valid_time(view: View) -> str:
+    valid = view.valid_prediction_time
+    if valid is None:
         return ""
-    least = "at least " * ("valid_prediction_time" in scores.get("at_least", ()))
+    least = "at least " * view.best.scores["valid_prediction_time"].at_least
     return (
-        f"Valid prediction time of {plain(view.order[0])}: {least}{valid:.3g} {view.unit()}, the median "
+        f"Valid prediction time of {plain(view.order[0])}: {least}{valid:.3g} {view.unit.durations}, the median "
         "over the origins of forecasts; the forecast drawn here is from one of them."
     )
 
 
-def _left_out(view: View) -> str:
-    names = [plain(name) for name in view.names[_figures.CHANNELS :]]
+def _channels_left_out(view: View) -> str:
+    names = [plain(name) for name in view.names[_curves.CHANNELS :]]
     return f"{len(names)} more channels are not drawn: {', '.join(names)}." if names else ""
 
 
-def _given(view: View) -> str:
+def _driven_by(view: View) -> str:
     if not view.result.inputs:
         return ""
     return f"The system is driven by {_inputs(view)}: the forecasts were given its held-out values."
@@ -78,18 +80,19 @@ def _diverged(view: View) -> list[str]:
 
 
 def portraits(view: View) -> str:
-    if not _phase.runs(view):
-        return section("Phase portrait", note(_none(view, "phase portrait of a free run")))
-    drawn, said = _phase.portraits(view)
+    """The attractor in state space, observed and generated."""
+    if not _attractor.runs(view):
+        return section("Phase portrait", note(_not_made(view, "phase portrait of a free run")))
+    drawn, remarks = _attractor.portraits(view)
     about = ["Observations, and a free run of the model's first member, on the same axes."]
     if len(view.names) == 1:
-        about.append(f"One channel is drawn against itself {_phase.lag(view)} samples earlier.")
+        about.append(f"One channel is drawn against itself {_attractor.lag(view)} samples earlier.")
     if len(view.names) > 3:
         about.append("The first three channels.")
-    return section("Phase portrait", pictures(drawn), note(*about, *said))
+    return section("Phase portrait", pictures(drawn), note(*about, *remarks))
 
 
-def _none(view: View, what: str) -> str:
+def _not_made(view: View, what: str) -> str:
     if not view.result.inputs:
         return f"There is no {what}: none was made."
     return (
@@ -99,20 +102,22 @@ def _none(view: View, what: str) -> str:
 
 
 def spectra(view: View) -> str:
-    runs = _phase.runs(view)
+    """The power spectra, observed and generated."""
+    runs = _attractor.runs(view)
     if not runs:
-        return section("Power spectra", note(_none(view, "power spectrum of a free run")))
-    drawn, said = _phase.spectra(view)
+        return section("Power spectra", note(_not_made(view, "power spectrum of a free run")))
+    drawn, remarks = _attractor.spectra(view)
     if not drawn:
-        return section("Power spectra", note(*said))
+        return section("Power spectra", note(*remarks))
     lost = [plain(n) for n, g in runs.items() if not np.isfinite(g).all()]
-    said += [f"The free run of {n} diverged and has no spectrum." for n in lost]
-    entries = key(("line thick", INK, "observed"), *_lines(view, runs))
-    return section("Power spectra", entries, pictures(drawn), note(*said))
+    remarks += [f"The free run of {n} diverged and has no spectrum." for n in lost]
+    entries = legend(("line thick", INK, "observed"), *_lines(view, runs))
+    return section("Power spectra", entries, pictures(drawn), note(*remarks))
 
 
 def losses(view: View) -> str:
-    drawn = _figures.losses(view)
+    """The loss over the training steps."""
+    drawn = _curves.losses(view)
     if drawn is None:
         return section("Loss", note("No loss was recorded."))
     entries = [("line thick", view.colour(n), html(n)) for n in view.order]
@@ -121,16 +126,17 @@ def losses(view: View) -> str:
     about = "Thick: mean of the members; thin: each member. A loss may rise while windows grow."
     if len(view.order) > 1:
         about += " Losses of models that are trained in different ways do not compare."
-    return section("Loss", key(*entries), wide(drawn), note(about))
+    return section("Loss", legend(*entries), full_width(drawn), note(about))
 
 
 def lyapunov(view: View) -> str:
+    """The Lyapunov exponents of the models."""
     title = "Lyapunov spectrum"
-    drawn = _figures.lyapunov(view)
+    drawn = _curves.lyapunov(view)
     if drawn is None and any(f.exponents is not None for f in view.result.fitted.values()):
         return section(title, note("All exponents diverged."))
     if drawn is None:
-        return section(title, note(_none(view, "Lyapunov spectrum")))
+        return section(title, note(_not_made(view, "Lyapunov spectrum")))
     about = "Dots: members; bars: their median. A model's hidden variables add exponents."
     entries = _lines(view, view.order, first="line")
-    return section(title, key(*entries), wide(drawn), note(about))
+    return section(title, legend(*entries), full_width(drawn), note(about))

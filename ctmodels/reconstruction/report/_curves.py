@@ -3,8 +3,18 @@
 import numpy as np
 
 from ctmodels.reconstruction._result import Fitted
-from ctmodels.report._drawing import WIDE, Picture, drawing, log_axis, near, picture, span, thin
-from ctmodels.report._view import GREY, INK, View, plain
+from ctmodels.reconstruction._text import plain
+from ctmodels.reconstruction.report._drawing import (
+    PAGE_WIDTH,
+    Picture,
+    axis_limits,
+    clip,
+    decimate,
+    drawing,
+    log_axis,
+    picture,
+)
+from ctmodels.reconstruction.report._view import GREY, INK, View
 
 CHANNELS = 6  # drawn at most
 FEW = 250  # samples; up to so many, each is a dot
@@ -20,10 +30,10 @@ def window(view: View) -> slice:
 def forecasts(view: View) -> Picture:
     """A panel per channel: observations, every candidate's forecast, and the band of the best."""
     channels = min(CHANNELS, len(view.names))
-    with drawing(WIDE, 0.5 + (2.1 if channels > 1 else 3.0) * channels) as figure:
+    with drawing(PAGE_WIDTH, 0.5 + (2.1 if channels > 1 else 3.0) * channels) as figure:
         panels = figure.subplots(channels, 1, sharex=True, squeeze=False)[:, 0]
         for channel, axes in enumerate(panels):
-            _forecast(axes, view, channel)
+            _panel(axes, view, channel)
         times = view.result.table.time[window(view)]
         panels[-1].set_xlim(times[0], times[-1])
         if np.all(times % 1 == 0):
@@ -35,15 +45,15 @@ def forecasts(view: View) -> Picture:
 
 def valid_until(view: View) -> float | None:
     """The end of the best candidate's valid prediction time, if it is among the samples drawn."""
-    ts, valid = view.result.table.time, view.best.scores.get("valid_prediction_time") or 0.0
+    ts, valid = view.result.table.time, view.valid_prediction_time or 0.0
     until = ts[view.result.n_train - 1] + valid
     return float(until) if valid > 0 and until <= ts[window(view)][-1] else None
 
 
-def _forecast(axes, view: View, channel: int) -> None:
+def _panel(axes, view: View, channel: int) -> None:
     result, shown = view.result, window(view)
     log, ts, ys = result.problem.scaling.log, result.table.time, view.observed[:, channel]
-    limits = span(ys[shown], log)
+    limits = axis_limits(ys[shown], log)
     if log:
         axes.set_yscale("log")
     axes.set_ylim(*limits)
@@ -52,18 +62,18 @@ def _forecast(axes, view: View, channel: int) -> None:
     end = ts[result.n_train - 1]
     axes.axvspan(end, ts[shown][-1], color="#f5f7f9", zorder=0)
     axes.axvline(end, color=GREY, linewidth=1)
-    _observations(axes, ts[shown], ys[shown], end)
+    _draw_observations(axes, ts[shown], ys[shown], end)
     for name in reversed(view.order):
-        _ahead(axes, view, name, channel, limits)
+        _draw_forecast(axes, view, name, channel, limits)
     if (until := valid_until(view)) is not None:
         axes.axvline(until, color=view.colour(view.order[0]), linewidth=1.2, linestyle=(0, (2, 2)))
     axes.set_title(plain(view.label(view.names[channel])), parse_math=False)
 
 
-def _observations(axes, ts, ys, end) -> None:
+def _draw_observations(axes, ts, ys, end) -> None:
     dots = len(ts) <= FEW
     for part, colour, order in ((ts >= end, INK, 3), (ts <= end, GREY, 4)):
-        t, y = (ts[part], ys[part]) if dots else thin(ts[part], ys[part])
+        t, y = (ts[part], ys[part]) if dots else decimate(ts[part], ys[part])
         axes.plot(t, y, color=colour, linewidth=0.8 if dots else 1.0, zorder=order)
         # Between two gaps a line has no length: the lone sample is a dot.
         seen = np.isfinite(y)
@@ -72,17 +82,17 @@ def _observations(axes, ts, ys, end) -> None:
         axes.plot(t[at], y[at], "o", color=colour, markersize=3.2 if dots else 2, zorder=order)
 
 
-def _ahead(axes, view: View, name: str, channel: int, limits) -> None:
+def _draw_forecast(axes, view: View, name: str, channel: int, limits) -> None:
     """From the end of training; the best with its band, the others thin."""
     result, fitted, log = view.result, view.result.fitted[name], view.result.problem.scaling.log
     length = window(view).stop - result.n_train
     ts = result.table.time[result.n_train : window(view).stop]
-    middle, lower, upper = (near(a[:length, channel], limits, log) for a in (fitted.median, fitted.lower, fitted.upper))
+    middle, lower, upper = (clip(a[:length, channel], limits, log) for a in (fitted.median, fitted.lower, fitted.upper))
     best, colour = name == view.order[0], view.colour(name)
     if best:
         every = slice(None, None, max(1, length // 800))
         axes.fill_between(ts[every], lower[every], upper[every], color=colour, alpha=0.16, linewidth=0, zorder=1)
-    axes.plot(*thin(ts, middle), color=colour, linewidth=2.2 if best else 0.9, zorder=2.5 if best else 2)
+    axes.plot(*decimate(ts, middle), color=colour, linewidth=2.2 if best else 0.9, zorder=2.5 if best else 2)
 
 
 def losses(view: View) -> Picture | None:
@@ -95,7 +105,7 @@ def losses(view: View) -> Picture | None:
     ]
     if not curves:
         return None
-    with drawing(WIDE, 3.4) as figure:
+    with drawing(PAGE_WIDTH, 3.4) as figure:
         axes = figure.subplots()
         for name, kind, steps, values in curves:
             style = {
@@ -135,12 +145,12 @@ def lyapunov(view: View) -> Picture | None:
     spectra = {name: e for name in view.order if (e := view.result.fitted[name].exponents) is not None}
     if not any(np.isfinite(e).any() for e in spectra.values()):
         return None
-    with drawing(WIDE, 3.2) as figure:
+    with drawing(PAGE_WIDTH, 3.2) as figure:
         axes = figure.subplots()
         axes.axhline(0, color=GREY, linewidth=1)
         for place, (name, exponents) in enumerate(spectra.items()):
             offset = (place - (len(spectra) - 1) / 2) * 0.7 / len(spectra)
-            _spectrum(
+            _draw_spectrum(
                 axes,
                 np.where(np.isfinite(exponents), exponents, np.nan),
                 offset,
@@ -152,11 +162,11 @@ def lyapunov(view: View) -> Picture | None:
         axes.set_xlim(0.4, largest + 0.6)
         axes.grid(visible=False, axis="x")
         axes.set_xlabel("exponent, in descending order")
-        axes.set_ylabel(f"λ [{view.per_unit()}]", parse_math=False)
+        axes.set_ylabel(f"λ [{view.unit.rates}]", parse_math=False)
         return picture(figure, "Lyapunov exponents of each member and their median")
 
 
-def _spectrum(axes, exponents: np.ndarray, offset: float, colour: str, shared: int) -> None:
+def _draw_spectrum(axes, exponents: np.ndarray, offset: float, colour: str, shared: int) -> None:
     half = 0.24 / shared
     for index, members in enumerate(exponents.T, start=1):
         members, at = members[np.isfinite(members)], index + offset

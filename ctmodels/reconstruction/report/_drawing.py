@@ -4,11 +4,11 @@ import base64
 import contextlib
 import io
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-WIDE = 9.6  # inches; the page is ten wide
+PAGE_WIDTH = 9.6  # inches; the page is ten wide
 FONTS = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 STYLE = {
     "svg.fonttype": "none",  # text stays text: sharp, in any script that the reader's fonts have
@@ -40,9 +40,9 @@ class Picture(NamedTuple):
     alt: str
 
 
-def share(count: int) -> float:
+def panel_width(count: int) -> float:
     """The width of one of so many figures of a kind: three go side by side, else two."""
-    return WIDE / 3 - 0.1 if count == 3 else WIDE / 2 - 0.1
+    return PAGE_WIDTH / 3 - 0.1 if count == 3 else PAGE_WIDTH / 2 - 0.1
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def drawing(width: float, height: float):
         yield Figure((width, height), layout="constrained")
 
 
-def picture(figure, alt: str) -> Picture:
+def picture(figure: Any, alt: str) -> Picture:
     """The figure as an image; to be called inside `drawing`."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, dpi=200, metadata={"Date": None})
@@ -68,7 +68,7 @@ def picture(figure, alt: str) -> Picture:
     return Picture(address, alt)
 
 
-def thin(ts: np.ndarray, ys: np.ndarray, most: int = 1600) -> tuple[np.ndarray, np.ndarray]:
+def decimate(ts: np.ndarray, ys: np.ndarray, most: int = 1600) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and the highest of each short stretch: what the eye would see of all points."""
     if len(ts) <= most:
         return ts, ys
@@ -81,7 +81,7 @@ def thin(ts: np.ndarray, ys: np.ndarray, most: int = 1600) -> tuple[np.ndarray, 
     return ts[keep], ys[keep]
 
 
-def span(values: np.ndarray, log: bool, widen: float = 0.2) -> tuple[float, float]:
+def axis_limits(values: np.ndarray, log: bool, widen: float = 0.2) -> tuple[float, float]:
     """Limits of an axis that holds all finite `values`, and some more."""
     values = values[np.isfinite(values) & (values > 0 if log else True)]
     if values.size == 0:
@@ -92,7 +92,7 @@ def span(values: np.ndarray, log: bool, widen: float = 0.2) -> tuple[float, floa
     return (10 ** (low - margin), 10 ** (high + margin)) if log else (low - margin, high + margin)
 
 
-def near(values: np.ndarray, limits: tuple[float, float], log: bool) -> np.ndarray:
+def clip(values: np.ndarray, limits: tuple[float, float], log: bool) -> np.ndarray:
     """A little beyond the limits at most: a forecast that blew up leaves the frame there."""
     low, high = limits
     if log:
@@ -100,7 +100,7 @@ def near(values: np.ndarray, limits: tuple[float, float], log: bool) -> np.ndarr
     return np.clip(values, low - (high - low), high + (high - low))
 
 
-def log_axis(axis) -> None:
+def log_axis(axis: Any) -> None:
     """Ticks in plain numbers where there are few decades, else in powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 

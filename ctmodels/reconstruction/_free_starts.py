@@ -1,0 +1,72 @@
+"""Shooting from free starts: those of the windows are parameters."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ctmodels._model import AbstractDynamics
+from ctmodels._series import Example, Series
+from ctmodels._shooting import Shooting, Windows
+from ctmodels._smoothing import Noise
+from ctmodels.reconstruction._candidates import Candidate
+from ctmodels.reconstruction._ensemble import over_members
+from ctmodels.reconstruction._recipe import Recipe
+from ctmodels.reconstruction._trained import Trained
+from ctmodels.reconstruction._training_step import check_traces, lifted, structure_of, training_step
+from ctmodels.train import FitResult, fit
+
+
+def fit_from_free_starts(
+    candidate: Candidate,
+    model: AbstractDynamics,
+    series: Series,
+    control: Series | None,
+    recipe: Recipe,
+    seed: int,
+    **run,
+) -> Trained:
+    """Windows start from parameters of their own, held together by a continuity penalty."""
+    samples = series.ts.shape[0]
+    window = samples if candidate.whole_series else min(recipe.window, samples)
+    count = -(-(samples - 1) // (window - 1))
+    # Padded with unobserved samples, so that windows that share their edges cover the whole series.
+    length = count * (window - 1) + 1
+    series, control = series.pad(length), control and control.pad(length)
+    data = Windows(series, window, stride=window - 1, control=control)
+    starts = lifted(model, series.fill_forward()[data.at])
+    step = training_step(recipe, window, structure_of((model, series, control)))
+    before = step.traces
+    result = fit(
+        step,
+        step.init(Shooting(model, starts), key=jax.random.key(seed)),
+        data,
+        steps=recipe.steps,
+        batch_size=count,
+        seed=seed,
+        every=max(1, recipe.steps // 40),
+        name=candidate.name,
+        **run,
+    )
+    check_traces(step, before)
+    return _trained(result, data, samples)
+
+
+def _trained(result: FitResult, data: Windows, samples: int) -> Trained:
+    """Where the last window ends; what the windows miss is the noise of the observations."""
+    end, observation = _ends(result.model, data[jnp.arange(len(data))])
+    cov = jnp.broadcast_to(1e-4 * jnp.eye(end.shape[1], dtype=end.dtype), (*end.shape, end.shape[1]))
+    noise = Noise(jnp.full_like(end, 1e-2), jnp.maximum(observation, 1e-4))
+    return Trained(result.model.model, (end, cov), noise, result.history, result.stopped, samples)
+
+
+@eqx.filter_jit
+def _ends(shooting, batch: Example):
+    """Of each member: the state at the last window's end, and the mean square of what all windows miss."""
+
+    def follow(shooting):
+        out = jax.vmap(lambda example: shooting(example.x, example.target.ts))(batch)
+        mask = batch.target.mask
+        square = jnp.where(mask, (out.ys - batch.target.ys) ** 2, 0)
+        return out.latents[-1, -1], jnp.sum(square, (0, 1)) / jnp.maximum(jnp.sum(mask, (0, 1), dtype=square.dtype), 1)
+
+    return over_members(follow)(shooting)
