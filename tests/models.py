@@ -4,7 +4,7 @@ Samples are made with NumPy. What a law compares are lanes of one batch, of equa
 once alone, once as a batch, once in a training step and once for export, and all laws share these.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import diffrax
@@ -17,6 +17,7 @@ import ctmodels as ct
 
 CHANNELS, LATENT = 2, 3
 GRID = ct.Integrate(ct.RK4(), ct.Substeps(1))
+ADAPTIVE = ct.Integrate(max_steps=16)
 HEUN = ct.Integrate(diffrax.Heun(), ct.Substeps(1))
 
 
@@ -39,9 +40,10 @@ class Given(NamedTuple):
     short_padded: ct.Example
 
     @property
-    def lanes(self) -> list:
-        future = [] if self.future is None else [self.future[0]]
-        return [*self.padded, *self.same.values(), *self.sparse.values(), *future, self.short_padded]
+    def lanes(self) -> dict:
+        """Of one batch, by name; those of `padded` by number."""
+        lanes = dict(enumerate(self.padded)) | self.same | self.sparse | {"short": self.short_padded}
+        return lanes if self.future is None else lanes | {"future": self.future[0]}
 
 
 class Row(NamedTuple):
@@ -70,9 +72,9 @@ def array(x) -> jax.Array:
     return jnp.asarray(x if x.dtype == bool else x.astype(jax.dtypes.canonicalize_dtype(float)))
 
 
-def stacked(items: list):
+def stacked(items: Iterable):
     """A batch of examples; without a program of its own."""
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *items)
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *list(items))
 
 
 def series(ts, ys, mask) -> ct.Series:
@@ -237,7 +239,7 @@ def hybrid(key):
 
 
 def cde(**kwargs):
-    return lambda key: ct.NeuralCDE(CHANNELS, LATENT, CHANNELS, width=4, forecast_solver=HEUN, key=key, **kwargs)
+    return lambda key: ct.NeuralCDE(CHANNELS, LATENT, CHANNELS, width=4, key=key, **kwargs)
 
 
 def log_ncde(depth, window):
@@ -265,7 +267,7 @@ def draws(name, make, **flags) -> Row:
 
 MODELS = [
     moves("neural ODE", neural_ode(mlp(2))),
-    moves("neural ODE, adaptive", neural_ode(mlp(2), integrate=ct.Integrate(max_steps=16)), only="float32"),
+    moves("neural ODE, adaptive", neural_ode(mlp(2), integrate=ADAPTIVE), only="float32"),
     moves("neural ODE, augmented", neural_ode(mlp(3), augment=1)),
     moves("neural ODE, second order", neural_ode(lambda k: ct.SecondOrder(mlp((4, 2))(k)), augment=2), only="float32"),
     moves("neural ODE, hybrid", neural_ode(hybrid)),
@@ -273,7 +275,13 @@ MODELS = [
     moves("neural ODE, Heun", neural_ode(mlp(2), integrate=ct.Integrate(diffrax.Heun(), ct.Substeps(2)))),
     moves("leaky RNN", leaky, only="float32"),
     Row("neural CDE", cde(), records),
-    Row("neural CDE, adaptive", cde(solver=ct.Integrate(max_steps=16)), records, causal=False, only="float32"),
+    Row(
+        "neural CDE, adaptive",
+        cde(solver=ct.Integrate(max_steps=16), forecast_solver=HEUN),
+        records,
+        causal=False,
+        only="float32",
+    ),
     Row("log NCDE, depth 2", log_ncde(2, 2), records),
     Row("log NCDE, depth 3", log_ncde(3, 3), records, slow=True),
     Row("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, 2, width=4, integrate=HEUN, key=key), records, only="float32"),
