@@ -26,7 +26,7 @@ class Given(NamedTuple):
 
     `alone`: three, as they are; `padded`: the same, longer; `same`: what must be answered as `padded[0]` is;
     `sparse`: of which little or nothing was seen; `future`: `padded[0]` with another end, and how many of its answers
-    that must not reach; `bad`: what is refused, and the word for it; `short`: one as short as can be, and
+    that must not reach; `bad`: what is refused, by what is wrong with it; `short`: one as short as can be, and
     `short_padded`.
     """
 
