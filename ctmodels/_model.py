@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ctmodels._output import Output, Stats
 from ctmodels._series import Driven, Series
+from ctmodels._times import increasing
 from ctmodels.distributions import AbstractDistribution, Gaussian
 
 
@@ -79,15 +80,18 @@ class AbstractDynamics(AbstractModel):
         """How it moves on, in words, for a report."""
 
 
-def roll_out(dynamics: AbstractDynamics, x: Float[Array, " state"] | Driven, ts: Float[Array, " out"]) -> Output:
+def roll_out(dynamics: AbstractDynamics, x: Float[Array, " state"] | Driven, ts: Float[Array, " out"] | None) -> Output:
     """The outputs of a dynamics by its flow from each time to the next: `__call__` of a map.
 
-    **Arguments:** `x`, `ts`: as of [`ctmodels.AbstractDynamics`][].
+    **Arguments:** `x`, `ts`: as of [`ctmodels.AbstractDynamics`][]; without `ts`, the times of its control.
 
-    **Returns:** its `Output`.
+    **Returns:** its `Output`. Times that are not in order are refused, and where that shows only in compiled code there
+    are no answers: NaN, and a status.
     """
     x = x if isinstance(x, Driven) else Driven(x)
+    ts = increasing(_times(x) if ts is None else ts, "ts")
     z0 = x.y0 if x.y0.shape[0] == dynamics.size else dynamics.lift(x.y0)
+    z0 = jnp.where(jnp.isfinite(ts[0]), z0, jnp.nan)
     if ts.shape[0] == 1:
         return Output(dynamics.observe(z0)[None], Stats.none(ts[0]), z0[None])
 
@@ -99,6 +103,12 @@ def roll_out(dynamics: AbstractDynamics, x: Float[Array, " state"] | Driven, ts:
     _, (zs, stats) = jax.lax.scan(move, z0, (ts[:-1], ts[1:]))
     zs = jnp.concatenate([z0[None], zs])
     return Output(jax.vmap(dynamics.observe)(zs), Stats.in_sequence(stats), zs)
+
+
+def _times(x: Driven) -> Float[Array, " out"]:
+    if x.control is None:
+        raise ValueError("ts=None means at the times of `x`, but an initial state has none: give `ts`")
+    return x.control.ts
 
 
 class AbstractLatent(AbstractModel):

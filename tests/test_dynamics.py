@@ -6,6 +6,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models import leaky
 from toys import equal
 
 import ctmodels as ct
@@ -13,32 +14,6 @@ from ctmodels.demo import noisy_lorenz63
 from ctmodels.reconstruction import Candidate, Recipe, export_model, forecast_csv, load_model
 
 pytestmark = pytest.mark.only("float32")
-
-
-class LeakyRNN(ct.AbstractDynamics):
-    """z <- (1 - a) z + a tanh(W z + b), from sample to sample; y = C z."""
-
-    W: jax.Array
-    b: jax.Array
-    C: jax.Array
-    channels = property(lambda self: self.C.shape[-2])
-    size = property(lambda self: self.C.shape[-1])
-
-    def __call__(self, x, ts=None, *, key=None):
-        return ct.roll_out(self, x, ts)
-
-    def lift(self, ys, slopes=None):
-        return jnp.linalg.pinv(self.C) @ ys
-
-    def flow(self, t0, t1, z, control=None):
-        moved = jnp.where(t1 > t0, 0.9 * z + 0.1 * jnp.tanh(self.W @ z + self.b), z)
-        return moved, ct.Stats.of_grid(1, jnp.stack([t0, t1]), jnp.stack([z, moved]))
-
-    def observe(self, z):
-        return self.C @ z
-
-    def describe(self):
-        return "a map from sample to sample"
 
 
 class Langevin(eqx.Module):
@@ -53,18 +28,12 @@ class Langevin(eqx.Module):
         return jnp.ones_like(y)
 
 
-def leaky(problem, key, size=8):
-    of_w, of_c = jax.random.split(key)
-    W = jax.random.normal(of_w, (size, size)) / np.sqrt(size)
-    return LeakyRNN(W, jnp.zeros(size), jax.random.normal(of_c, (problem.channels, size)))
-
-
 def langevin(problem, key):
     sde = Langevin(ct.MLPField(problem.channels, width=8, key=key))
     return ct.NeuralODE(sde.drift, problem.channels, integrate=problem.integrate())
 
 
-OWN = Candidate("leaky RNN", leaky), Candidate("drift", langevin)
+OWN = Candidate("leaky RNN", lambda problem, key: leaky(key, problem.channels, size=8)), Candidate("drift", langevin)
 
 
 @pytest.mark.slow  # a candidate of one's own goes through the job in test_reconstruction.py too

@@ -16,6 +16,7 @@ FLOORS = {
         "_series",
         "_scaling",
         "_smoothing",
+        "_times",
         "_versions",
         "_words",
         "distributions",

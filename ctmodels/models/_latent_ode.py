@@ -12,12 +12,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._arguments import before
-from ctmodels._integrate import Integrate, increasing
+from ctmodels._integrate import Integrate
 from ctmodels._model import AbstractLatent
 from ctmodels._online import times_of
 from ctmodels._output import Output
 from ctmodels._promises import check_reads
 from ctmodels._series import Record, Series
+from ctmodels._times import increasing
 from ctmodels.distributions import Gaussian, standard
 
 

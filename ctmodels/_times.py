@@ -1,0 +1,24 @@
+"""Times in order, on the host and in compiled code."""
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+
+
+def increasing(ts, name: str, rows=None):
+    """Times of rows: refused if they are known not to increase, repeats allowed. Where that shows only in compiled code
+    all of them become NaN, so that what is solved between them fails with a status. `rows`: which of a whole they are.
+    """
+    known = None if isinstance(ts, jax.core.Tracer) else np.asarray(ts)
+    if known is None:
+        return jnp.where(jnp.all(jnp.isfinite(ts)) & jnp.all(jnp.diff(ts) >= 0), ts, jnp.nan)
+    rows = np.arange(known.shape[0]) if rows is None else np.asarray(rows)
+    bad = np.flatnonzero(~np.isfinite(known))
+    if bad.size:
+        raise ValueError(f"{name}[{rows[bad[0]]}] is {known[bad[0]]}: times must be finite; drop or mask that row")
+    back = np.flatnonzero(np.diff(known) < 0)
+    if back.size:
+        i = int(back[0]) + 1
+        raise ValueError(f"{name}[{rows[i]}] is {known[i]:g} after {known[i - 1]:g}: times increase; sort them")
+    return ts

@@ -1,0 +1,291 @@
+"""The table of models: a new one is a row here, and `test_laws.py` asks every law of it.
+
+Samples are made with NumPy. What a law compares are lanes of one batch, of equal shapes, so that a model is compiled
+once alone, once as a batch, once in a training step and once for export, and all laws share these.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import ctmodels as ct
+
+CHANNELS, LATENT = 2, 3
+GRID = ct.Integrate(ct.RK4(), ct.Substeps(1))
+ADAPTIVE = ct.Integrate(max_steps=16)
+HEUN = ct.Integrate(diffrax.Heun(), ct.Substeps(1))
+
+
+class Given(NamedTuple):
+    """Examples of one kind of `x`; all but `alone` and `short` are of equal shapes, and so are lanes of one batch.
+
+    `alone`: three, as they are; `padded`: the same, longer; `same`: what must be answered as `padded[0]` is;
+    `sparse`: of which little or nothing was seen; `future`: `padded[0]` with another end, and how many of its answers
+    that must not reach; `bad`: what is refused, by what is wrong with it; `short`: one as short as can be, and
+    `short_padded`.
+    """
+
+    alone: list
+    padded: list
+    same: dict
+    sparse: dict
+    future: tuple | None
+    bad: dict
+    short: ct.Example
+    short_padded: ct.Example
+
+    @property
+    def lanes(self) -> dict:
+        """Of one batch, by name; those of `padded` by number."""
+        lanes = dict(enumerate(self.padded)) | self.same | self.sparse | {"short": self.short_padded}
+        return lanes if self.future is None else lanes | {"future": self.future[0]}
+
+
+class Row(NamedTuple):
+    """`make(key)`: a small model; `given()`: what it is given; `channels`: of its outputs.
+
+    - `dynamics`, `latent`: whether it keeps the promise of [`ctmodels.AbstractDynamics`][], `AbstractLatent`.
+    - `causal`: whether an output knows only what was observed, or drove it, by then.
+    - `stochastic`: whether a key draws anything.
+    - `slow`: whether it goes the way of another row; `only`: the precision in which it is asked, float64 if None.
+    """
+
+    name: str
+    make: Callable
+    given: Callable
+    channels: int = CHANNELS
+    dynamics: bool = False
+    latent: bool = False
+    causal: bool = True
+    stochastic: bool = False
+    slow: bool = False
+    only: str = "float64"
+
+
+def array(x) -> jax.Array:
+    x = np.asarray(x)
+    return jnp.asarray(x if x.dtype == bool else x.astype(jax.dtypes.canonicalize_dtype(float)))
+
+
+def stacked(items: Iterable):
+    """A batch of examples; without a program of its own."""
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *list(items))
+
+
+def series(ts, ys, mask) -> ct.Series:
+    return ct.Series(array(ts), array(ys), array(mask))
+
+
+def longer(x: np.ndarray, size: int) -> np.ndarray:
+    """The last row again and again."""
+    return np.concatenate([x, np.repeat(x[-1:], size - len(x), axis=0)])
+
+
+def asked(ts, size: int | None = None, channels: int = CHANNELS) -> ct.Series:
+    """A target of ones at `ts`, padded to `size`."""
+    size = len(ts) if size is None else size
+    seen = np.arange(size)[:, None] < len(ts)
+    return series(longer(np.asarray(ts), size), np.ones((size, channels)), np.repeat(seen, channels, axis=1))
+
+
+# What moves on by itself, or under a control: `x` is a start, or a start and a path.
+
+TIMES, LONG = np.array([0.0, 0.2, 0.5, 0.6]), 6
+TURNED, UNKNOWN = np.array([0.0, 0.5, 0.2, 0.6]), np.array([0.0, np.nan, 0.5, 0.6])
+
+
+def given(example: Callable, bad: dict, future: tuple | None) -> Given:
+    """Of `example(i, ts, size)`: the i-th sample, asked at `ts`, padded to `size`."""
+    bad = {"ts, turned": example(0, TURNED, LONG), "ts, NaN": example(0, UNKNOWN, LONG), **bad}
+    alone, padded = ([example(i, TIMES, size) for i in range(3)] for size in (None, LONG))
+    short, short_padded = (example(1, TIMES[:2], size) for size in (None, LONG))
+    return Given(alone, padded, {}, {}, future, bad, short, short_padded)
+
+
+def starts() -> Given:
+    y0 = np.random.default_rng(0).normal(size=(3, CHANNELS))
+    example = lambda i, ts, size=None: ct.Example(array(y0[i]), asked(ts, size))
+    return given(example, {"values, NaN": ct.Example(array([np.nan, 0.0]), asked(TIMES, LONG))}, None)
+
+
+def driven() -> Given:
+    """By one input, of a line from time to time."""
+    rng = np.random.default_rng(1)
+    y0, us = rng.normal(size=(3, CHANNELS)), rng.normal(size=(3, len(TIMES), 1))
+
+    def example(i, ts, size=None, us=us):
+        knots = longer(TIMES[: len(ts)], len(ts) if size is None else size)
+        path = ct.LinearPath(array(knots), array(longer(us[i, : len(ts)], len(knots))))
+        return ct.Example(ct.Driven(array(y0[i]), path), asked(ts, size))
+
+    other = np.where(np.arange(len(TIMES))[:, None] > 2, 3.0, us)
+    bad = {"values, NaN": example(0, TIMES, LONG, np.full_like(us, np.nan))}
+    return given(example, bad, (example(0, TIMES, LONG, other), 3))
+
+
+# What is read: `x` is a series of irregular times with missing values.
+
+
+def rows(rng, length: int) -> tuple:
+    """Times, values and mask; the first and the last row are seen, and something of each row."""
+    ts = 0.3 + np.cumsum(rng.uniform(0.1, 0.4, length))
+    mask = rng.random((length, CHANNELS)) < 0.6
+    mask[0, 0] = mask[-1, 0] = True
+    mask[~mask.any(axis=1), 1] = True
+    return ts, np.where(mask, rng.normal(size=mask.shape), 0), mask
+
+
+ROWS, ASKED = 6, 5  # of a lane: one more row, and one more time, than there are
+
+
+def padded(ts, ys, mask) -> tuple:
+    more = ((0, ROWS - len(ts)), (0, 0))
+    return longer(ts, ROWS), np.pad(ys, more), np.pad(mask, more)
+
+
+def inserted(at: int, ts, ys, mask, under: float = 0.0) -> tuple:
+    """A row of which nothing is seen, before that one; what lies `under` the masks."""
+    between = 0.5 * (ts[at] + (ts[at - 1] if at else ts[at] - 1))
+    ys, mask = np.insert(ys, at, 0, axis=0), np.insert(mask, at, False, axis=0)
+    return np.insert(ts, at, between), np.where(mask, ys, under), mask
+
+
+def records() -> Given:
+    """Five rows, asked before the first, at the second, between two, and after the last."""
+    rng = np.random.default_rng(3)
+    data = [rows(rng, ROWS - 1) for _ in range(3)]
+    when = lambda ts: np.array([ts[0] - 0.1, ts[1], 0.5 * (ts[2] + ts[3]), ts[-1] + 0.5])
+    one = data[0]
+    lane = lambda record, ts=when(one[0]): ct.Example(series(*record), asked(ts, ASKED))
+
+    ts, ys, mask = padded(*one)
+    at, swap, early = np.arange(ROWS), [0, 2, 1, *range(3, ROWS)], when(one[0])
+    later = (at > 2)[:, None]
+    first, first_asked = tuple(a[:1] for a in data[1]), data[1][0][0] + np.array([-0.5, 0.0, 0.3, 0.7])
+    return Given(
+        alone=[ct.Example(series(*record), asked(when(record[0]))) for record in data],
+        padded=[lane(padded(*record), when(record[0])) for record in data],
+        same={
+            "an unseen row within": lane(inserted(3, *one)),
+            "an unseen row before": lane(inserted(0, *one)),
+            "values under the mask": lane(inserted(3, *one, under=7.0)),
+            "NaN under the mask": lane(padded(one[0], np.where(one[2], one[1], np.nan), one[2])),
+        },
+        sparse={
+            "nothing": lane((ts, ys, np.zeros_like(mask))),
+            "one row": lane((ts, ys, mask & (at == 4)[:, None])),
+            "one channel": lane((ts, ys, mask & (np.arange(CHANNELS) == 0))),
+        },
+        future=(lane((np.where(at > 2, ts + 0.2, ts), np.where(later & mask, 5.0, ys), mask)), 3),
+        bad={
+            "x.ts, turned": lane((ts[swap], ys, mask)),
+            "x.ts, NaN": lane((np.where(at == 3, np.nan, ts), ys, mask)),
+            "ts, turned": lane((ts, ys, mask), early[[0, 2, 1, 3]]),
+            "ts, NaN": lane((ts, ys, mask), np.where(np.arange(4) == 1, np.nan, early)),
+            "values, NaN": lane((ts, np.where(mask, np.nan, ys), mask)),
+        },
+        short=ct.Example(series(*first), asked(first_asked)),
+        short_padded=lane(padded(*first), first_asked),
+    )
+
+
+class LeakyRNN(ct.AbstractDynamics):
+    """z <- (1 - a) z + a tanh(W z + b), from sample to sample; y = C z."""
+
+    W: jax.Array
+    b: jax.Array
+    C: jax.Array
+    channels = property(lambda self: self.C.shape[-2])
+    size = property(lambda self: self.C.shape[-1])
+
+    def __call__(self, x, ts=None, *, key=None):
+        return ct.roll_out(self, x, ts)
+
+    def lift(self, ys, slopes=None):
+        return jnp.linalg.pinv(self.C) @ ys
+
+    def flow(self, t0, t1, z, control=None):
+        moved = jnp.where(t1 > t0, 0.9 * z + 0.1 * jnp.tanh(self.W @ z + self.b), z)
+        return moved, ct.Stats.of_grid(1, jnp.stack([t0, t1]), jnp.stack([z, moved]))
+
+    def observe(self, z):
+        return self.C @ z
+
+    def describe(self):
+        return "a map from sample to sample"
+
+
+def leaky(key, channels: int = CHANNELS, size: int = 4) -> LeakyRNN:
+    of_w, of_c = jax.random.split(key)
+    W = jax.random.normal(of_w, (size, size)) / np.sqrt(size)
+    return LeakyRNN(W, jnp.zeros(size), jax.random.normal(of_c, (channels, size)))
+
+
+def mlp(channels, **kwargs):
+    return lambda key: ct.MLPField(channels, width=4, depth=1, key=key, **kwargs)
+
+
+def neural_ode(field, augment=0, integrate=GRID):
+    return lambda key: ct.NeuralODE(field(key), CHANNELS, augment, integrate)
+
+
+def hybrid(key):
+    return ct.SumField(ct.systems.LotkaVolterra(1.0, 0.5, 0.5, 1.0), mlp(CHANNELS)(key))
+
+
+def cde(**kwargs):
+    return lambda key: ct.NeuralCDE(CHANNELS, LATENT, CHANNELS, width=4, key=key, **kwargs)
+
+
+def log_ncde(depth, window):
+    sizes = dict(window=window, depth=depth, width=4, forecast_solver=HEUN)
+    return lambda key: ct.LogNCDE(CHANNELS, LATENT, CHANNELS, key=key, **sizes)
+
+
+def latent_ode(encoder, **kwargs):
+    def make(key):
+        a, b, c, d = jax.random.split(key, 4)
+        reads = encoder(CHANNELS, 4, key=a, **kwargs)
+        posterior = eqx.nn.Linear(reads.size, 2 * LATENT, key=b)
+        return ct.LatentODE(reads, posterior, mlp(LATENT)(c), eqx.nn.Linear(LATENT, CHANNELS, key=d), GRID)
+
+    return make
+
+
+def moves(name, make, given=starts, **flags) -> Row:
+    return Row(name, make, given, dynamics=True, **flags)
+
+
+def draws(name, make, **flags) -> Row:
+    return Row(name, make, records, latent=True, stochastic=True, causal=False, **flags)
+
+
+MODELS = [
+    moves("neural ODE", neural_ode(mlp(2))),
+    moves("neural ODE, adaptive", neural_ode(mlp(2), integrate=ADAPTIVE), only="float32"),
+    moves("neural ODE, augmented", neural_ode(mlp(3), augment=1)),
+    moves("neural ODE, second order", neural_ode(lambda k: ct.SecondOrder(mlp((4, 2))(k)), augment=2), only="float32"),
+    moves("neural ODE, hybrid", neural_ode(hybrid)),
+    moves("neural ODE, driven", neural_ode(mlp(2, inputs=1)), driven, only="float32"),
+    moves("neural ODE, Heun", neural_ode(mlp(2), integrate=ct.Integrate(diffrax.Heun(), ct.Substeps(2)))),
+    moves("leaky RNN", leaky, only="float32"),
+    Row("neural CDE", cde(), records),
+    Row(
+        "neural CDE, adaptive",
+        cde(solver=ct.Integrate(max_steps=16), forecast_solver=HEUN),
+        records,
+        causal=False,
+        only="float32",
+    ),
+    Row("log NCDE, depth 2", log_ncde(2, 2), records),
+    Row("log NCDE, depth 3", log_ncde(3, 3), records, slow=True),
+    Row("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, 2, width=4, integrate=HEUN, key=key), records, only="float32"),
+    Row("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(2, 4, prepared=2, noise=0.5, integrate=HEUN, key=key), records),
+    draws("latent ODE", latent_ode(ct.ReverseGRUEncoder)),
+    draws("latent ODE, ODE-RNN", latent_ode(ct.ReverseODERNNEncoder, width=4, integrate=HEUN), only="float32"),
+]
