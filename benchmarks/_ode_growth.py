@@ -23,7 +23,7 @@ from benchmarks._ode_peers import diffrax_vmap
 class Pulled(eqx.Module):
     """dy/dt = MLP(y) - lam (y - cos t), with a `lam` for each sample."""
 
-    field: ct.MLPField
+    field: ct.fields.MLPField
 
     def __call__(self, t, y, lam):
         return self.field(t, y, None) - lam * (y - jnp.cos(t))

@@ -46,9 +46,9 @@ class Problem:
         self.targets = normal(setting.batch, saves, setting.channels)
         self.ts = np.linspace(0, 1, saves, dtype=np.float32)
 
-    def field(self) -> ct.MLPField:
+    def field(self) -> ct.fields.MLPField:
         s = self.setting
-        field = ct.MLPField(s.channels, width=s.width, depth=2, activation=jnp.tanh, key=jax.random.key(0))
+        field = ct.fields.MLPField(s.channels, width=s.width, depth=2, activation=jnp.tanh, key=jax.random.key(0))
         layers = lambda field: [x for layer in field.mlp.layers for x in (layer.weight, layer.bias)]
         ours = [jnp.asarray(x) for pair in zip(self.weights, self.biases, strict=True) for x in pair]
         return eqx.tree_at(layers, field, ours)

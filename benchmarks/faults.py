@@ -123,7 +123,7 @@ def _kill_at(kind: str, at: int) -> None:
 
 def sample() -> dict:
     """A small tree of all that is kept: arrays, typed and raw keys, numbers, functions, static fields."""
-    field = ct.MLPField(3, width=16, depth=1, key=jax.random.key(0))
+    field = ct.fields.MLPField(3, width=16, depth=1, key=jax.random.key(0))
     return {
         "model": ct.NeuralODE(field, 3, 0, ct.Integrate(ct.RK4(), ct.Substeps(1))),
         "half": jnp.arange(6, dtype=jnp.bfloat16),
@@ -186,7 +186,7 @@ def resumed_equals_unbroken(folder: Path) -> bool:
     step = ct.make_step(ct.objective(ct.losses.squared), optimiser)
 
     def part(name, steps):
-        field = ct.MLPField(2, width=4, depth=1, key=jax.random.key(0))
+        field = ct.fields.MLPField(2, width=4, depth=1, key=jax.random.key(0))
         model = ct.NeuralODE(field, 2, 0, ct.Integrate(ct.RK4(), ct.Substeps(1)))
         return ct.fit(
             step, step.init(model, key=jax.random.key(1)), data, steps=steps, batch_size=5, every=5, save_every=5,

@@ -44,7 +44,7 @@ def latent_ode(channels: int, hidden: int, key) -> ct.LatentODE:
     a, b, c, d = jax.random.split(key, 4)
     encoder = ct.ReverseODERNNEncoder(channels, 2 * hidden, key=a)
     posterior = eqx.nn.MLP(encoder.size, hidden, 64, 1, jnp.tanh, key=b)
-    field = ct.MLPField(hidden // 2, width=64, depth=2, activation=jnp.tanh, key=c)
+    field = ct.fields.MLPField(hidden // 2, width=64, depth=2, activation=jnp.tanh, key=c)
     decoder = eqx.nn.MLP(hidden // 2, channels, 64, 1, jnp.tanh, key=d)
     return ct.LatentODE(encoder, posterior, field, decoder, ct.Integrate(ct.RK4(), ct.Substeps(1)))
 

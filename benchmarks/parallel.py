@@ -100,7 +100,7 @@ def problem(solve: str, quick: bool, mesh):
     ys = np.stack([np.cos(ts), -np.sin(ts)], axis=2) * rng.uniform(0.5, 1.5, (series, 1, 1))
     target = ct.collate([ct.Series.from_nan(t, y) for t, y in zip(ts, ys, strict=True)])
     integrate = {"fixed": ct.Integrate(ct.RK4(), ct.Substeps(2)), "adaptive": ct.Integrate()}[solve]
-    model = ct.NeuralODE(ct.MLPField(2, width=width, key=jax.random.key(0)), 2, integrate=integrate)
+    model = ct.NeuralODE(ct.fields.MLPField(2, width=width, key=jax.random.key(0)), 2, integrate=integrate)
     step = ct.make_step(ct.objective(ct.losses.squared), optax.sgd(0.1, momentum=0.9), mesh=mesh)
     batch = ct.Example(target.ys[:, 0], target)
     return step, step.init(model, key=jax.random.key(1)), batch

@@ -125,7 +125,7 @@ def latent_ode(channels: int, sizes: Sizes, key, latent: int = 20) -> ct.LatentO
     a, b, c, d = jax.random.split(key, 4)
     encoder = ct.ReverseGRUEncoder(channels, sizes.hidden, key=a)
     posterior = eqx.nn.MLP(encoder.size, 2 * latent, sizes.width, 1, jnp.tanh, key=b)
-    field = ct.MLPField(latent, width=sizes.width, depth=2, activation=jnp.tanh, key=c)
+    field = ct.fields.MLPField(latent, width=sizes.width, depth=2, activation=jnp.tanh, key=c)
     steps = diffrax.PIDController(rtol=1e-3, atol=1e-3)
     integrate = ct.Integrate(diffrax.Tsit5(), steps, batching="shared", max_steps=256)
     return ct.LatentODE(encoder, posterior, field, eqx.nn.Linear(latent, channels, key=d), integrate, t0=0.0)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ctmodels._words import UNSAID, plain
+from ctmodels._core._words import UNSAID, plain
 
 SAME = {"constant_ok": "inputs"}  # Python's readers have two names where the command line has one option
 

@@ -7,12 +7,12 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from ctmodels._files import write_whole
-from ctmodels._model import AbstractDynamics
-from ctmodels._paths import LinearPath
-from ctmodels._scaling import Scaling
-from ctmodels._series import Driven
-from ctmodels._validation import DataError
+from ctmodels._core._files import write_whole
+from ctmodels._core._model import AbstractDynamics
+from ctmodels._core._scaling import Scaling
+from ctmodels._core._series import Driven
+from ctmodels._core._validation import DataError
+from ctmodels.paths._paths import LinearPath
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

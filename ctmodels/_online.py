@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ctmodels._core._output import Stats
+from ctmodels._core._series import Record, Series
+from ctmodels._core._times import increasing
 from ctmodels._integrate import Integrate
-from ctmodels._output import Stats
-from ctmodels._series import Record, Series
-from ctmodels._times import increasing
 
 
 class Reading(eqx.Module):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ctmodels._command_line import CommandLine, one_line, printable
-from ctmodels._files import write_whole
-from ctmodels._validation import DataError
-from ctmodels._words import argument, spoken
+from ctmodels._core._files import write_whole
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument, spoken
 from ctmodels.reconstruction import CANDIDATES
 from ctmodels.train._structure import version
 

@@ -13,7 +13,7 @@ from jax.scipy import stats
 from jax.scipy.special import gammaln
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, Shaped
 
-from ctmodels._arguments import check_key
+from ctmodels._core._arguments import check_key
 
 
 class AbstractDistribution(eqx.Module):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._versions import known_bad, remedy
+from ctmodels._core._versions import known_bad, remedy
 
 SEED_0 = (0xF29A4FA7, 0xFA843692)
 PACKAGES = ("ctmodels", "jax", "jaxlib", "equinox", "diffrax", "optax", "jaxtyping", "numpy")

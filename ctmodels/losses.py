@@ -11,10 +11,10 @@ import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Integer
 
-from ctmodels._arguments import before
-from ctmodels._output import Output, Stats
-from ctmodels._promises import check_example
-from ctmodels._series import Example, Record, Series
+from ctmodels._core._arguments import before
+from ctmodels._core._output import Output, Stats
+from ctmodels._core._promises import check_example
+from ctmodels._core._series import Example, Record, Series
 from ctmodels.distributions import AbstractDistribution
 
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ctmodels._output import Output
-from ctmodels._series import Example
+from ctmodels._core._output import Output
+from ctmodels._core._series import Example
 
 
 def kl(model, output: Output) -> Float[Array, ""]:

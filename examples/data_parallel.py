@@ -35,7 +35,7 @@ def main(series=128, samples=20, width=32, steps=1000, batch_size=64, learning_r
     # The same in every process: data and their order, the model, its start.
     rng = np.random.default_rng(seed)
     data, new = ct.ArrayDataset(oscillations(rng, series, samples)), oscillations(rng, series, samples)
-    field = ct.MLPField(2, width=width, key=jax.random.key(seed))
+    field = ct.fields.MLPField(2, width=width, key=jax.random.key(seed))
     model = ct.NeuralODE(field, 2, integrate=ct.Integrate(ct.RK4(), ct.Substeps(2)))
 
     # All devices of all processes, in a row; their number divides the batch size.

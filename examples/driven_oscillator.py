@@ -37,7 +37,7 @@ def run(model, driven):
 def respond(model, ts, us):
     """What drives each run from rest, and how the model responds."""
     inputs = ct.collate([ct.Series.from_nan(t, u, constant=True) for t, u in zip(ts, us, strict=True)])
-    driven = ct.Driven(jnp.zeros((len(ts), 2)), jax.vmap(ct.LinearPath.from_series)(inputs))
+    driven = ct.Driven(jnp.zeros((len(ts), 2)), jax.vmap(ct.paths.LinearPath.from_series)(inputs))
     return driven, run(model, driven)
 
 
@@ -64,7 +64,7 @@ def main(
     data = ct.ArrayDataset(ct.Example(driven, target))
 
     # Model: the acceleration is learned, as a function of state and input.
-    field = ct.SecondOrder(ct.MLPField((2, 1), inputs=1, width=width, key=jax.random.key(seed)))
+    field = ct.fields.SecondOrder(ct.fields.MLPField((2, 1), inputs=1, width=width, key=jax.random.key(seed)))
     model = ct.NeuralODE(field, 2, integrate=integrate)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(

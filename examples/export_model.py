@@ -17,7 +17,7 @@ def main(steps=500, window=6, width=32, batch_size=8, seed=0):
     scaling = ct.Scaling.fit(table.time, table.values, log=True)
     series = scaling.series(table.time, table.values, names=table.names)
     data = ct.Windows(series, window, starts=series.ys)
-    field = ct.MLPField(2, width=width, key=jax.random.key(seed))
+    field = ct.fields.MLPField(2, width=width, key=jax.random.key(seed))
     model = ct.NeuralODE(field, 2, integrate=ct.Integrate(ct.RK4(), ct.Substeps(4)))
     step = ct.make_step(ct.objective(ct.losses.squared), optax.adam(3e-3))
     state = step.init(model, key=jax.random.key(seed + 1))

@@ -26,7 +26,7 @@ def disc_and_ring(rng, count):
 class Classifier(eqx.Module):
     """A point flows from time 0 to 1, and a line decides."""
 
-    field: ct.MLPField
+    field: ct.fields.MLPField
     readout: eqx.nn.Linear
     integrate: ct.Integrate
 
@@ -44,7 +44,9 @@ def cross_entropy(model, example, key):
 def train(points, ring, regularisers, measures, width, steps, batch_size, learning_rate, seed):
     a, b = jax.random.split(jax.random.key(seed))
     integrate = ct.Integrate(max_steps=256, batching="shared", measures=measures)
-    model = Classifier(ct.MLPField(2, width=width, activation=jnp.tanh, key=a), eqx.nn.Linear(2, 1, key=b), integrate)
+    model = Classifier(
+        ct.fields.MLPField(2, width=width, activation=jnp.tanh, key=a), eqx.nn.Linear(2, 1, key=b), integrate
+    )
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(ct.objective(cross_entropy, regularisers), optax.adam(schedule))
     state = step.init(model, key=jax.random.key(seed + 1))

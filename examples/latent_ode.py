@@ -35,7 +35,7 @@ def latent_ode(latent, hidden, width, key):
     a, b, c, d = jax.random.split(key, 4)
     encoder = ct.ReverseODERNNEncoder(1, hidden, width=width, key=a)
     posterior = eqx.nn.MLP(encoder.size, 2 * latent, width, 1, jnp.tanh, key=b)
-    field = ct.MLPField(latent, width=width, depth=2, activation=jnp.tanh, key=c)
+    field = ct.fields.MLPField(latent, width=width, depth=2, activation=jnp.tanh, key=c)
     decoder = eqx.nn.MLP(latent, 1, width, 1, jnp.tanh, key=d)
     return ct.LatentODE(encoder, posterior, field, decoder, ct.Integrate(ct.RK4(), ct.Substeps(1)), t0=0.0)
 

@@ -64,7 +64,7 @@ def main(
     data = ct.ArrayDataset(ct.Example(seen.ys[:, 0], seen))
 
     # Model: started at the first sample of a run.
-    field = ct.MLPField(2, width=width, key=jax.random.key(seed))
+    field = ct.fields.MLPField(2, width=width, key=jax.random.key(seed))
     model = ct.NeuralODE(field, 2, integrate=ct.Integrate(ct.RK4(), ct.Substeps(1)))
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(

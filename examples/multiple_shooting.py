@@ -38,7 +38,7 @@ def main(
     data = ct.Windows(series, window, stride=window - 1)
 
     # Model: the velocity is a hidden channel; windows start at the observed position, at rest.
-    field = ct.SecondOrder(ct.MLPField((2, 1), width=width, key=jax.random.key(seed)))
+    field = ct.fields.SecondOrder(ct.fields.MLPField((2, 1), width=width, key=jax.random.key(seed)))
     model = ct.NeuralODE(field, 1, augment=1, integrate=ct.Integrate(ct.RK4(), ct.Substeps(1)))
     starts = jnp.pad(series.ys[data.at], ((0, 0), (0, 1)))
 

@@ -57,7 +57,7 @@ def main(
     data = ct.ArrayDataset(ct.Example(target.ys[:, 0], target))
 
     # Model: what is measured is asked of Integrate, what is punished of the objective.
-    field = ct.MLPField(2, width=width, key=jax.random.key(seed))
+    field = ct.fields.MLPField(2, width=width, key=jax.random.key(seed))
     model = ct.NeuralODE(field, 2, integrate=ct.Integrate(measures=(ct.measures.local_error,)))
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     step = ct.make_step(

@@ -23,7 +23,7 @@ def main(samples=200, window=10, width=32, steps=1000, save_every=100, batch_siz
     step = ct.make_step(ct.objective(ct.losses.squared), optax.adam(optax.cosine_decay_schedule(1e-2, steps)))
 
     def train(folder, steps):
-        field = ct.MLPField(2, width=width, key=jax.random.key(seed))
+        field = ct.fields.MLPField(2, width=width, key=jax.random.key(seed))
         model = ct.NeuralODE(field, 2, integrate=ct.Integrate(ct.RK4(), ct.Substeps(1)))
         state = step.init(model, key=jax.random.key(seed + 1))
         about = {"width": width, "peak_rate": 1e-2}

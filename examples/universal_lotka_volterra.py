@@ -46,8 +46,8 @@ def main(
 
     # Model: a sum of fields, each with parameters of its own.
     known = Uncoupled(jnp.log(jnp.array([1.0, 1.0])))
-    unknown = ct.MLPField(2, width=width, key=jax.random.key(seed))
-    model = ct.NeuralODE(ct.SumField(known, unknown), 2, integrate=ct.Integrate(ct.RK4(), ct.Substeps(1)))
+    unknown = ct.fields.MLPField(2, width=width, key=jax.random.key(seed))
+    model = ct.NeuralODE(ct.fields.SumField(known, unknown), 2, integrate=ct.Integrate(ct.RK4(), ct.Substeps(1)))
 
     # Training.
     schedule = optax.cosine_decay_schedule(learning_rate, steps)

@@ -46,7 +46,7 @@ def fitted(data, **kwargs):
 def latent():
     encoder = ct.ReverseGRUEncoder(2, 4, key=KEY)
     make = lambda inside, out: eqx.nn.Linear(inside, out, key=KEY)
-    return ct.LatentODE(encoder, make(5, 4), ct.MLPField(2, key=KEY), make(2, 2))
+    return ct.LatentODE(encoder, make(5, 4), ct.fields.MLPField(2, key=KEY), make(2, 2))
 
 
 READERS = {
@@ -147,7 +147,10 @@ MISUSES = {
         lambda: ct.NeuralCDE(2, 4, 2, key=0),
         r"key: 0 is no key .*jax.random.key\(0\)",
     ),
-    "a seed as the key of a new field": (lambda: ct.MLPField(2, key=3), r"key: 3 is no key .*jax.random.key\(3\)"),
+    "a seed as the key of a new field": (
+        lambda: ct.fields.MLPField(2, key=3),
+        r"key: 3 is no key .*jax.random.key\(3\)",
+    ),
     # data
     "collate of one series": (
         lambda: ct.collate(series()),
@@ -155,7 +158,7 @@ MISUSES = {
     ),
     "collate of a batch": (lambda: ct.collate(batch()), "series: a Series of shape .* is a batch already"),
     "collate of unequal channels": (
-        lambda: ct.collate([series(), series()[:4], ct.with_time(series())]),
+        lambda: ct.collate([series(), series()[:4], ct.paths.with_time(series())]),
         r"series\[2\]: 3 channels, and series\[0\] has 2",
     ),
     "collate of arrays": (

@@ -120,7 +120,7 @@ def driven() -> Given:
 
     def example(i, ts, size=None, us=us):
         knots = longer(TIMES[: len(ts)], len(ts) if size is None else size)
-        path = ct.LinearPath(array(knots), array(longer(us[i, : len(ts)], len(knots))))
+        path = ct.paths.LinearPath(array(knots), array(longer(us[i, : len(ts)], len(knots))))
         return ct.Example(ct.Driven(array(y0[i]), path), asked(ts, size))
 
     other = np.where(np.arange(len(TIMES))[:, None] > 2, 3.0, us)
@@ -227,7 +227,7 @@ def leaky(key, channels: int = CHANNELS, size: int = 4) -> LeakyRNN:
 
 
 def mlp(channels, **kwargs):
-    return lambda key: ct.MLPField(channels, width=4, depth=1, key=key, **kwargs)
+    return lambda key: ct.fields.MLPField(channels, width=4, depth=1, key=key, **kwargs)
 
 
 def neural_ode(field, augment=0, integrate=GRID):
@@ -235,7 +235,7 @@ def neural_ode(field, augment=0, integrate=GRID):
 
 
 def hybrid(key):
-    return ct.SumField(ct.systems.LotkaVolterra(1.0, 0.5, 0.5, 1.0), mlp(CHANNELS)(key))
+    return ct.fields.SumField(ct.systems.LotkaVolterra(1.0, 0.5, 0.5, 1.0), mlp(CHANNELS)(key))
 
 
 def cde(**kwargs):
@@ -269,7 +269,11 @@ MODELS = [
     moves("neural ODE", neural_ode(mlp(2))),
     moves("neural ODE, adaptive", neural_ode(mlp(2), integrate=ADAPTIVE), only="float32"),
     moves("neural ODE, augmented", neural_ode(mlp(3), augment=1)),
-    moves("neural ODE, second order", neural_ode(lambda k: ct.SecondOrder(mlp((4, 2))(k)), augment=2), only="float32"),
+    moves(
+        "neural ODE, second order",
+        neural_ode(lambda k: ct.fields.SecondOrder(mlp((4, 2))(k)), augment=2),
+        only="float32",
+    ),
     moves("neural ODE, hybrid", neural_ode(hybrid)),
     moves("neural ODE, driven", neural_ode(mlp(2, inputs=1)), driven, only="float32"),
     moves("neural ODE, Heun", neural_ode(mlp(2), integrate=ct.Integrate(diffrax.Heun(), ct.Substeps(2)))),

@@ -72,7 +72,7 @@ def test_all_comes_back_as_it_was(saved):
 def test_another_structure_is_refused_with_its_first_difference(saved):
     tree, path = saved
     wider = tree | {
-        "model": ct.NeuralODE(ct.MLPField(3, width=8, depth=1, key=jax.random.key(0)), 3, 0, ct.Integrate())
+        "model": ct.NeuralODE(ct.fields.MLPField(3, width=8, depth=1, key=jax.random.key(0)), 3, 0, ct.Integrate())
     }
     with pytest.raises(ct.DataError, match=r"another structure") as error:
         ct.load(path, wider)
@@ -87,7 +87,7 @@ def test_another_structure_is_refused_with_its_first_difference(saved):
 
 def test_another_activation_is_refused_or_accepted(saved):
     tree, path = saved
-    other = ct.MLPField(3, width=16, depth=1, activation=jnp.tanh, key=jax.random.key(3))
+    other = ct.fields.MLPField(3, width=16, depth=1, activation=jnp.tanh, key=jax.random.key(3))
     like = eqx.tree_at(lambda t: t["model"].field, tree, other)
     with pytest.raises(ct.DataError, match=r"activation`: gelu in the file, tanh here(.|\n)*accept=\['model'\]"):
         ct.load(path, like)

@@ -163,7 +163,7 @@ def test_doctor_and_help(capsys):
 
 @pytest.mark.parametrize("command, job", [(["export"], "export_model"), (["forecast", "--steps", "1"], "forecast_csv")])
 def test_a_result_that_cannot_be_written_is_one_line(command, job, tmp_path, monkeypatch, capsys):
-    from ctmodels import _files, reconstruction
+    from ctmodels._core import _files, reconstruction
 
     there = tmp_path / "no" / "such"
     monkeypatch.setattr(
@@ -223,7 +223,7 @@ def test_the_other_commands_tell_arguments_as_typed(command, told, tmp_path, cap
 
 def test_what_differs_from_the_run_before_is_told_by_its_options(tmp_path, capsys):
     from ctmodels._command_line import CommandLine
-    from ctmodels._words import spoken
+    from ctmodels._core._words import spoken
     from ctmodels.cli import _parser
     from ctmodels.train._resume import Kept, resumed
 

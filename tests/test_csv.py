@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 from ctmodels.data import bundled_path, co2, lynx_hare, read_csv, sunspots
 
 pytestmark = pytest.mark.only("float32")

@@ -19,7 +19,7 @@ import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 from ctmodels.data import Table, _memory, from_pandas, from_xarray, read
 from ctmodels.data._clock import clock_of
 from ctmodels.data._sentinels import sift
@@ -388,7 +388,7 @@ def test_what_is_suspicious(column, suspected):
 def test_a_file_larger_than_memory_is_refused_with_its_size(tmp_path, name, monkeypatch):
     path = write(tmp_path / name, {"t": np.arange(4e4), "x": np.arange(4e4), "y": np.arange(4e4)})
     monkeypatch.setattr("ctmodels.data._memory.available", lambda: 1e6)
-    monkeypatch.setattr("ctmodels.data._text.available", lambda: 1e6)
+    monkeypatch.setattr("ctmodels.data.formats._text.available", lambda: 1e6)
     with pytest.raises(DataError, match=says(name, "of memory and 1 MB are free", "columns")):
         read(path, "t")
     if path.suffix not in (".csv", ".tsv", ".gz"):
@@ -401,7 +401,7 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"t,x\n" + b"0,1\n" * 1000 + b" " * 200_000_000, 1))
     monkeypatch.setattr("ctmodels.data._memory.available", lambda: 16 * _memory.TEXT * 1e6)
-    monkeypatch.setattr("ctmodels.data._text.available", lambda: 16 * _memory.TEXT * 1e6)
+    monkeypatch.setattr("ctmodels.data.formats._text.available", lambda: 16 * _memory.TEXT * 1e6)
     with pytest.raises(DataError, match=says("bomb.csv.gz", "unpacks to more than", "MB", "free")):
         read(path, "t")
 

@@ -52,7 +52,7 @@ def test_the_model_of_the_page_on_models_runs():
     exec(compile(source, "adding-a-model.md", "exec"), vars(module))
     field, readout = jax.random.split(jax.random.key(0))
     model = module.ReadoutODE(
-        ct.MLPField(3, width=4, key=field),
+        ct.fields.MLPField(3, width=4, key=field),
         eqx.nn.Linear(3, 2, key=readout),
         ct.Integrate(ct.RK4(), ct.Substeps(1)),
     )

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 import ctmodels.doctor as surgery
-from ctmodels._versions import warn_if_bad
+from ctmodels._core._versions import warn_if_bad
 
 
 def test_doctor_prints_versions_and_devices(capsys):

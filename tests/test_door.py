@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from ctmodels._validation import DataError, check_lengths, check_times, check_values
+from ctmodels._core._validation import DataError, check_lengths, check_times, check_values
 
 pytestmark = pytest.mark.only("float32")
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.only("float32")
 class Langevin(eqx.Module):
     """dy = drift dt + diffusion dW."""
 
-    force: ct.MLPField
+    force: ct.fields.MLPField
 
     def drift(self, t, y, args):
         return self.force(t, y, args) - y
@@ -29,7 +29,7 @@ class Langevin(eqx.Module):
 
 
 def langevin(problem, key):
-    sde = Langevin(ct.MLPField(problem.channels, width=8, key=key))
+    sde = Langevin(ct.fields.MLPField(problem.channels, width=8, key=key))
     return ct.NeuralODE(sde.drift, problem.channels, integrate=problem.integrate())
 
 
@@ -66,11 +66,11 @@ def test_the_smoother_observes_through_weights(tolerance):
     rng = np.random.default_rng(0)
     R = np.linalg.qr(rng.normal(size=(2, 2)))[0]
     s = ct.Series.from_nan(np.arange(20.0), rng.normal(size=(20, 1)))
-    noise = ct.Noise(jnp.full(2, 0.1), jnp.array([0.2]))
+    noise = ct.smoothing.Noise(jnp.full(2, 0.1), jnp.array([0.2]))
     plain = lambda t0, t1, z: jnp.array([0.9 * z[0] + 0.3 * z[1], -0.3 * z[0] + 0.9 * z[1]])
     turned = lambda t0, t1, z: R @ plain(t0, t1, R.T @ z)
-    one = jax.jit(lambda: ct.smooth(plain, s, noise))()
-    other = jax.jit(lambda: ct.smooth(turned, s, noise, observe=lambda z: (R.T @ z)[:1]))()
+    one = jax.jit(lambda: ct.smoothing.smooth(plain, s, noise))()
+    other = jax.jit(lambda: ct.smoothing.smooth(turned, s, noise, observe=lambda z: (R.T @ z)[:1]))()
     np.testing.assert_allclose(other.log_likelihood, one.log_likelihood, **tolerance(10))
     np.testing.assert_allclose(other.mean @ R, one.mean, **tolerance(100))
     np.testing.assert_allclose(other.noise.observation, one.noise.observation, **tolerance(10))

@@ -26,7 +26,7 @@ assert not {"ctmodels", "equinox", "diffrax", "safetensors"} & set(sys.modules),
 
 
 def model(inputs=0, augment=0, key=0):
-    field = ct.MLPField(2 + augment, inputs=inputs, width=4, depth=1, key=jax.random.key(key))
+    field = ct.fields.MLPField(2 + augment, inputs=inputs, width=4, depth=1, key=jax.random.key(key))
     return ct.NeuralODE(field, 2, augment, ct.Integrate(ct.RK4(), ct.Substeps(1)))
 
 
@@ -76,7 +76,7 @@ def test_an_ensemble_with_inputs(tmp_path, data, tolerance):
     ct.export(tmp_path / "model.stablehlo", models, scales, inputs=inputs, ensemble=True, times=6)
     y0, ts, us = data
     taus = jnp.asarray((ts[0] - ts[0, 0]) / scales.time_scale, y0.dtype)
-    x = ct.Driven(jnp.asarray(scales.scale(y0[0])), ct.LinearPath(taus, jnp.asarray(inputs.scale(us[0]))))
+    x = ct.Driven(jnp.asarray(scales.scale(y0[0])), ct.paths.LinearPath(taus, jnp.asarray(inputs.scale(us[0]))))
     wanted = [scales.unscale(jax.tree.map(lambda a, i=i: a[i] if eqx.is_array(a) else a, models)(x, taus).ys)
               for i in range(2)]  # fmt: skip
     one, three = run_alone(tmp_path, y0, ts, us)

@@ -195,7 +195,7 @@ def test_on_every_engine_a_dropped_sample_leaves_the_gradient_of_the_others(name
 
     @jax.jit
     def slope(ws, y0, us, wanted, mask):
-        x = ct.Driven(y0, ct.LinearPath(jnp.asarray(knots, y0.dtype), us))
+        x = ct.Driven(y0, ct.paths.LinearPath(jnp.asarray(knots, y0.dtype), us))
         target = ct.Series(wanted, jnp.zeros(mask.shape, y0.dtype), mask)
         objective = ct.objective(ct.losses.squared, failed="drop")
         loss = lambda w: objective(make(w), ct.Example(x, target), jax.random.key(0), 0)

@@ -12,21 +12,21 @@ PRECISE = ct.Integrate(controller=diffrax.PIDController(rtol=1e-6, atol=1e-8))
 
 
 def test_second_order_is_the_harmonic_oscillator():
-    field = ct.SecondOrder(lambda t, y, args: -y[:1])
+    field = ct.fields.SecondOrder(lambda t, y, args: -y[:1])
     ys, _ = PRECISE(field, jnp.linspace(0, 3, 4), jnp.array([1.0, 0.0]))
     np.testing.assert_allclose(ys[:, 0], np.cos(np.linspace(0, 3, 4)), atol=1e-4)
 
 
 def test_a_sum_of_fields_and_its_gradients(tolerance):
     known = ct.systems.LotkaVolterra(1.0, 0.5, 0.3, 0.8)
-    unknown = ct.MLPField(2, width=3, depth=1, key=jax.random.key(0))
+    unknown = ct.fields.MLPField(2, width=3, depth=1, key=jax.random.key(0))
     y = jnp.array([1.2, 0.7])
     np.testing.assert_allclose(
-        ct.SumField(known, unknown)(0.0, y, None), known(0.0, y, None) + unknown(0.0, y, None), **tolerance()
+        ct.fields.SumField(known, unknown)(0.0, y, None), known(0.0, y, None) + unknown(0.0, y, None), **tolerance()
     )
     np.testing.assert_allclose(known(0.0, y, None), [1.2 * (1 - 0.35), 0.7 * (0.36 - 0.8)], **tolerance())
     with pytest.raises(ValueError, match="parts is empty"):
-        ct.SumField()
+        ct.fields.SumField()
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -38,12 +38,12 @@ def test_a_rescaled_field_solves_to_the_scaled_solution(log):
     scaling = ct.Scaling.fit(ts, physical, log=log)
     zs = scaling.scale(physical)
     taus = jnp.asarray(scaling.times(ts), solution.dtype)
-    scaled, _ = PRECISE(ct.Rescaled(law, scaling), taus, jnp.asarray(zs[0], solution.dtype))
+    scaled, _ = PRECISE(ct.fields.Rescaled(law, scaling), taus, jnp.asarray(zs[0], solution.dtype))
     np.testing.assert_allclose(scaled, zs, rtol=1e-3, atol=2e-4)
 
 
 def test_a_driven_field_follows_its_input(tolerance):
-    field = ct.MLPField(1, inputs=2, width=3, depth=1, key=jax.random.key(0))
+    field = ct.fields.MLPField(1, inputs=2, width=3, depth=1, key=jax.random.key(0))
     u = lambda t: jnp.array([1.0, 2.0]) * t
     y = jnp.array([0.3])
     np.testing.assert_allclose(field(jnp.array(2.0), y, u), field.mlp(jnp.array([0.3, 2.0, 4.0])), **tolerance())

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import ctmodels as ct
+from ctmodels._core._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS
 from ctmodels._integrate import loop_widths
-from ctmodels._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS
 
 pytestmark = pytest.mark.only("float64")
 
@@ -125,7 +125,7 @@ def test_data_types_are_kept_and_statistics_are_per_sample():
 
 def test_models_and_ensembles_of_them():
     """An ensemble by a vmap over parameters: each member as alone."""
-    make = lambda key: ct.MLPField(2, width=8, depth=1, key=key)
+    make = lambda key: ct.fields.MLPField(2, width=8, depth=1, key=key)
     fields = eqx.filter_vmap(make)(jax.random.split(jax.random.key(0), 3))
     integrate = ct.Integrate(diffrax.Bosh3(), PID, max_steps=64)
     y0s = jax.random.normal(jax.random.key(1), (4, 2))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ctmodels as ct
-from ctmodels._output import NON_FINITE, STATUS, STEP_UNDERFLOW, TOO_MANY_STEPS
+from ctmodels._core._output import NON_FINITE, STATUS, STEP_UNDERFLOW, TOO_MANY_STEPS
 
 TS = jnp.array([0.0, 0.5, 1.0])
 Y0 = jnp.array([1.0, 0.5])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ctmodels as ct
-from ctmodels._output import BAD_TIMES
+from ctmodels._core._output import BAD_TIMES
 
 only64 = pytest.mark.only("float64")
 GRID = jnp.linspace(0, 1, 5)

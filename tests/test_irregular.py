@@ -56,7 +56,7 @@ def smooth_series(rows: int) -> ct.Series:
 def test_increments_come_to_the_solution_along_the_cubic_with_their_order():
     """That is solved from knot to knot, as at the knots the control has kinks: by steps of order four, four a knot."""
     key = jax.random.key(0)
-    smooth = ct.MatrixField(3, 3, width=6, activation=jnp.tanh, key=key)
+    smooth = ct.fields.MatrixField(3, 3, width=6, activation=jnp.tanh, key=key)
     plain = lambda scheme: ct.NeuralCDE(2, 3, 1, width=6, intensity=False, solver=scheme, key=key)
     make = lambda scheme: eqx.tree_at(lambda model: model.field, plain(scheme), smooth)
     tight = make(ct.Integrate(ct.RK4(), ct.Substeps(4)))

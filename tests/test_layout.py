@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 from ctmodels.data import read, read_csv
 
 pytestmark = pytest.mark.only("float32")

@@ -121,13 +121,13 @@ def test_a_model_refuses_other_channels_static_features_and_batches(make, as_use
 
 @pytest.mark.only("float32")
 def test_a_control_of_other_channels_than_the_field_has_inputs_is_refused(as_users):
-    model = ct.NeuralODE(ct.MLPField(2, inputs=1, width=4, key=jax.random.key(0)), 2)
+    model = ct.NeuralODE(ct.fields.MLPField(2, inputs=1, width=4, key=jax.random.key(0)), 2)
     with pytest.raises(ValueError, match=r"inputs=1 and the control has values of shape \(2,\)"):
-        model(ct.Driven(jnp.zeros(2), ct.LinearPath.from_series(of(2))))
+        model(ct.Driven(jnp.zeros(2), ct.paths.LinearPath.from_series(of(2))))
     with pytest.raises(ValueError, match="inputs=1 and no control is given"):
         model(jnp.zeros(2), jnp.arange(3.0))
     with pytest.raises(ValueError, match=r"shape \(2, 2\): .* of one sample"):
-        model(ct.Driven(jnp.zeros((2, 2)), ct.LinearPath.from_series(of(1))))
+        model(ct.Driven(jnp.zeros((2, 2)), ct.paths.LinearPath.from_series(of(1))))
 
 
 @pytest.mark.only("float32")
@@ -139,8 +139,8 @@ def test_a_control_of_other_channels_than_the_field_has_inputs_is_refused(as_use
             lambda: ct.Series(jnp.arange(3.0), jnp.zeros((4, 2)), jnp.ones((4, 2), bool)),
             r"ts has shape \(3,\), ys \(4, 2\)",
         ),
-        (lambda: ct.LinearPath(jnp.arange(3.0), jnp.zeros((4, 2))), r"ys has shape \(4, 2\) and ts \(3,\)"),
-        (lambda: ct.HeldPath(jnp.arange(3.0), jnp.zeros(3)), r"ys\[:, None\]"),
+        (lambda: ct.paths.LinearPath(jnp.arange(3.0), jnp.zeros((4, 2))), r"ys has shape \(4, 2\) and ts \(3,\)"),
+        (lambda: ct.paths.HeldPath(jnp.arange(3.0), jnp.zeros(3)), r"ys\[:, None\]"),
         (lambda: ct.Record(of(1), jnp.zeros(2), jnp.ones(1, bool)), r"static has shape \(2,\) and known \(1,\)"),
     ],
 )

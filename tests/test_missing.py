@@ -12,11 +12,11 @@ import xarray as xr
 
 from ctmodels import cli
 from ctmodels._command_line import CommandLine
-from ctmodels._validation import DataError
-from ctmodels._words import spoken
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import spoken
 from ctmodels.data import from_pandas, from_xarray, read
-from ctmodels.data._packed import FILLS
 from ctmodels.data._sentinels import equal, shown, sift
+from ctmodels.data.formats._packed import FILLS
 
 pytestmark = pytest.mark.only("float32")
 

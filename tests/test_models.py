@@ -16,7 +16,7 @@ def test_a_held_input_jumps_between_steps_and_not_within():
     for gap, u in zip(np.diff(ts), us, strict=False):
         z.append(u + (z[-1] - u) * np.exp(-gap))
     model = ct.NeuralODE(lambda t, z, u: u(t) - z, 1, 0, ct.Integrate(ct.RK4(), ct.Substeps(8)))
-    x = ct.Driven(jnp.zeros(1), ct.HeldPath(jnp.asarray(ts), jnp.asarray(us)[:, None]))
+    x = ct.Driven(jnp.zeros(1), ct.paths.HeldPath(jnp.asarray(ts), jnp.asarray(us)[:, None]))
     np.testing.assert_allclose(model(x).ys[:, 0], z, atol=2e-6)
     np.testing.assert_allclose(model(x, jnp.array([0.0, 0.8, 2.0])).ys[2, 0], z[3], atol=2e-6)
 

@@ -99,7 +99,7 @@ def adaptive():
     batch, turn = unequal_batch(), jnp.array([[-0.2, 2.0], [-2.0, -0.2]])
     longer = batch.target.ts * jnp.linspace(1.0, 3.0, 16)[:, None]
     batch = eqx.tree_at(lambda b: b.target.ts, batch, longer)
-    field = ct.SumField(lambda t, y, args: turn @ y, model().field)
+    field = ct.fields.SumField(lambda t, y, args: turn @ y, model().field)
     adapted = ct.NeuralODE(field, 2, 0, ct.Integrate(diffrax.Bosh3(), measures=(ct.measures.local_error,)))
     whole = ct.objective(ct.losses.squared, {"error": (1.0, ct.measures.local_error)})
 

@@ -17,12 +17,12 @@ TORCHCDE = np.load(Path(__file__).parent / "reference" / "torchcde.npz")
 TS, QUERY = TORCHCDE["t"], TORCHCDE["query"]
 INSIDE = (QUERY >= TS[0]) & (QUERY <= TS[-1])
 MAKE = {
-    "linear": ct.LinearPath.between,
-    "forward": ct.LinearPath.from_series,
-    "natural": ct.CubicPath.natural,
-    "hermite": ct.CubicPath.hermite,
-    "rectilinear": ct.RectilinearPath.from_series,
-    "held": ct.HeldPath.from_series,
+    "linear": ct.paths.LinearPath.between,
+    "forward": ct.paths.LinearPath.from_series,
+    "natural": ct.paths.CubicPath.natural,
+    "hermite": ct.paths.CubicPath.hermite,
+    "rectilinear": ct.paths.RectilinearPath.from_series,
+    "held": ct.paths.HeldPath.from_series,
 }
 
 
@@ -94,7 +94,7 @@ def test_lines_and_holds_are_constant_outside():
 
 def test_two_times_make_a_line():
     series = jax.tree.map(lambda *xs: jnp.stack(xs), *[by_hand(TS[:2], y) for y in TORCHCDE["x"][:, :2]])
-    both = jax.jit(jax.vmap(lambda s: [ct.CubicPath.natural(s), ct.CubicPath.hermite(s)]))(series)
+    both = jax.jit(jax.vmap(lambda s: [ct.paths.CubicPath.natural(s), ct.paths.CubicPath.hermite(s)]))(series)
     for name, paths in zip(("natural", "hermite"), both, strict=True):
         assert_is(coefficients(paths), TORCHCDE[f"{name}_len2_coeffs"])
 
@@ -124,7 +124,7 @@ def test_derivatives_are_those_of_the_values():
 
 def test_a_gradient_by_time_is_the_derivative_also_at_a_knot():
     series = sample_of("nan", 0)
-    for path in (ct.LinearPath.between(series), ct.CubicPath.hermite(series)):
+    for path in (ct.paths.LinearPath.between(series), ct.paths.CubicPath.hermite(series)):
         both = jax.jit(jax.vmap(lambda t, path=path: (jax.jacfwd(path)(t), path.derivative(t))))
         by_grad, slopes = both(jnp.asarray(QUERY, series.ts.dtype))
         np.testing.assert_allclose(by_grad, slopes, rtol=1e-5, atol=1e-4)
@@ -197,14 +197,14 @@ def test_one_time_is_refused_and_may_be_held():
         with pytest.raises(ValueError, match=r"ts has 1 time.*at least 2.*pad\(2\)"):
             make(one)
     with pytest.raises(ValueError, match="at least 2"):
-        ct.LinearPath(one.ts, one.ys)
+        ct.paths.LinearPath(one.ts, one.ys)
     for name, (values, slopes) in sampled(one.pad(12), times(1.0, 2.0, 3.0))[1].items():
         assert np.all(values[:, -1] == 5) and not slopes.any(), name
 
 
 @pytest.mark.only("float32")
 def test_a_batch_is_refused_and_sent_to_vmap():
-    for make in [*MAKE.values(), ct.with_time, ct.with_intensity]:
+    for make in [*MAKE.values(), ct.paths.with_time, ct.paths.with_intensity]:
         with pytest.raises(ValueError, match=r"shape \(2, 12\).*jax.vmap"):
             make(batch("full"))
 
@@ -235,7 +235,7 @@ def test_vmap_is_a_loop(tolerance):
 
 def test_times_and_counts_as_channels():
     series = by_hand(np.array([0.0, 0.5, 2.0]), np.array([[np.nan, 1.0], [2.0, 1.0], [3.0, np.nan]]))
-    both = jax.jit(lambda series: ct.with_time(ct.with_intensity(series)))
+    both = jax.jit(lambda series: ct.paths.with_time(ct.paths.with_intensity(series)))
     full = both(series)
     np.testing.assert_array_equal(full.to_nan()[:, [0, 3, 4]], [[0, 0, 1], [0.5, 1, 2], [2, 2, 2]])
     np.testing.assert_array_equal(full.ys[:, 1:3], series.ys)
@@ -244,7 +244,7 @@ def test_times_and_counts_as_channels():
     padded = both(series.pad(5))
     for a, b in zip(jax.tree.leaves(full.pad(5)), jax.tree.leaves(padded), strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(ct.HeldPath.from_series(padded).ys[-1], [2, 3, 1, 2, 2])
+    np.testing.assert_array_equal(ct.paths.HeldPath.from_series(padded).ys[-1], [2, 3, 1, 2, 2])
 
 
 # Controls that are held.
@@ -265,8 +265,8 @@ def exact(t):
     return np.array(out)
 
 
-def held() -> ct.HeldPath:
-    return ct.HeldPath.from_series(by_hand(KNOTS, HELD[:, None]))
+def held() -> ct.paths.HeldPath:
+    return ct.paths.HeldPath.from_series(by_hand(KNOTS, HELD[:, None]))
 
 
 def worst(ys, t=KNOTS):
@@ -275,7 +275,7 @@ def worst(ys, t=KNOTS):
 
 def test_adaptive_steps_that_know_of_the_jumps_are_exact():
     # Of a padded path: a jump may be declared twice.
-    path = ct.HeldPath.from_series(by_hand(KNOTS, HELD[:, None]).pad(7))
+    path = ct.paths.HeldPath.from_series(by_hand(KNOTS, HELD[:, None]).pad(7))
     tight = diffrax.PIDController(rtol=1e-5, atol=1e-6)
     knowing = diffrax.ClipStepSizeController(tight, jump_ts=path.jumps)
     t = jnp.array([0.0, 0.2, 1.0, 1.7, 2.5])
@@ -303,7 +303,7 @@ GRID = ct.Integrate(ct.RK4(), ct.Substeps(2))
 
 @eqx.filter_jit
 def solved(us, y0, t, integrate=TIGHT):
-    path = ct.HeldPath(jnp.asarray(KNOTS, y0.dtype), us)
+    path = ct.paths.HeldPath(jnp.asarray(KNOTS, y0.dtype), us)
     return ct.solve_piecewise_constant(integrate, forced, t, y0, path)
 
 

@@ -326,7 +326,9 @@ class Data(eqx.Module):
 
 
 def model(**options) -> ct.NeuralODE:
-    return ct.NeuralODE(ct.MLPField(2, width=4, depth=1, key=jax.random.key(0)), 2, integrate=integrate(**options))
+    return ct.NeuralODE(
+        ct.fields.MLPField(2, width=4, depth=1, key=jax.random.key(0)), 2, integrate=integrate(**options)
+    )
 
 
 @pytest.mark.only("float32")

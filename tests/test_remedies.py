@@ -10,7 +10,7 @@ import xarray as xr
 import ctmodels as ct
 from ctmodels import cli
 from ctmodels._command_line import CommandLine
-from ctmodels._words import spoken
+from ctmodels._core._words import spoken
 from ctmodels.data import from_pandas, from_xarray, read
 
 pytestmark = pytest.mark.only("float32")

@@ -27,7 +27,7 @@ def test_fill_forward():
 
 def test_a_path_is_finite_before_the_first_and_after_the_last_observation():
     series = ct.Series.from_nan(TS, np.array([[np.nan], [2.0], [3.0], [np.nan]])).pad(6)
-    path = ct.LinearPath.from_series(series)
+    path = ct.paths.LinearPath.from_series(series)
     t = jnp.array([-1.0, 0.0, 0.25, 2.25, 9.0])
     np.testing.assert_array_equal(jax.vmap(path)(t)[:, 0], [2, 2, 2, 3, 3])
     assert np.isfinite(jax.vmap(jax.grad(lambda t: path(t)[0]))(t)).all()
@@ -161,7 +161,7 @@ def test_regular_times_are_exact_inside(origin, dt, n):
 
 
 def test_linear_path_interpolates_and_holds_at_the_ends(tolerance):
-    path = ct.LinearPath(jnp.array([0.0, 1.0, 3.0, 3.0]), jnp.array([[0.0], [2.0], [4.0], [4.0]]))
+    path = ct.paths.LinearPath(jnp.array([0.0, 1.0, 3.0, 3.0]), jnp.array([[0.0], [2.0], [4.0], [4.0]]))
     t = jnp.array([-1.0, 0.5, 2.0, 3.0, 9.0])
     np.testing.assert_allclose(jax.vmap(path)(t)[:, 0], [0, 1, 3, 4, 4], **tolerance())
     slope = jax.vmap(jax.grad(lambda t: path(t)[0]))(jnp.array([0.5, 2.0, 3.5]))

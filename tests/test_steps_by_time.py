@@ -122,7 +122,7 @@ FINE = ct.Integrate(ct.RK4(), ct.Substeps(1, longest=0.02))
 def reads(encoder, integrate, key):
     a, b, c, d = jax.random.split(key, 4)
     code = encoder(2, 6, key=a, **integrate)
-    decoder, field = eqx.nn.Linear(3, 2, key=b), ct.MLPField(3, width=4, depth=1, key=c)
+    decoder, field = eqx.nn.Linear(3, 2, key=b), ct.fields.MLPField(3, width=4, depth=1, key=c)
     return ct.LatentODE(code, eqx.nn.Linear(code.size, 6, key=d), field, decoder, t0=0.0)
 
 

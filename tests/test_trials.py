@@ -185,7 +185,7 @@ def test_times_that_run_together_are_refused_with_their_trial():
 
 
 def toy():
-    field = ct.MLPField(2, width=4, key=jax.random.key(0))
+    field = ct.fields.MLPField(2, width=4, key=jax.random.key(0))
     return ct.NeuralODE(field, 2, integrate=ct.Integrate(ct.RK4(), ct.Substeps(1)))
 
 

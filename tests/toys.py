@@ -17,7 +17,7 @@ NEURAL = CANDIDATES["neural"].build
 
 
 def model(key=0):
-    field = ct.MLPField(2, width=4, depth=1, key=jax.random.key(key))
+    field = ct.fields.MLPField(2, width=4, depth=1, key=jax.random.key(key))
     return ct.NeuralODE(field, 2, 0, ct.Integrate(ct.RK4(), ct.Substeps(1)))
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optimistix as optx
 
+from ctmodels._core._output import SUCCESS, Stats
 from ctmodels._integrate._adjoint import DiscreteAdjoint
 from ctmodels._integrate._check import check_precision
 from ctmodels._integrate._engine._adjoint import solve_with_adjoint
@@ -13,7 +14,6 @@ from ctmodels._integrate._engine._plan import Plan
 from ctmodels._integrate._engine._tableau import Method
 from ctmodels._integrate._problem import Problem, Solved
 from ctmodels._integrate._samples import sample_number, within_a_sample
-from ctmodels._output import SUCCESS, Stats
 from ctmodels.measures import Measure
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import diffrax
 import numpy as np
 
-from ctmodels._arguments import check_key
+from ctmodels._core._arguments import check_key
+from ctmodels._core._words import kind_of
 from ctmodels._integrate._adjoint import DiscreteAdjoint
 from ctmodels._integrate._fixed import Substeps
-from ctmodels._words import kind_of
 from ctmodels.measures import Measure
 
 METHODS = "as diffrax.Tsit5() or ct.RK4()"

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float, Int
 
-from ctmodels._output import gather, gathered
+from ctmodels._core._output import gather, gathered
 
 SLACK = 0.01  # of a step: times that are regular but for their rounding take no step more
 BASE = 16  # blocks are counted by digits of this base, or of one with which three are enough: few are asked in vain

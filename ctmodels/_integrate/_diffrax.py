@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import optimistix as optx
 from jaxtyping import Array
 
+from ctmodels._core._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats, gather
 from ctmodels._integrate._engine._control import tolerance
 from ctmodels._integrate._fixed import Substeps
 from ctmodels._integrate._problem import Problem, Solved
-from ctmodels._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, Stats, gather
 from ctmodels.measures import Step
 from ctmodels.measures._measure import measured
 from ctmodels.measures._step import rms

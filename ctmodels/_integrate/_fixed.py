@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ctmodels._core._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats, gathered
 from ctmodels._integrate._by_time import by_time, in_sequence
 from ctmodels._integrate._engine._tableau import Method, combine
 from ctmodels._integrate._problem import Problem, Solved
-from ctmodels._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats, gathered
 from ctmodels.measures import Step
 from ctmodels.measures._measure import measured
 from ctmodels.measures._step import rms

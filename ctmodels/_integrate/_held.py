@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from ctmodels._core._output import SUCCESS, Stats
+from ctmodels._core._times import increasing
 from ctmodels._integrate._check import check_times, in_order
 from ctmodels._integrate._integrate import Integrate
-from ctmodels._output import SUCCESS, Stats
-from ctmodels._paths import HeldPath
-from ctmodels._times import increasing
+from ctmodels.paths._paths import HeldPath
 
 
 def solve_piecewise_constant(

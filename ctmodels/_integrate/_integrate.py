@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 
-from ctmodels._arguments import before
+from ctmodels._core._arguments import before
+from ctmodels._core._model import AbstractSolver
+from ctmodels._core._output import BAD_TIMES, SUCCESS, Stats
 from ctmodels._integrate import _adaptive, _diffrax, _fixed
 from ctmodels._integrate._adjoint import DiscreteAdjoint
 from ctmodels._integrate._asked import (
@@ -38,8 +40,6 @@ from ctmodels._integrate._fixed import Substeps
 from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._problem import Problem, Solved
 from ctmodels._integrate._sampled import local_measures
-from ctmodels._model import AbstractSolver
-from ctmodels._output import BAD_TIMES, SUCCESS, Stats
 from ctmodels.measures import Measure
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Array, Float, PyTree
 
+from ctmodels._core._output import Stats
 from ctmodels._integrate._engine._batched_forward import Start
 from ctmodels._integrate._engine._draws import Draws
-from ctmodels._output import Stats
 from ctmodels.measures import Measure
 
 if TYPE_CHECKING:

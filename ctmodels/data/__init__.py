@@ -6,9 +6,9 @@ from ctmodels.data._bundled import (
     lynx_hare as lynx_hare,
     sunspots as sunspots,
 )
-from ctmodels.data._csv import read_csv as read_csv
-from ctmodels.data._pandas import from_pandas as from_pandas
 from ctmodels.data._read import read as read
 from ctmodels.data._table import Table as Table
 from ctmodels.data._trials import Trials as Trials
-from ctmodels.data._xarray import from_xarray as from_xarray
+from ctmodels.data.formats._csv import read_csv as read_csv
+from ctmodels.data.formats._pandas import from_pandas as from_pandas
+from ctmodels.data.formats._xarray import from_xarray as from_xarray

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ctmodels._validation import DataError, check_times, check_values
-from ctmodels._words import argument
+from ctmodels._core._validation import DataError, check_times, check_values
+from ctmodels._core._words import argument
 from ctmodels.data._clock import Clock
 from ctmodels.data._counters import check_no_wrap, unwrapped
 from ctmodels.data._places import Places

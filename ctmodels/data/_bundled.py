@@ -6,9 +6,9 @@ Sources: `bundled/SOURCES.md`.
 from importlib.resources import files
 from pathlib import Path
 
-from ctmodels._validation import DataError
-from ctmodels.data._csv import read_csv
+from ctmodels._core._validation import DataError
 from ctmodels.data._table import Table
+from ctmodels.data.formats._csv import read_csv
 
 
 def lynx_hare() -> Table:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "\u2212", "\u2013", "\u2014"})
 # What programs that typeset write for signs and digits, and marks that do not show.

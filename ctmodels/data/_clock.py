@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data._cells import is_text, number, short
 from ctmodels.data._dates import each, in_format, iso_dates, named_dates, pattern_of, sheet_dates
 from ctmodels.data._form import SECOND, Form

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data._table import Wanted
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 
 
 @contextlib.contextmanager

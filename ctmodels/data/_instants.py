@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ctmodels._words import argument
+from ctmodels._core._words import argument
 from ctmodels.data._form import DAY, EPOCH, SECOND, Form
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")

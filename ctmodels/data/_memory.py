@@ -3,7 +3,7 @@
 import math
 import os
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 
 TEXT = 16  # bytes of memory for each byte of a CSV file: the text, its cells, their numbers
 NUMBER = 40  # and for each number of an array: packed, as read, as float64, and in the table

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data._form import DAY, SECOND, Form
 from ctmodels.data._instants import instant, iso, iso_parts
 from ctmodels.data._ticks import Reading

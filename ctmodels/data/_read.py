@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, overload
 
 from ctmodels.data._assemble import Found, taken
-from ctmodels.data._csv import find_csv
-from ctmodels.data._layout import check_text_only
-from ctmodels.data._npz import find_npz
-from ctmodels.data._pandas import find_parquet
 from ctmodels.data._table import Table, Wanted
 from ctmodels.data._ticks import Reading
 from ctmodels.data._trials import Trials
-from ctmodels.data._xarray import find_netcdf
+from ctmodels.data.formats._csv import find_csv
+from ctmodels.data.formats._layout import check_text_only
+from ctmodels.data.formats._npz import find_npz
+from ctmodels.data.formats._pandas import find_parquet
+from ctmodels.data.formats._xarray import find_netcdf
 
 # All others, such as .csv, .tsv, .txt, .dat and .csv.gz, are text.
 READERS: dict[str, Callable[[str, Wanted], Found]] = {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ctmodels._words import argument
+from ctmodels._core._words import argument
 
 NINES = tuple(sign * x for x in (99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9, 99999.0) for sign in (-1, 1))
 # What instruments and formats write for missing: nines, the ends of bytes, netCDF's and ERDDAP's fill values.

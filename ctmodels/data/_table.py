@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data._cells import listed
 from ctmodels.data._form import Form
 from ctmodels.data._places import Places

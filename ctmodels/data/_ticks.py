@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 from ctmodels.data._form import SECOND, Form
 
 RATES = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 from ctmodels.data._form import DAY, SECOND, Form
 from ctmodels.data._instants import instant, iso, iso_form, iso_parts
 from ctmodels.data._table import Table

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ctmodels._arguments import check_seed
-from ctmodels._scaling import Scaling
-from ctmodels._series import Series
-from ctmodels._validation import DataError
+from ctmodels._core._arguments import check_seed
+from ctmodels._core._scaling import Scaling
+from ctmodels._core._series import Series
+from ctmodels._core._validation import DataError
 from ctmodels.data._cells import listed
 from ctmodels.data._table import Table, repeated
 

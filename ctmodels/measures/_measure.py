@@ -7,9 +7,9 @@ from typing import overload
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ctmodels._arguments import before
-from ctmodels._output import Output, is_largest
-from ctmodels._words import kind_of
+from ctmodels._core._arguments import before
+from ctmodels._core._output import Output, is_largest
+from ctmodels._core._words import kind_of
 from ctmodels.measures._step import Step
 
 Function = Callable[[Step], Float[Array, ""]]

@@ -1,9 +1,5 @@
 """Models: one file each, none imports another."""
 
-from ctmodels.models._encoders import (
-    ReverseGRUEncoder as ReverseGRUEncoder,
-    ReverseODERNNEncoder as ReverseODERNNEncoder,
-)
 from ctmodels.models._gru_ode_bayes import GRUField as GRUField, GRUODEBayes as GRUODEBayes
 from ctmodels.models._latent_ode import LatentODE as LatentODE
 from ctmodels.models._log_ncde import LogNCDE as LogNCDE

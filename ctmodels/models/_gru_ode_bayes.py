@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._arguments import before, check_key
+from ctmodels._core._arguments import before, check_key
+from ctmodels._core._model import AbstractFilter
+from ctmodels._core._output import Output
+from ctmodels._core._promises import check_reads
+from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._model import AbstractFilter
 from ctmodels._online import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
-from ctmodels._output import Output
-from ctmodels._promises import check_reads
-from ctmodels._series import Record, Series
 from ctmodels.distributions import Gaussian
 
 

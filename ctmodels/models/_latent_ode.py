@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._arguments import before
+from ctmodels._core._arguments import before
+from ctmodels._core._model import AbstractLatent
+from ctmodels._core._output import Output
+from ctmodels._core._promises import check_reads
+from ctmodels._core._series import Record, Series
+from ctmodels._core._times import increasing
 from ctmodels._integrate import Integrate
-from ctmodels._model import AbstractLatent
 from ctmodels._online import times_of
-from ctmodels._output import Output
-from ctmodels._promises import check_reads
-from ctmodels._series import Record, Series
-from ctmodels._times import increasing
 from ctmodels.distributions import Gaussian, standard
 
 

@@ -11,15 +11,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._arguments import before, check_key
-from ctmodels._fields import MatrixField
+from ctmodels._core._arguments import before, check_key
+from ctmodels._core._model import AbstractModel
+from ctmodels._core._output import Output, Stats
+from ctmodels._core._promises import check_reads
+from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._model import AbstractModel
 from ctmodels._online import Known, Reading, carried_on, look_ahead, times_of
-from ctmodels._output import Output, Stats
-from ctmodels._promises import check_reads
-from ctmodels._series import Record, Series
-from ctmodels._signatures import lie_field, logsignature_windows
+from ctmodels.fields._fields import MatrixField
+from ctmodels.signatures import lie_field, logsignature_windows
 
 
 class LogNCDE(AbstractModel):
@@ -31,7 +31,7 @@ class LogNCDE(AbstractModel):
 
     **Arguments:** `channels`, `hidden`, `outputs`: sizes; `window`: rows a step, at least 1; `depth`: of the
     log-signature, 1 to 3 (the field is differentiated `depth - 1` times, in the direction of each channel); `static`,
-    `intensity`: as there; `width`, `layers`: of [`ctmodels.MatrixField`][]; `forecast_solver`: what solves after the
+    `intensity`: as there; `width`, `layers`: of [`ctmodels.fields.MatrixField`][]; `forecast_solver`: what solves after the
     last window, by default in steps of at most 1 unit of time.
 
     **Good values:** depth 2; windows such that a series makes 100 to 500 of them; a smooth activation, as derivatives

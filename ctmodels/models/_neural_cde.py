@@ -10,15 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._arguments import before, check_key
-from ctmodels._fields import MatrixField
+from ctmodels._core._arguments import before, check_key
+from ctmodels._core._model import AbstractModel
+from ctmodels._core._output import Output, Stats
+from ctmodels._core._promises import check_reads
+from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._model import AbstractModel
 from ctmodels._online import Known, Reading, carried_on, look_ahead, times_of
-from ctmodels._output import Output, Stats
-from ctmodels._paths import CubicPath
-from ctmodels._promises import check_reads
-from ctmodels._series import Record, Series
+from ctmodels.fields._fields import MatrixField
+from ctmodels.paths._paths import CubicPath
 
 
 class IncrementScheme(eqx.Module):
@@ -59,7 +59,7 @@ class NeuralCDE(AbstractModel):
 
     **Arguments:** `channels`, `hidden`, `outputs`: sizes; `static`: how many static features a record has;
     `intensity`: whether the counts are part of the control, for records whose gaps say something (without, the model
-    has a limit as rows become dense); `width`, `depth`: of [`ctmodels.MatrixField`][], whose place any
+    has a limit as rows become dense); `width`, `depth`: of [`ctmodels.fields.MatrixField`][], whose place any
     `F(z) -> (hidden, control)` may take; `solver`: [`ctmodels.IncrementScheme`][] from row to row (causal, and fast),
     or an [`ctmodels.Integrate`][]: dz/dt = F(z) dX/dt along the backward-Hermite cubic through the rows, by any solver,
     from row to row (the recipe of torchcde and diffrax, whose steps go over rows; it looks one row ahead);

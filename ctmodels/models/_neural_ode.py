@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ctmodels._arguments import before
+from ctmodels._core._arguments import before
+from ctmodels._core._model import AbstractDynamics
+from ctmodels._core._output import Output, Stats
+from ctmodels._core._promises import check_starts
+from ctmodels._core._series import Driven
 from ctmodels._integrate import Integrate, solve_piecewise_constant
-from ctmodels._model import AbstractDynamics
-from ctmodels._output import Output, Stats
-from ctmodels._paths import HeldPath
-from ctmodels._promises import check_starts
-from ctmodels._series import Driven
+from ctmodels.paths._paths import HeldPath
 
 
 class NeuralODE(AbstractDynamics):
@@ -30,7 +30,7 @@ class NeuralODE(AbstractDynamics):
 
     **Arguments:**
 
-    - `field`: `f(t, z, args)`, shaped as z: [`ctmodels.MLPField`][] and its kin. Hybrid:
+    - `field`: `f(t, z, args)`, shaped as z: [`ctmodels.fields.MLPField`][] and its kin. Hybrid:
       `SumField(known, unknown)`; mechanistic: any field with parameters; second order:
       `SecondOrder(MLPField((2 * channels, channels), ...))` with `augment=channels`.
     - `channels`: how many of the state's are observed.

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._arguments import before, check_key
-from ctmodels._fields import MLPField
+from ctmodels._core._arguments import before, check_key
+from ctmodels._core._model import AbstractModel
+from ctmodels._core._output import Output
+from ctmodels._core._promises import check_reads
+from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._model import AbstractModel
 from ctmodels._online import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
-from ctmodels._output import Output
-from ctmodels._promises import check_reads
-from ctmodels._series import Record, Series
+from ctmodels.fields._fields import MLPField
 
 
 class ODERNN(AbstractModel):

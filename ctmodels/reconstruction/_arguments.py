@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ctmodels._arguments import check_seed, check_whole
-from ctmodels._series import Series
-from ctmodels._validation import DataError
-from ctmodels._words import argument, kind_of
+from ctmodels._core._arguments import check_seed, check_whole
+from ctmodels._core._series import Series
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument, kind_of
 from ctmodels.data import Table, Trials, from_pandas, from_xarray, read
 from ctmodels.reconstruction._recipe import Recipe
 

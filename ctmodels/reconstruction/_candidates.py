@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._fields import MLPField, Rescaled, SecondOrder, SumField
+from ctmodels._core._scaling import Scaling
+from ctmodels._core._validation import DataError
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._scaling import Scaling
-from ctmodels._validation import DataError
+from ctmodels.fields._fields import MLPField, Rescaled, SecondOrder, SumField
 from ctmodels.models import NeuralODE
 from ctmodels.systems import LotkaVolterra
 

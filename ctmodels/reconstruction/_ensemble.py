@@ -6,8 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ctmodels._model import AbstractDynamics, roll_out
-from ctmodels._output import Output, Stats
+from ctmodels._core._model import AbstractDynamics, roll_out
+from ctmodels._core._output import Output, Stats
 
 
 def over_members(function: Callable) -> Callable:

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ctmodels import metrics
-from ctmodels._paths import LinearPath
-from ctmodels._series import Driven, Series
+from ctmodels._core._series import Driven, Series
+from ctmodels.paths._paths import LinearPath
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._split import Split, Spread
 from ctmodels.reconstruction._trained import Trained, flow_of, smooth_with

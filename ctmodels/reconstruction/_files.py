@@ -7,13 +7,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ctmodels._smoothing import Noise
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._widths import Widths
 from ctmodels.train import load, manifest, save
+from ctmodels.trajectories._smoothing import Noise
 
 WRITTEN = ("metrics.json", "history.jsonl", "report.html", "model-*.safetensors")
 

@@ -5,7 +5,7 @@ import dataclasses
 import equinox as eqx
 import jax
 
-from ctmodels._series import Series
+from ctmodels._core._series import Series
 from ctmodels.reconstruction._candidates import Candidate, Problem
 from ctmodels.reconstruction._free_starts import fit_from_free_starts
 from ctmodels.reconstruction._recipe import Recipe

@@ -10,11 +10,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._arguments import check_whole
+from ctmodels._core._arguments import check_whole
+from ctmodels._core._series import Series
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels._export import export
-from ctmodels._series import Series
-from ctmodels._validation import DataError
-from ctmodels._words import argument
 from ctmodels.data._read import read_alike
 from ctmodels.data._timeline import Timeline
 from ctmodels.reconstruction._arguments import model_file

@@ -4,16 +4,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ctmodels._model import AbstractDynamics
-from ctmodels._series import Example, Series
-from ctmodels._shooting import Shooting, Windows
-from ctmodels._smoothing import Noise
+from ctmodels._core._model import AbstractDynamics
+from ctmodels._core._series import Example, Series
 from ctmodels.reconstruction._candidates import Candidate
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._training_step import check_traces, lifted, structure_of, training_step
 from ctmodels.train import FitResult, fit
+from ctmodels.trajectories._shooting import Shooting, Windows
+from ctmodels.trajectories._smoothing import Noise
 
 
 def fit_from_free_starts(

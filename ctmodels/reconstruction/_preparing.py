@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels._scaling import Scaling
-from ctmodels._series import Series
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._scaling import Scaling
+from ctmodels._core._series import Series
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data import Table
 from ctmodels.reconstruction._candidates import STEP, Problem
 from ctmodels.reconstruction._recipe import Recipe

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ctmodels._arguments import check_whole
+from ctmodels._core._arguments import check_whole
 
 SHORT = 200  # samples; under this, starts are parameters: there is too little to estimate a filter's noise from
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ctmodels._arguments import before
-from ctmodels._files import Lock
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._arguments import before
+from ctmodels._core._files import Lock
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.reconstruction import _evaluation as evaluation
 from ctmodels.reconstruction._announcing import announcement
 from ctmodels.reconstruction._arguments import check_arguments, choose_recipe, to_table

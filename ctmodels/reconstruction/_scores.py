@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from ctmodels import metrics
-from ctmodels._scaling import Scaling
-from ctmodels._words import argument
+from ctmodels._core._scaling import Scaling
+from ctmodels._core._words import argument
 from ctmodels.metrics import Score
 from ctmodels.reconstruction._split import SPREAD, Split, Spread
 from ctmodels.reconstruction._text import TimeUnit

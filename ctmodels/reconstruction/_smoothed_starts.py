@@ -10,16 +10,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels import losses
-from ctmodels._model import AbstractDynamics
-from ctmodels._series import Example, Series
-from ctmodels._shooting import Windows
-from ctmodels._smoothing import Noise, Smoothed, constant_velocity, smooth, tune_noise
+from ctmodels._core._model import AbstractDynamics
+from ctmodels._core._series import Example, Series
 from ctmodels.reconstruction._candidates import Candidate
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._trained import Trained, flow_of, smooth_with
 from ctmodels.reconstruction._training_step import check_traces, lifted, structure_of, training_step
 from ctmodels.train import fit, pooled
+from ctmodels.trajectories._shooting import Windows
+from ctmodels.trajectories._smoothing import Noise, Smoothed, constant_velocity, smooth, tune_noise
 
 PAUSE = 4.0  # a window that lasts this many times as long as the median one has a pause in it
 TUNED_ON = 1500  # samples of the stretch on which the filter's noise is estimated

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels._scaling import Scaling
-from ctmodels._series import Series
+from ctmodels._core._scaling import Scaling
+from ctmodels._core._series import Series
 
 ORIGINS = 20  # forecasts that a score pools, at most
 SPREAD = 1.645  # standard deviations on either side of 90 %

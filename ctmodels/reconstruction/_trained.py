@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
-from ctmodels._model import AbstractDynamics
-from ctmodels._paths import LinearPath
-from ctmodels._series import Series
-from ctmodels._smoothing import Flow, Noise, Smoothed, smooth
+from ctmodels._core._model import AbstractDynamics
+from ctmodels._core._series import Series
+from ctmodels.paths._paths import LinearPath
 from ctmodels.reconstruction._widths import Widths
+from ctmodels.trajectories._smoothing import Flow, Noise, Smoothed, smooth
 
 
 class Trained(NamedTuple):

@@ -8,12 +8,12 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from ctmodels import losses
-from ctmodels._model import AbstractDynamics
-from ctmodels._shooting import growing_horizon
+from ctmodels._core._model import AbstractDynamics
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.train import make_step, objective
 from ctmodels.train._step import TrainStep
+from ctmodels.trajectories._shooting import growing_horizon
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ctmodels._files import write_whole
+from ctmodels._core._files import write_whole
 from ctmodels.reconstruction._about import about, run_of
 from ctmodels.reconstruction._files import save_model
 from ctmodels.reconstruction._result import Reconstruction

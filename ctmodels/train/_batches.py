@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ctmodels._words import kind_of
+from ctmodels._core._words import kind_of
 from ctmodels.train._structure import is_array
 
 

@@ -21,9 +21,9 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import PyTree
 
-from ctmodels._files import write_whole
-from ctmodels._validation import DataError
-from ctmodels._words import argument, knows
+from ctmodels._core._files import write_whole
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument, knows
 from ctmodels.train._structure import GENERATORS, describe, is_array, is_kept, is_key, loss, on_host, sha256, version
 
 FORMAT = 1

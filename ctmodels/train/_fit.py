@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from ctmodels._arguments import before, check_kept, check_seed, check_whole
-from ctmodels._words import kind_of
+from ctmodels._core._arguments import before, check_kept, check_seed, check_whole
+from ctmodels._core._words import kind_of
 from ctmodels.train._batches import Source, check_data
 from ctmodels.train._nonfinite import gave_up, skipped, told, unreached
 from ctmodels.train._progress import Progress

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PyTree
 
-from ctmodels._output import STATUS, SUCCESS
+from ctmodels._core._output import STATUS, SUCCESS
 
 IN_A_ROW = 5  # steps that are not finite, after which training stops
 

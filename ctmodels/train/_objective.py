@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from ctmodels._arguments import before
+from ctmodels._core._arguments import before
+from ctmodels._core._model import AbstractSolver
+from ctmodels._core._output import Output
+from ctmodels._core._promises import check_returned, check_signature
+from ctmodels._core._words import kind_of
 from ctmodels._integrate._samples import over_samples
-from ctmodels._model import AbstractSolver
-from ctmodels._output import Output
-from ctmodels._promises import check_returned, check_signature
-from ctmodels._words import kind_of
 from ctmodels.train._dropped import dropping, stand_ins, taken
 from ctmodels.train._parallel import gathered, keys_of, summed as over_shards
 

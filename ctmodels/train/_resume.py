@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument, knows
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument, knows
 from ctmodels.train._checkpoint import restore
 from ctmodels.train._step import State
 from ctmodels.train._structure import fingerprint, version

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from ctmodels._files import Lock, leftovers, write_whole
-from ctmodels._validation import DataError
+from ctmodels._core._files import Lock, leftovers, write_whole
+from ctmodels._core._validation import DataError
 from ctmodels.train._checkpoint import encode, read
 
 

@@ -11,8 +11,8 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from ctmodels._arguments import before, check_called, check_key
-from ctmodels._words import kind_of
+from ctmodels._core._arguments import before, check_called, check_key
+from ctmodels._core._words import kind_of
 from ctmodels.train._nonfinite import Faults, failed_solve, square
 from ctmodels.train._parallel import (
     in_shards,

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ctmodels._core._output import is_largest
 from ctmodels._integrate._engine._carry import Carry
 from ctmodels._integrate._engine._forward import solve_lanes
 from ctmodels._integrate._engine._plan import Times
 from ctmodels._integrate._engine._record import Record
 from ctmodels._integrate._engine._setting import Inputs, Setting
 from ctmodels._integrate._engine._vmapped import vmapped, vmapped_by
-from ctmodels._output import is_largest
 
 
 class Start(NamedTuple):

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ctmodels._core._output import is_largest
 from ctmodels._integrate._engine._draws import Draws
 from ctmodels._integrate._engine._lanes import Lanes, select
 from ctmodels._integrate._engine._plan import Attempt, Plan, Times, end_of
 from ctmodels._integrate._engine._saves import SaveCotangents, pull_back_saves
-from ctmodels._output import is_largest
 
 
 class Wanted(NamedTuple):

@@ -42,12 +42,12 @@ def signature(increments: Float[Array, "step channel"], depth: int) -> Levels:
 
 
 def logsignature(increments: Float[Array, "step channel"], depth: int) -> Levels:
-    """log of the [`ctmodels.signature`][], a Lie element: increment, area, ...
+    """log of the [`ctmodels.signatures.signature`][], a Lie element: increment, area, ...
 
-    Levels as they are, for [`ctmodels.lie_field`][]; [`ctmodels.lyndon_coordinates`][] has the numbers that are free.
+    Levels as they are, for [`ctmodels.signatures.lie_field`][]; [`ctmodels.signatures.lyndon_coordinates`][] has the numbers that are free.
     In float32 the logarithm of a long path loses digits at levels 3 and 4 to cancellation; windows do not.
 
-    **Arguments:** as of [`ctmodels.signature`][].
+    **Arguments:** as of [`ctmodels.signatures.signature`][].
 
     **Returns:** the levels, `[(channel,), (channel, channel), ...]`; the second is antisymmetric.
     """
@@ -146,7 +146,7 @@ def lie_field(field: Callable, levels: Levels) -> Callable:
 
     Horner's scheme: a pass of the field forward and `channel^(depth - 1)` of its directional derivatives, batched.
 
-    **Arguments:** `field`: `z -> (hidden, channel)`; `levels`: [`ctmodels.logsignature`][] of one window.
+    **Arguments:** `field`: `z -> (hidden, channel)`; `levels`: [`ctmodels.signatures.logsignature`][] of one window.
 
     **Returns:** `V`, `(hidden,) -> (hidden,)`.
     """

@@ -6,9 +6,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument
-from ctmodels.data._arrays import gather, spread_out
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data._assemble import Found, taken
 from ctmodels.data._cells import short, words
 from ctmodels.data._files import needed, readable
@@ -16,6 +15,7 @@ from ctmodels.data._memory import NUMBER, check_memory
 from ctmodels.data._table import Table, Wanted, check_distinct, choose
 from ctmodels.data._ticks import Reading
 from ctmodels.data._trials import Trials
+from ctmodels.data.formats._arrays import gather, spread_out
 
 
 @overload

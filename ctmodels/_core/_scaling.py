@@ -7,9 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._series import Series
-from ctmodels._validation import DataError, check_lengths, check_times, check_values
-from ctmodels._words import argument
+from ctmodels._core._series import Series
+from ctmodels._core._validation import DataError, check_lengths, check_times, check_values
+from ctmodels._core._words import argument
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 from ctmodels.data._cells import short, words
 
 # What the netCDF library writes where nothing was written; bytes have none, as each of their values may be meant.

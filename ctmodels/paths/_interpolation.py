@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ctmodels._series import Series
+from ctmodels._core._series import Series
 
 Values = Float[Array, "time channel"]
 Coefficients = tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."], Float[Array, "..."]]

@@ -5,18 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument
-from ctmodels.data._arrays import gather, spread, spread_out
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data._assemble import Found, table
 from ctmodels.data._cells import short, words
 from ctmodels.data._files import head, needed, readable
-from ctmodels.data._groups import joined
 from ctmodels.data._memory import NUMBER, check_memory
 from ctmodels.data._numbers import ABSOLUTE
-from ctmodels.data._packed import PACKING, unpack
 from ctmodels.data._table import Table, Wanted, pick
 from ctmodels.data._ticks import Reading
+from ctmodels.data.formats._arrays import gather, spread, spread_out
+from ctmodels.data.formats._groups import joined
+from ctmodels.data.formats._packed import PACKING, unpack
 
 HDF5, CLASSIC = b"\x89HDF\r\n\x1a\n", b"CDF"
 CALENDARS = ("standard", "gregorian", "proleptic_gregorian")  # those that have the dates of clocks

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ctmodels._arguments import before
-from ctmodels._validation import DataError, check_lengths, check_times, check_values
-from ctmodels._words import kind_of
+from ctmodels._core._arguments import before
+from ctmodels._core._validation import DataError, check_lengths, check_times, check_values
+from ctmodels._core._words import kind_of
 
 
 class Series(eqx.Module):

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ctmodels._arguments import before, check_key
-from ctmodels._scaling import Scaling
+from ctmodels._core._arguments import before, check_key
+from ctmodels._core._scaling import Scaling
 
 
 class MLPField(eqx.Module):

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument, kind_of
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument, kind_of
 
 LARGEST_SEED = 2**32 - 1  # what a random key of 32 bits tells apart
 Function = TypeVar("Function", bound=Callable)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 
 CHUNK = 1 << 20
 

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ctmodels._arguments import check_key
-from ctmodels._output import Output
-from ctmodels._series import Driven, Example, Record, Series
-from ctmodels._words import kind_of
+from ctmodels._core._arguments import check_key
+from ctmodels._core._output import Output
+from ctmodels._core._series import Driven, Example, Record, Series
+from ctmodels._core._words import kind_of
 
 VMAP = "for a batch: jax.vmap(model)(x, ts)"
 

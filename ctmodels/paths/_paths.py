@@ -5,7 +5,7 @@ A path is of one series, and a batch is made by `vmap`. `path(t) -> (channel,)`,
 `path.causal` whether its value at t needs nothing that is seen after t. Each class says what it looks ahead to.
 
 At a knot the derivative is that of the piece on the left (torchcde's convention); values are continuous, but for
-[`ctmodels.HeldPath`][]. No NaN is made: neither by padding nor by what lies under a mask. Adaptive steps have to be
+[`ctmodels.paths.HeldPath`][]. No NaN is made: neither by padding nor by what lies under a mask. Adaptive steps have to be
 told of jumps:
 
     controller = diffrax.ClipStepSizeController(diffrax.PIDController(rtol=1e-4, atol=1e-6), jump_ts=path.jumps)
@@ -18,8 +18,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from ctmodels._interpolation import divided, fill_between, fill_held, hermite, natural, on_line, piece_at
-from ctmodels._series import Series
+from ctmodels._core._series import Series
+from ctmodels.paths._interpolation import divided, fill_between, fill_held, hermite, natural, on_line, piece_at
 
 Time = Real[Array, ""]
 Knots = Float[Array, "*batch time"]
@@ -53,7 +53,7 @@ class LinearPath(_Lines):
     """Piecewise linear in time, through `ys` at `ts`, constant outside.
 
     Looks ahead: one knot, to which the line goes; and, where a channel is missing at the start, to its first
-    observation. Made by [`ctmodels.LinearPath.between`][], also to the next observation wherever one is missing.
+    observation. Made by [`ctmodels.paths.LinearPath.between`][], also to the next observation wherever one is missing.
 
     The derivative outside is zero, and at `ts[0]` the first piece's. (torchcde goes on along the end pieces.)
     """
@@ -110,8 +110,8 @@ class CubicPath(eqx.Module):
 
     `a`, `b`, `two_c`, `three_d`: `(time - 1, channel)`, torchcde's order and factors.
 
-    Looks ahead: [`ctmodels.CubicPath.natural`][] to the whole series, with a weight that falls by about four with each
-    knot; [`ctmodels.CubicPath.hermite`][] one knot, and to the next observation wherever one is missing.
+    Looks ahead: [`ctmodels.paths.CubicPath.natural`][] to the whole series, with a weight that falls by about four with each
+    knot; [`ctmodels.paths.CubicPath.hermite`][] one knot, and to the next observation wherever one is missing.
     """
 
     ts: Knots
@@ -135,7 +135,7 @@ class CubicPath(eqx.Module):
     @classmethod
     def hermite(cls, series: Series) -> "CubicPath":
         """Cubic Hermite pieces with backward differences: at a knot the slope is that of the line before it (at the
-        first, of the line after). Missing values are filled as by [`ctmodels.LinearPath.between`][] first (torchcde's
+        first, of the line after). Missing values are filled as by [`ctmodels.paths.LinearPath.between`][] first (torchcde's
         `hermite_cubic_coefficients_with_backward_differences`)."""
         _check_one(series, "CubicPath.hermite")
         return cls(series.ts, *hermite(series.ts, fill_between(series)))

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ctmodels._output import Output, Stats
-from ctmodels._series import Driven, Series
-from ctmodels._times import increasing
+from ctmodels._core._output import Output, Stats
+from ctmodels._core._series import Driven, Series
+from ctmodels._core._times import increasing
 from ctmodels.distributions import AbstractDistribution, Gaussian
 
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ctmodels._series import Series
+from ctmodels._core._series import Series
 
 Observe = Callable[[Float[Array, " state"]], Float[Array, " channel"]]
 
@@ -68,7 +68,7 @@ def smooth(
         need one of their own; all else follows the units by itself.
     - `observe(z) -> channels`: what is observed of a state; default: its first channels.
 
-    **Returns:** [`ctmodels.Smoothed`][]; its `noise` is the update to assume next time.
+    **Returns:** [`ctmodels.smoothing.Smoothed`][]; its `noise` is the update to assume next time.
     """
     size = noise.process.shape[0]
     dtype = series.ys.dtype
@@ -98,7 +98,7 @@ def tune_noise(
     quasi-Newton search (BFGS) in the logarithms of the variances; and as a first guess may be orders of magnitude off,
     each round tries multiples of it too. A stretch of one or two thousand samples is enough.
 
-    **Arguments:** `flow`, `series`, `prior`, `observe`: as in [`ctmodels.smooth`][]; `noise`: where the search starts;
+    **Arguments:** `flow`, `series`, `prior`, `observe`: as in [`ctmodels.smoothing.smooth`][]; `noise`: where the search starts;
     `rounds`: at most so many. The search ends before them, once two rounds in a row gain less than a twentieth of a nat
     each.
 

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ctmodels._arguments import before, check_whole
-from ctmodels._model import AbstractModel, AbstractShooting
-from ctmodels._output import Output
-from ctmodels._paths import LinearPath
-from ctmodels._series import Driven, Example, Series
-from ctmodels._starts import check_one, checked_starts, filled_control
-from ctmodels._words import kind_of
+from ctmodels._core._arguments import before, check_whole
+from ctmodels._core._model import AbstractModel, AbstractShooting
+from ctmodels._core._output import Output
+from ctmodels._core._series import Driven, Example, Series
+from ctmodels._core._words import kind_of
+from ctmodels.paths._paths import LinearPath
+from ctmodels.trajectories._starts import check_one, checked_starts, filled_control
 
 
 class FreeStart(eqx.Module):

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument
-from ctmodels.data._arrays import gather, spread, spread_out
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data._assemble import Found
 from ctmodels.data._cells import listed, short
 from ctmodels.data._files import readable
 from ctmodels.data._memory import NUMBER, check_memory, size
 from ctmodels.data._table import Wanted, check_distinct
+from ctmodels.data.formats._arrays import gather, spread, spread_out
 
 LIMIT = 10_000  # characters of a header, as numpy has it
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, OverflowError)

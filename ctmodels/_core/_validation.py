@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ctmodels._words import argument
+from ctmodels._core._words import argument
 
 LARGEST = 3e38  # just inside float32 (3.4e38), in which models compute
 

@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels._validation import DataError
+from ctmodels._core._validation import DataError
 from ctmodels.data._assemble import Found, table
 from ctmodels.data._cells import Commas, is_data, listed, missing, number
 from ctmodels.data._clock import read_clock
-from ctmodels.data._layout import find_layout, take_row_names, take_units
 from ctmodels.data._places import Places
 from ctmodels.data._table import Choice, Table, Wanted, check_distinct, choose
-from ctmodels.data._text import SAMPLE, Dialect, find_dialect, quoted, read_rows, read_text
 from ctmodels.data._ticks import Reading
+from ctmodels.data.formats._layout import find_layout, take_row_names, take_units
+from ctmodels.data.formats._text import SAMPLE, Dialect, find_dialect, quoted, read_rows, read_text
 
 
 def read_csv(

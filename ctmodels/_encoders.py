@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._arguments import before, check_key
-from ctmodels._fields import MLPField
+from ctmodels._core._arguments import before, check_key
+from ctmodels._core._output import SUCCESS
+from ctmodels._core._series import Record, Series
+from ctmodels._core._times import increasing
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._online import Reading, carried_on, move_and_jump, rows_seen
-from ctmodels._output import SUCCESS
-from ctmodels._series import Record, Series
-from ctmodels._times import increasing
+from ctmodels.fields._fields import MLPField
 
 
 class ReverseGRUEncoder(eqx.Module):

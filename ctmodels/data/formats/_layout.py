@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ctmodels._arguments import check_whole
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._arguments import check_whole
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data._cells import is_data, is_text, listed, missing, short
 from ctmodels.data._table import Wanted
-from ctmodels.data._text import DELIMITERS, Dialect, quoted, read_rows
+from ctmodels.data.formats._text import DELIMITERS, Dialect, quoted, read_rows
 
 LOOKED = 200  # lines among which the header is looked for
 MARKS = ("#", "%", "//")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ctmodels._series import Series
+from ctmodels._core._series import Series
 
 
 def known(x) -> np.ndarray | None:
@@ -44,7 +44,7 @@ def checked_starts(starts, series: Series, at: np.ndarray) -> tuple[Float[Array,
     if not there.any():
         raise ValueError(
             f"starts: none of the {len(at)} windows begins at a state that is known (all have NaN or infinity): give "
-            "series.fill_forward(), smoothed states (ctmodels.smooth), or None for free starts"
+            "series.fill_forward(), smoothed states (ctmodels.smoothing.smooth), or None for free starts"
         )
     return jnp.asarray(starts), at[there]
 
@@ -60,7 +60,7 @@ def _refuse_unobserved(values: np.ndarray, series: Series, at: np.ndarray) -> No
         raise ValueError(
             f"starts[{row}, {channel}] is {values[row, channel]:g}, where nothing was observed, and so for "
             f"{len(np.unique(bad[:, 0]))} of {len(at)} windows: give series.to_nan(), which leaves these windows out, "
-            "series.fill_forward(), smoothed states (ctmodels.smooth), or None for free starts"
+            "series.fill_forward(), smoothed states (ctmodels.smoothing.smooth), or None for free starts"
         )
 
 

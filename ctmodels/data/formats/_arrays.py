@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from ctmodels._validation import DataError
-from ctmodels._words import argument
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data._assemble import Found
 from ctmodels.data._cells import missing, number, plain
 from ctmodels.data._clock import Clock, clock_of, read_clock

@@ -1,0 +1,9 @@
+"""Fields: right-hand sides of differential equations, f(t, y, args)."""
+
+from ctmodels.fields._fields import (
+    MatrixField as MatrixField,
+    MLPField as MLPField,
+    Rescaled as Rescaled,
+    SecondOrder as SecondOrder,
+    SumField as SumField,
+)
