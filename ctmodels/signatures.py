@@ -44,8 +44,9 @@ def signature(increments: Float[Array, "step channel"], depth: int) -> Levels:
 def logsignature(increments: Float[Array, "step channel"], depth: int) -> Levels:
     """log of the [`ctmodels.signatures.signature`][], a Lie element: increment, area, ...
 
-    Levels as they are, for [`ctmodels.signatures.lie_field`][]; [`ctmodels.signatures.lyndon_coordinates`][] has the numbers that are free.
-    In float32 the logarithm of a long path loses digits at levels 3 and 4 to cancellation; windows do not.
+    Levels as they are, for [`ctmodels.signatures.lie_field`][]; [`ctmodels.signatures.lyndon_coordinates`][] has the
+    numbers that are free. In float32 the logarithm of a long path loses digits at levels 3 and 4 to cancellation;
+    windows do not.
 
     **Arguments:** as of [`ctmodels.signatures.signature`][].
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-import ctmodels as ct
+from ctmodels import signatures
 
 pytestmark = pytest.mark.mostly("float64")
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "signatures.json").read_text(encoding="utf-8"))
-SIGNATURE = jax.jit(ct.signatures.signature, static_argnums=1)
-LOGSIGNATURE = jax.jit(ct.signatures.logsignature, static_argnums=1)
-CHEN, EXP = jax.jit(ct.signatures.chen), jax.jit(ct.signatures.exp_tensor)
-WINDOWS = jax.jit(ct.signatures.logsignature_windows, static_argnums=(1, 2))
+SIGNATURE = jax.jit(signatures.signature, static_argnums=1)
+LOGSIGNATURE = jax.jit(signatures.logsignature, static_argnums=1)
+CHEN, EXP = jax.jit(signatures.chen), jax.jit(signatures.exp_tensor)
+WINDOWS = jax.jit(signatures.logsignature_windows, static_argnums=(1, 2))
 
 
 def normal(*shape, seed=0):
@@ -47,7 +47,7 @@ def test_signature_equals_signax(name, depth):
 
 @pytest.mark.parametrize("name, depth", [("d2_L10", 4), ("d3_L20", 4), ("d4_L6", 3)])
 def test_log_signature_equals_signax(name, depth):
-    found = ct.signatures.lyndon_coordinates(LOGSIGNATURE(increments(f"path_{name}"), depth))
+    found = signatures.lyndon_coordinates(LOGSIGNATURE(increments(f"path_{name}"), depth))
     close(found, REFERENCE[f"logsig_lyndonwords_{name}_N{depth}"], 10)
 
 
@@ -78,8 +78,8 @@ def test_the_second_level_is_the_area(tolerance):
 def test_log_and_exp_are_inverse(tolerance):
     levels = [normal(*(2,) * k, seed=k) for k in range(1, 5)]
     for there, back in (
-        (ct.signatures.exp_tensor, ct.signatures.log_tensor),
-        (ct.signatures.log_tensor, ct.signatures.exp_tensor),
+        (signatures.exp_tensor, signatures.log_tensor),
+        (signatures.log_tensor, signatures.exp_tensor),
     ):
         again = jax.jit(lambda levels, there=there, back=back: back(there(levels)))(levels)
         np.testing.assert_allclose(flat(again), flat(levels), **tolerance(10))
@@ -87,12 +87,12 @@ def test_log_and_exp_are_inverse(tolerance):
 
 def test_lyndon_words_in_order_and_as_many_as_witt_says():
     for length in (2, 3, 4):
-        words = [w for w in ct.signatures.lyndon_words(3, 4) if len(w) == length]
+        words = [w for w in signatures.lyndon_words(3, 4) if len(w) == length]
         assert words == [tuple(w) for w in REFERENCE[f"lyndon_words_d3_len{length}"]]
     for c in (1, 2, 5):
-        lengths = [len(w) for w in ct.signatures.lyndon_words(c, 4)]
+        lengths = [len(w) for w in signatures.lyndon_words(c, 4)]
         assert [lengths.count(k) for k in (1, 2, 3, 4)] == [c, (c**2 - c) // 2, (c**3 - c) // 3, (c**4 - c**2) // 4]
-    assert ct.signatures.lyndon_coordinates([normal(1), normal(1, 1)]).shape == (1,)
+    assert signatures.lyndon_coordinates([normal(1), normal(1, 1)]).shape == (1,)
 
 
 def test_zero_increments_change_nothing(tolerance):
@@ -129,13 +129,13 @@ def test_windows_of_a_padded_path_and_one_window_for_all(tolerance):
 def test_what_cannot_be_computed_is_refused():
     values = normal(4, 2)
     with pytest.raises(ValueError, match="depth=5"):
-        ct.signatures.signature(values, 5)
+        signatures.signature(values, 5)
     with pytest.raises(ValueError, match="depth=0"):
-        ct.signatures.logsignature_windows(values, 2, 0)
+        signatures.logsignature_windows(values, 2, 0)
     with pytest.raises(ValueError, match="window=0: a window needs at least two points"):
-        ct.signatures.logsignature_windows(values, 0, 2)
+        signatures.logsignature_windows(values, 0, 2)
     with pytest.raises(ValueError, match="values: 1 times"):
-        ct.signatures.logsignature_windows(values[:1], 2, 2)
+        signatures.logsignature_windows(values[:1], 2, 2)
 
 
 @pytest.mark.only("float32")
@@ -152,12 +152,10 @@ def test_a_long_path_keeps_its_digits():
 
 @pytest.mark.only("float64")
 def test_gradients_against_finite_differences():
-    coordinates = lambda values: jax.vmap(ct.signatures.lyndon_coordinates)(
-        ct.signatures.logsignature_windows(values, 3, 3)
-    )
+    coordinates = lambda values: jax.vmap(signatures.lyndon_coordinates)(signatures.logsignature_windows(values, 3, 3))
     check_grads(jax.jit(coordinates), (normal(6, 2),), order=1, modes=("fwd", "rev"))
-    value = lambda z, levels: ct.signatures.lie_field(tanh_field, levels)(z)
-    levels = ct.signatures.logsignature(normal(3, 2), 2)
+    value = lambda z, levels: signatures.lie_field(tanh_field, levels)(z)
+    levels = signatures.logsignature(normal(3, 2), 2)
     check_grads(jax.jit(value), (normal(3), levels), order=1, modes=("rev",))
 
 
@@ -180,7 +178,7 @@ def test_words_and_brackets_of_linear_fields(tolerance):
     wanted = sum(level[0][i] * A[i] @ z for i in range(2))
     wanted += sum(level[1][i, j] * A[j] @ A[i] @ z for i in range(2) for j in range(2))
     wanted += sum(level[2][i, j, k] * A[k] @ A[j] @ A[i] @ z for i in range(2) for j in range(2) for k in range(2))
-    found = jax.jit(lambda z, level: ct.signatures.lie_field(linear_field, level)(z))(z, level)
+    found = jax.jit(lambda z, level: signatures.lie_field(linear_field, level)(z))(z, level)
     np.testing.assert_allclose(found, wanted, **tolerance(10))
 
 
@@ -192,7 +190,7 @@ def test_brackets_of_a_nonlinear_field(tolerance):
     commutator = np.outer(e[0], e[1]) - np.outer(e[1], e[0])
     triple = np.multiply.outer(commutator, e[1]) - np.multiply.outer(e[1], commutator)
     value = jax.jit(
-        lambda z, *levels: ct.signatures.lie_field(tanh_field, [jnp.asarray(level, float) for level in levels])(z)
+        lambda z, *levels: signatures.lie_field(tanh_field, [jnp.asarray(level, float) for level in levels])(z)
     )
     wanted = jax.jit(lambda z: (bracket(f1, f2)(z), bracket(bracket(f1, f2), f2)(z)))(z)
     np.testing.assert_allclose(value(z, np.zeros(2), commutator), wanted[0], **tolerance(10))
@@ -205,7 +203,7 @@ def log_ode(field, values, window, depth):
     nodes, weights, h = jnp.array([0, 0.5, 0.5, 1]), jnp.array([1, 2, 2, 1]) / 6, 1 / 8
 
     def cross(z, levels):
-        V = ct.signatures.lie_field(field, levels)
+        V = signatures.lie_field(field, levels)
 
         # Stages in a loop and not written out: V is compiled once.
         def stage(slope, node, z):
@@ -219,7 +217,7 @@ def log_ode(field, values, window, depth):
         return jax.lax.fori_loop(0, 8, step, z), None
 
     z0 = jnp.array([0.5, -0.3, 0.8], values.dtype)
-    return jax.lax.scan(cross, z0, ct.signatures.logsignature_windows(values, window, depth))[0]
+    return jax.lax.scan(cross, z0, signatures.logsignature_windows(values, window, depth))[0]
 
 
 def error(field, values, window, depth):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import ctmodels as ct
+from ctmodels import smoothing
 
 pytestmark = pytest.mark.mostly("float64")
 
 F = jnp.array([[1.0, 0.1], [-0.2, 0.95]])
-NOISE = ct.smoothing.Noise(jnp.array([0.02, 0.05]), jnp.array([0.1]))
+NOISE = smoothing.Noise(jnp.array([0.02, 0.05]), jnp.array([0.1]))
 
 
 def linear_flow(t0, t1, z):
@@ -52,7 +53,7 @@ def test_equals_the_batch_solution_of_the_same_gaussian():
     mean = joint @ H.T @ np.linalg.solve(S, y)
     cov = joint - joint @ H.T @ np.linalg.solve(S, H @ joint)
     log_likelihood = -0.5 * (y @ np.linalg.solve(S, y) + np.linalg.slogdet(S)[1] + len(y) * np.log(2 * np.pi))
-    got = jax.jit(lambda s: ct.smoothing.smooth(linear_flow, s, NOISE))(s)
+    got = jax.jit(lambda s: smoothing.smooth(linear_flow, s, NOISE))(s)
     tight = dict(rtol=1e-6, atol=1e-7) if s.ts.dtype == "float64" else dict(rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(got.mean, mean.reshape(-1, 2), **tight)
     blocks = np.stack([cov[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] for i in range(len(s.ts))])
@@ -63,7 +64,7 @@ def test_equals_the_batch_solution_of_the_same_gaussian():
 
 def test_expectation_maximisation_never_lowers_the_likelihood():
     s, noise, values = series(40), NOISE, []
-    run = jax.jit(lambda noise: ct.smoothing.smooth(linear_flow, s, noise))
+    run = jax.jit(lambda noise: smoothing.smooth(linear_flow, s, noise))
     for _ in range(6):
         out = run(noise)
         values.append(float(out.log_likelihood))
@@ -77,7 +78,7 @@ def test_what_lies_under_the_mask_changes_nothing_and_gets_no_gradient():
 
     @jax.jit
     def total(ys):
-        return jnp.sum(ct.smoothing.smooth(linear_flow, eqx.tree_at(lambda s: s.ys, s, ys), NOISE).mean)
+        return jnp.sum(smoothing.smooth(linear_flow, eqx.tree_at(lambda s: s.ys, s, ys), NOISE).mean)
 
     gradient = jax.jit(jax.grad(total))(s.ys)
     assert np.all(gradient[~np.asarray(s.mask)] == 0) and np.all(np.isfinite(gradient))
@@ -86,7 +87,7 @@ def test_what_lies_under_the_mask_changes_nothing_and_gets_no_gradient():
 
 def test_padding_changes_nothing():
     s = series()
-    run = jax.jit(lambda s: ct.smoothing.smooth(linear_flow_in_time, s, NOISE).mean)
+    run = jax.jit(lambda s: smoothing.smooth(linear_flow_in_time, s, NOISE).mean)
     np.testing.assert_allclose(run(s.pad(15))[:12], run(s), rtol=1e-3, atol=1e-4)
 
 
@@ -99,10 +100,10 @@ def test_coasting_smooths_a_noisy_sine_without_knowing_its_law():
     ts = np.sort(rng.uniform(0, 20, 200))
     true = np.sin(ts)[:, None]
     s = ct.Series.from_nan(ts, true + 0.2 * rng.normal(size=true.shape))
-    first = ct.smoothing.Noise(jnp.array([1e-4, 1.0]), jnp.array([1e-2]))
+    first = smoothing.Noise(jnp.array([1e-4, 1.0]), jnp.array([1e-2]))
     out = jax.jit(
-        lambda s: ct.smoothing.smooth(
-            ct.smoothing.constant_velocity, s, ct.smoothing.tune_noise(ct.smoothing.constant_velocity, s, first)[0]
+        lambda s: smoothing.smooth(
+            smoothing.constant_velocity, s, smoothing.tune_noise(smoothing.constant_velocity, s, first)[0]
         )
     )(s)
     rms = lambda x: float(jnp.sqrt(jnp.mean(x**2)))
@@ -117,9 +118,7 @@ def test_the_right_field_is_worth_more_than_coasting():
     noisy = clean + 0.3 * jax.random.normal(jax.random.key(0), clean.shape, clean.dtype)
     s = ct.Series(0.1 * jnp.arange(200.0), noisy, jnp.ones(noisy.shape, bool))
     flow = lambda t0, t1, z: ct.rk_step(ct.RK4().tableau, field, t0, t1 - t0, z, None).y1
-    informed = jax.jit(
-        lambda s: ct.smoothing.smooth(flow, s, ct.smoothing.Noise(jnp.full(2, 1e-5), jnp.full(2, 0.09)))
-    )(s)
+    informed = jax.jit(lambda s: smoothing.smooth(flow, s, smoothing.Noise(jnp.full(2, 1e-5), jnp.full(2, 0.09))))(s)
     assert float(jnp.sqrt(jnp.mean((informed.mean - clean) ** 2))) < 0.05
 
 
@@ -128,7 +127,7 @@ def in_units(s, noise, prior, units):
     units = jnp.asarray(units, s.ys.dtype)
     seen = units[: s.ys.shape[1]]
     mean, cov = prior
-    scaled = ct.smoothing.Noise(noise.process * units**2, noise.observation * seen**2)
+    scaled = smoothing.Noise(noise.process * units**2, noise.observation * seen**2)
     return eqx.tree_at(lambda s: s.ys, s, s.ys * seen[None]), scaled, (mean * units, cov * jnp.outer(units, units))
 
 
@@ -141,7 +140,7 @@ def turning(units):
 @jax.jit
 def turned(s, noise, prior, units):
     """One program for all units."""
-    return ct.smoothing.smooth(turning(units), s, noise, prior=prior)
+    return smoothing.smooth(turning(units), s, noise, prior=prior)
 
 
 @pytest.mark.mostly("float32")
@@ -152,7 +151,7 @@ def test_units_change_nothing(channels, units, tolerance):
     ys = np.random.default_rng(0).normal(size=(12, channels))
     ys[[3, 7], 0] = np.nan
     s = ct.Series.from_nan(np.arange(12.0), ys)
-    noise = ct.smoothing.Noise(jnp.array([0.02, 0.0]), jnp.array([0.1, 0.3])[:channels])
+    noise = smoothing.Noise(jnp.array([0.02, 0.0]), jnp.array([0.1, 0.3])[:channels])
     prior = jnp.array([0.5, -0.5]), jnp.array([[1.0, 0.2], [0.2, 2.0]])
     u = jnp.asarray(units, s.ys.dtype)
     plain, scaled = turned(s, noise, prior, jnp.ones(2)), turned(*in_units(s, noise, prior, units), u)
@@ -171,18 +170,18 @@ def noisy_sine(n, unit=1.0):
     ts = np.sort(np.random.default_rng(1).uniform(0, n / 10, n))
     ys = np.sin(ts)[:, None] + 0.2 * np.random.default_rng(2).normal(size=(n, 1))
     s = ct.Series.from_nan(ts, ys)
-    first = ct.smoothing.Noise(unit**2 * jnp.array([1e-4, 1.0]), unit**2 * jnp.array([1e-2]))
+    first = smoothing.Noise(unit**2 * jnp.array([1e-4, 1.0]), unit**2 * jnp.array([1e-2]))
     return eqx.tree_at(lambda s: s.ys, s, unit * s.ys), first, (jnp.zeros(2), unit**2 * jnp.eye(2))
 
 
-tuned = jax.jit(lambda s, first, prior: ct.smoothing.tune_noise(ct.smoothing.constant_velocity, s, first, prior=prior))
+tuned = jax.jit(lambda s, first, prior: smoothing.tune_noise(smoothing.constant_velocity, s, first, prior=prior))
 
 
 @jax.jit
 def likelihoods(s, noise, prior, factors):
     """Of the noise times each of the factors, of two variances of the process and one of observation."""
-    of = lambda noise: ct.smoothing.smooth(ct.smoothing.constant_velocity, s, noise, prior=prior).log_likelihood
-    return jax.vmap(lambda f: of(ct.smoothing.Noise(noise.process * f[:2], noise.observation * f[2:])))(factors)
+    of = lambda noise: smoothing.smooth(smoothing.constant_velocity, s, noise, prior=prior).log_likelihood
+    return jax.vmap(lambda f: of(smoothing.Noise(noise.process * f[:2], noise.observation * f[2:])))(factors)
 
 
 FACTORS = np.array([[f if i in (j, 3) else 1 for i in range(3)] for j in range(4) for f in (0.1, 0.8, 1.25, 10)])
@@ -204,14 +203,14 @@ def test_the_noise_found_is_the_likeliest(unit):
 def test_noise_is_found_from_starts_that_are_orders_of_magnitude_off():
     s, _, prior = noisy_sine(60)
     for process, observation in (([1e-8, 1e-4], [1.0]), ([1.0, 1e4], [1e4]), ([1e2, 1e-6], [1e-8])):
-        found, _ = tuned(s, ct.smoothing.Noise(jnp.array(process), jnp.array(observation)), prior)
+        found, _ = tuned(s, smoothing.Noise(jnp.array(process), jnp.array(observation)), prior)
         assert abs(likelihoods(s, found, prior, jnp.asarray(FACTORS, s.ys.dtype))[0] - -6.4137) < 0.1
 
 
 def test_a_start_that_is_no_noise_is_left_and_no_rounds_change_nothing():
     s, first, prior = noisy_sine(20)
     same, converged = jax.jit(
-        lambda s: ct.smoothing.tune_noise(ct.smoothing.constant_velocity, s, first, rounds=0, prior=prior)
+        lambda s: smoothing.tune_noise(smoothing.constant_velocity, s, first, rounds=0, prior=prior)
     )(s)
     np.testing.assert_allclose(same.process, first.process, rtol=1e-5)
     np.testing.assert_allclose(same.observation, first.observation, rtol=1e-5)

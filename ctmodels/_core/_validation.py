@@ -210,3 +210,27 @@ def _check_channel(column: np.ndarray, place: str, constant_ok: bool) -> None:
             "a column must vary, to be scaled and learnt; "
             f"leave it out, or declare it an input ({argument('constant_ok', ...)})"
         )
+
+
+def check_resolution(ts: np.ndarray, dtype, at: Callable[[int], str] | None = None) -> None:
+    """Refuse times whose spacing is under eight units in the last place of `dtype`. `at`: the place of time `i`, where
+    the times were scaled already."""
+    gaps, ulp = np.diff(ts), np.spacing(np.maximum(np.abs(ts[1:]), np.abs(ts[:-1])).astype(dtype))
+    bad = np.flatnonzero(gaps < 8 * ulp.astype(np.float64))
+    if bad.size:
+        i, least = int(bad[0]), 8 * ulp.astype(np.float64)
+        name, remedy = (
+            np.dtype(dtype).name,
+            "use a shorter stretch, or enable x64 (JAX_ENABLE_X64=1 in the environment)",
+        )
+        if at is None:
+            raise DataError(
+                f"ts[{i + 1}]: spacing {gaps[i]:.3g} at time {ts[i + 1]:.9g} is under 8 units in the last place of "
+                f"{name} ({least[i]:.3g}): the times would run together; take the origin off and scale "
+                f"(ctmodels.Scaling), {remedy}"
+            )
+        span = abs(float(ts[-1] - ts[0]))
+        raise DataError(
+            f"{at(i + 1)}: follows the time before it by {gaps[i] / span:.2g} of the record's length, and {name} "
+            f"resolves {least[i] / span:.2g} there: the times would run together; drop one of the two rows, {remedy}"
+        )

@@ -31,8 +31,8 @@ class LogNCDE(AbstractModel):
 
     **Arguments:** `channels`, `hidden`, `outputs`: sizes; `window`: rows a step, at least 1; `depth`: of the
     log-signature, 1 to 3 (the field is differentiated `depth - 1` times, in the direction of each channel); `static`,
-    `intensity`: as there; `width`, `layers`: of [`ctmodels.fields.MatrixField`][]; `forecast_solver`: what solves after the
-    last window, by default in steps of at most 1 unit of time.
+    `intensity`: as there; `width`, `layers`: of [`ctmodels.fields.MatrixField`][]; `forecast_solver`: what solves
+    after the last window, by default in steps of at most 1 unit of time.
 
     **Good values:** depth 2; windows such that a series makes 100 to 500 of them; a smooth activation, as derivatives
     are taken; z-scored channels; Adam 1e-3; for windows of many rows `intensity=False`, as each count grows by a

@@ -5,8 +5,8 @@ A path is of one series, and a batch is made by `vmap`. `path(t) -> (channel,)`,
 `path.causal` whether its value at t needs nothing that is seen after t. Each class says what it looks ahead to.
 
 At a knot the derivative is that of the piece on the left (torchcde's convention); values are continuous, but for
-[`ctmodels.paths.HeldPath`][]. No NaN is made: neither by padding nor by what lies under a mask. Adaptive steps have to be
-told of jumps:
+[`ctmodels.paths.HeldPath`][]. No NaN is made: neither by padding nor by what lies under a mask. Adaptive steps have to
+be told of jumps:
 
     controller = diffrax.ClipStepSizeController(diffrax.PIDController(rtol=1e-4, atol=1e-6), jump_ts=path.jumps)
     integrate = ctmodels.Integrate(diffrax.Tsit5(), controller)
@@ -16,9 +16,10 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Real
+from jaxtyping import Array, Float, Real
 
 from ctmodels._core._series import Series
+from ctmodels.paths._check import check_knots, check_one, check_values
 from ctmodels.paths._interpolation import divided, fill_between, fill_held, hermite, natural, on_line, piece_at
 
 Time = Real[Array, ""]
@@ -34,8 +35,8 @@ class _Lines(eqx.Module):
     ys: eqx.AbstractVar[Values]
 
     def __check_init__(self):
-        _check_knots(self.ts)
-        _check_values(self.ts, self.ys)
+        check_knots(self.ts)
+        check_values(self.ts, self.ys)
 
     def __call__(self, t: Time) -> Float[Array, " channel"]:
         return _on_lines(self.ts, self.ys, t)
@@ -66,14 +67,14 @@ class LinearPath(_Lines):
     def from_series(cls, series: Series) -> "LinearPath":
         """Through one series' observed values, missing ones filled forward: before the first observation, that one;
         zero in a channel without any."""
-        _check_one(series, "LinearPath.from_series")
+        check_one(series, "LinearPath.from_series")
         return cls(series.ts, series.fill_forward())
 
     @classmethod
     def between(cls, series: Series) -> "LinearPath":
         """Through one series' observed values, missing ones on the line between their neighbours (torchcde's): beyond
         the first and the last observation, that one; zero in a channel without any."""
-        _check_one(series, "LinearPath.between")
+        check_one(series, "LinearPath.between")
         return cls(series.ts, fill_between(series))
 
 
@@ -96,7 +97,7 @@ class RectilinearPath(_Lines):
     @classmethod
     def from_series(cls, series: Series) -> "RectilinearPath":
         """Of one series, with one channel more. Padding adds knots at which nothing moves."""
-        _check_one(series, "RectilinearPath.from_series")
+        check_one(series, "RectilinearPath.from_series")
         held = fill_held(series)
         ts = jnp.repeat(series.ts, 2)[1:, None]
         ys = jnp.concatenate([ts, jnp.repeat(held, 2, axis=0)[:-1]], axis=1)
@@ -110,8 +111,8 @@ class CubicPath(eqx.Module):
 
     `a`, `b`, `two_c`, `three_d`: `(time - 1, channel)`, torchcde's order and factors.
 
-    Looks ahead: [`ctmodels.paths.CubicPath.natural`][] to the whole series, with a weight that falls by about four with each
-    knot; [`ctmodels.paths.CubicPath.hermite`][] one knot, and to the next observation wherever one is missing.
+    Looks ahead: [`ctmodels.paths.CubicPath.natural`][] to the whole series, with a weight that falls by about four with
+    each knot; [`ctmodels.paths.CubicPath.hermite`][] one knot, and to the next observation wherever one is missing.
     """
 
     ts: Knots
@@ -122,22 +123,22 @@ class CubicPath(eqx.Module):
     causal: ClassVar[bool] = False
 
     def __check_init__(self):
-        _check_knots(self.ts)
+        check_knots(self.ts)
 
     @classmethod
     def natural(cls, series: Series) -> "CubicPath":
         """The natural cubic spline through each channel's observed knots: the interpolant of least integrated squared
         second derivative. The times before the first and after the last observation take that one and are knots too
         (torchcde's `natural_cubic_coeffs`); a channel with one observation is constant, one without is zero."""
-        _check_one(series, "CubicPath.natural")
+        check_one(series, "CubicPath.natural")
         return cls(series.ts, *natural(series.ts, series.fill_forward(), series.mask))
 
     @classmethod
     def hermite(cls, series: Series) -> "CubicPath":
         """Cubic Hermite pieces with backward differences: at a knot the slope is that of the line before it (at the
-        first, of the line after). Missing values are filled as by [`ctmodels.paths.LinearPath.between`][] first (torchcde's
-        `hermite_cubic_coefficients_with_backward_differences`)."""
-        _check_one(series, "CubicPath.hermite")
+        first, of the line after). Missing values are filled as by [`ctmodels.paths.LinearPath.between`][] first
+        (torchcde's `hermite_cubic_coefficients_with_backward_differences`)."""
+        check_one(series, "CubicPath.hermite")
         return cls(series.ts, *hermite(series.ts, fill_between(series)))
 
     def _at(self, t: Time):
@@ -176,13 +177,13 @@ class HeldPath(eqx.Module):
     causal: ClassVar[bool] = True
 
     def __check_init__(self):
-        _check_knots(self.ts)
-        _check_values(self.ts, self.ys)
+        check_knots(self.ts)
+        check_values(self.ts, self.ys)
 
     @classmethod
     def from_series(cls, series: Series) -> "HeldPath":
         """The last observed value of each channel of one series; zero in a channel without any."""
-        _check_one(series, "HeldPath.from_series")
+        check_one(series, "HeldPath.from_series")
         return cls(series.ts, fill_held(series))
 
     def __call__(self, t: Time) -> Float[Array, " channel"]:
@@ -198,37 +199,6 @@ class HeldPath(eqx.Module):
         return self.ts
 
 
-def with_time(series: Series) -> Series:
-    """The series with time for its first channel, observed in every row that is not padding.
-
-    A padded row stays as padding makes it, zero and unobserved, so that it does not matter which is done first.
-    """
-    return _joined(series.ts, (series.ts[:, None], _rows(series)), (series.ys, series.mask))
-
-
-def with_intensity(series: Series) -> Series:
-    """The series with, after its channels, how often each has been observed so far: counts, observed in every row that
-    is not padding.
-
-    The observational intensity of Kidger, Morrill, Foster, Lyons, Neural controlled differential equations for
-    irregular time series, 2020. For torchcde's order, time, values, counts: `with_time(with_intensity(series))`.
-    """
-    rows = _rows(series)
-    counts = jnp.cumsum(series.mask, axis=0, dtype=series.ys.dtype)
-    return _joined(series.ts, (series.ys, series.mask), (counts, jnp.broadcast_to(rows, counts.shape)))
-
-
-def _joined(ts: Array, *channels: tuple[Array, Array]) -> Series:
-    ys, masks = (jnp.concatenate(parts, axis=1) for parts in zip(*channels, strict=True))
-    return Series(ts, jnp.where(masks, ys, 0), masks)
-
-
-def _rows(series: Series) -> Bool[Array, "time 1"]:
-    """Which rows are not padding: time has moved."""
-    _check_one(series, "a builder of channels")
-    return jnp.concatenate([jnp.ones(1, bool), jnp.diff(series.ts) > 0])[:, None]
-
-
 def _on_lines(ts: Float[Array, " time"], ys: Float[Array, "time channel"], t: Time) -> Float[Array, " channel"]:
     t = jnp.asarray(t, ts.dtype)
     i = piece_at(ts, t)
@@ -242,28 +212,3 @@ def _slope(ts: Float[Array, " time"], ys: Float[Array, "time channel"], t: Time)
     i = piece_at(ts, t)
     inside = (ts[0] <= t) & (t <= ts[-1])
     return jnp.where(inside, divided(ys[i + 1] - ys[i], ts[i + 1] - ts[i]), 0)
-
-
-def _check_knots(ts: Array) -> None:
-    if ts.shape[-1] < 2:
-        raise ValueError(
-            f"ts has {ts.shape[-1]} time(s): a path needs at least 2, the ends of a piece; "
-            "give more rows, or hold the one: series.pad(2)"
-        )
-
-
-def _check_values(ts: Array, ys: Array) -> None:
-    if ys.ndim != ts.ndim + 1 or ys.shape[:-1] != ts.shape:
-        raise ValueError(
-            f"ys has shape {ys.shape} and ts {ts.shape}: a path has a row of values for each time, (time, channel); "
-            "one channel is ys[:, None]"
-        )
-
-
-def _check_one(series: Series, name: str) -> None:
-    if series.ts.ndim != 1:
-        raise ValueError(
-            f"series has times of shape {series.ts.shape}: {name} takes one series, of times (time,); "
-            "for a batch, jax.vmap it"
-        )
-    _check_knots(series.ts)
