@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 import ctmodels as ct
-from ctmodels._online import Known, Reading, look_ahead, times_of
+from ctmodels._online import ObservedRows, StatesAtRows, predict_at, times_of
 
 
 class Row(NamedTuple):
@@ -49,7 +49,7 @@ class Recurrent(eqx.Module):
 
     def __call__(self, x, ts=None, *, key=None) -> ct.Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x, self.channels, self.static)
+        read = ObservedRows.of(x, self.channels, self.static)
         dtype, channels = read.ys.dtype, read.ys.shape[1]
         last = seen_last(read)
 
@@ -72,12 +72,12 @@ class Recurrent(eqx.Module):
 
         zs = jnp.concatenate([hs, read.ys, last], axis=1)
         start = jnp.concatenate([nothing, jnp.zeros(channels, dtype), jnp.broadcast_to(ts[0], channels)])
-        latents, stats = look_ahead(flow, Known(zs, read.ts, start), ts)
+        latents, stats = predict_at(flow, StatesAtRows(zs, read.ts, start), ts)
         states = latents[:, : self.hidden]
         return ct.Output(jax.vmap(self.readout)(states), stats, states)
 
 
-def seen_last(read: Reading) -> Float[Array, "row channel"]:
+def seen_last(read: ObservedRows) -> Float[Array, "row channel"]:
     """When each channel was observed last, that row included; before its first observation, when the record began."""
     return jax.lax.cummax(jnp.where(read.mask, read.ts[:, None], read.ts[0]), axis=0)
 

@@ -16,7 +16,7 @@ from ctmodels._core._output import SUCCESS
 from ctmodels._core._series import Record, Series
 from ctmodels._core._times import increasing
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._online import Reading, carried_on, move_and_jump, rows_seen
+from ctmodels._online import ObservedRows, flow_of_field, observed_first, scan_rows
 from ctmodels.fields._fields import MLPField
 
 
@@ -39,16 +39,16 @@ class ReverseGRUEncoder(eqx.Module):
         self.size = hidden + 1 + 2 * static
 
     def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
-        read = backwards(x, self.channels, self.static)
-        gaps = jnp.diff(read.ts, prepend=read.ts[:1]).astype(read.ys.dtype)
+        rows = reversed_rows(x, self.channels, self.static)
+        gaps = jnp.diff(rows.ts, prepend=rows.ts[:1]).astype(rows.ys.dtype)
 
         def one(h, row):
             y, mask, gap, seen = row
             new = self.cell(jnp.concatenate([y, mask.astype(y.dtype), gap[None]]), h)
             return jnp.where(seen, new, h), None
 
-        begun = jnp.zeros(self.cell.hidden_size, read.ys.dtype)
-        return coded(jax.lax.scan(one, begun, (read.ys, read.mask, gaps, read.seen))[0], read, t0)
+        h0 = jnp.zeros(self.cell.hidden_size, rows.ys.dtype)
+        return encode(jax.lax.scan(one, h0, (rows.ys, rows.mask, gaps, rows.seen))[0], rows, t0)
 
 
 class ReverseODERNNEncoder(eqx.Module):
@@ -87,25 +87,25 @@ class ReverseODERNNEncoder(eqx.Module):
         self.integrate, self.size = integrate, hidden + 1 + 2 * static
 
     def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
-        read = backwards(x, self.channels, self.static)
+        rows = reversed_rows(x, self.channels, self.static)
         jump = lambda h, y, mask: (self.cell(jnp.concatenate([y, mask.astype(y.dtype)]), h), None)
-        begun = jnp.zeros(self.cell.hidden_size, read.ys.dtype)
-        hs, _, stats = move_and_jump(carried_on(self.integrate, self.field), jump, begun, read)
+        h0 = jnp.zeros(self.cell.hidden_size, rows.ys.dtype)
+        hs, _, stats = scan_rows(flow_of_field(self.integrate, self.field), jump, h0, rows)
         # In no account, so that it has to show in what is begun from: what a failed solve holds is finite.
-        return coded(jnp.where(stats.status == SUCCESS, hs[-1], jnp.nan), read, t0)
+        return encode(jnp.where(stats.status == SUCCESS, hs[-1], jnp.nan), rows, t0)
 
 
-def backwards(x: Series | Record, channels: int, static: int) -> Reading:
+def reversed_rows(x: Series | Record, channels: int, static: int) -> ObservedRows:
     """The rows that were seen, from the last to the first; times become s = -t, which increases."""
     record = x if isinstance(x, Record) else Record(x)
     series = record.series
-    at = rows_seen(series)[0]
+    at = observed_first(series)[0]
     increasing(series.ts[at], "x.ts", at)  # what is wrong is said of the times as they were given
     turned = Series(-series.ts[::-1], series.ys[::-1], series.mask[::-1])
-    return Reading.of(Record(turned, record.static, record.known), channels, static)
+    return ObservedRows.of(Record(turned, record.static, record.known), channels, static)
 
 
-def coded(h: Float[Array, " hidden"], read: Reading, t0: Float[Array, ""]) -> Float[Array, " size"]:
+def encode(h: Float[Array, " hidden"], rows: ObservedRows, t0: Float[Array, ""]) -> Float[Array, " size"]:
     """The code: of a series of which nothing was seen, the state that it began from and no distance."""
-    away = jnp.where(jnp.any(read.mask), -read.ts[-1] - t0, 0)
-    return jnp.concatenate([h, away[None].astype(h.dtype), read.static])
+    away = jnp.where(jnp.any(rows.mask), -rows.ts[-1] - t0, 0)
+    return jnp.concatenate([h, away[None].astype(h.dtype), rows.static])

@@ -18,7 +18,7 @@ from ctmodels._core._times import increasing
 from ctmodels._integrate import Integrate
 
 
-class Reading(eqx.Module):
+class ObservedRows(eqx.Module):
     """The rows of one record at which anything was observed, in order; after them the last of these, again and again.
 
     `ts`: their times, `(row,)`. `ys`: the last value observed of each channel, zero before its first observation.
@@ -33,12 +33,12 @@ class Reading(eqx.Module):
     static: Float[Array, " code"]
 
     @classmethod
-    def of(cls, x: Series | Record, channels: int, static: int) -> "Reading":
+    def of(cls, x: Series | Record, channels: int, static: int) -> "ObservedRows":
         record = x if isinstance(x, Record) else Record(x)
         _check(record, channels, static)
         rows = max(record.series.ts.shape[0], 2)  # there is a way from one row to the next, of length zero if need be
         series, i = record.series.pad(rows), jnp.arange(rows)
-        at, number = rows_seen(series)
+        at, number = observed_first(series)
         mask = series.mask[at] & (i < number)[:, None]
         last = jax.lax.cummax(jnp.where(mask, i[:, None], -1), axis=0)
         clean = jnp.where(mask, series.ys[at], 0)  # whatever lies under the mask
@@ -62,7 +62,7 @@ class Reading(eqx.Module):
         return jnp.concatenate([self.ys[0], self.counts[0], self.static])
 
     @property
-    def nothing(self) -> Float[Array, " code"]:
+    def unseen(self) -> Float[Array, " code"]:
         """The same, before anything was seen."""
         return jnp.concatenate([jnp.zeros(2 * self.ys.shape[1], self.ys.dtype), self.static])
 
@@ -72,7 +72,7 @@ class Reading(eqx.Module):
         return jnp.any(self.mask, axis=1)
 
 
-def rows_seen(series: Series) -> tuple[Int[Array, " row"], Int[Array, ""]]:
+def observed_first(series: Series) -> tuple[Int[Array, " row"], Int[Array, ""]]:
     """Indices of the rows at which anything was observed, then of the last of these again and again; their number."""
     seen = jnp.any(series.mask, axis=1)
     order, number = jnp.argsort(~seen, stable=True), jnp.sum(seen)
@@ -101,7 +101,7 @@ def times_of(x: Series | Record) -> Float[Array, " time"]:
     return x.series.ts if isinstance(x, Record) else x.ts
 
 
-class Known(NamedTuple):
+class StatesAtRows(NamedTuple):
     """Where a state is known: states and times of rows, the last of them repeated, and the state before any of them."""
 
     zs: Float[Array, "row state"]
@@ -109,16 +109,16 @@ class Known(NamedTuple):
     before: Float[Array, " state"]
 
 
-def look_ahead(flow: Callable, known: Known, ts: Float[Array, " out"]) -> tuple:
+def predict_at(flow: Callable, known: StatesAtRows, ts: Float[Array, " out"]) -> tuple:
     """States at `ts`: that of the last row by then, carried on by `flow(z, t0, t1) -> (z, stats)` from there, or from
     the output before if no row came between. Outputs change nothing for the rows, and none sees what comes later.
 
     **Returns:** `(out, state)`, and the account of the flow.
     """
 
-    def one(carry, asked):
+    def one(carry, query):
         z, t, base = carry
-        at, now = asked
+        at, now = query
         new, i = at != base, jnp.maximum(at, 0)
         t = jnp.where(at < 0, now, jnp.where(new, known.ts[i], t))
         z, stats = flow(jnp.where(new, known.zs[i], z), t, now)
@@ -134,7 +134,7 @@ def look_ahead(flow: Callable, known: Known, ts: Float[Array, " out"]) -> tuple:
     return zs, Stats.in_sequence(stats)
 
 
-def carried_on(integrate: Integrate, field: Callable) -> Callable:
+def flow_of_field(integrate: Integrate, field: Callable) -> Callable:
     """`flow(z, t0, t1) -> (z, stats)` of dz/dt = field(t, z, args)."""
 
     def flow(z, t0, t1):
@@ -144,7 +144,7 @@ def carried_on(integrate: Integrate, field: Callable) -> Callable:
     return flow
 
 
-def move_and_jump(flow: Callable, jump: Callable, h: Float[Array, " state"], read: Reading) -> tuple:
+def scan_rows(flow: Callable, jump: Callable, h: Float[Array, " state"], rows: ObservedRows) -> tuple:
     """From row to row: `flow(h, t0, t1) -> (h, stats)` over the gap, then `jump(h, y, mask) -> (h, said)` at what was
     observed, y being the last value of each channel. What is said is kept of each row, the last one repeated included.
 
@@ -152,13 +152,13 @@ def move_and_jump(flow: Callable, jump: Callable, h: Float[Array, " state"], rea
     """
 
     @jax.checkpoint
-    def one(carry, given):
+    def one(carry, row):
         h, before = carry
-        t, y, mask, seen = given
+        t, y, mask, seen = row
         moved, stats = flow(h, before, t)
-        jumped, said = jump(moved, y, mask)
+        jumped, emitted = jump(moved, y, mask)
         h = jnp.where(seen, jumped, h)
-        return (h, t), (h, said, stats)
+        return (h, t), (h, emitted, stats)
 
-    _, (hs, said, stats) = jax.lax.scan(one, (h, read.ts[0]), (read.ts, read.ys, read.mask, read.seen))
-    return hs, said, Stats.in_sequence(stats)
+    _, (hs, emitted, stats) = jax.lax.scan(one, (h, rows.ts[0]), (rows.ts, rows.ys, rows.mask, rows.seen))
+    return hs, emitted, Stats.in_sequence(stats)

@@ -225,7 +225,7 @@ def test_what_differs_from_the_run_before_is_told_by_its_options(tmp_path, capsy
     from ctmodels._command_line import CommandLine
     from ctmodels._core._words import spoken
     from ctmodels.cli import _parser
-    from ctmodels.train._resume import Kept, resumed
+    from ctmodels.train._resume import LoopState, resumed
 
     class Before:
         folder = tmp_path
@@ -234,7 +234,7 @@ def test_what_differs_from_the_run_before_is_told_by_its_options(tmp_path, capsy
             return tmp_path / "c", {"about": {"step": 5, "run": {"seed": 0, "about.recipe.members": 4}}}, {}
 
     command = _parser()._subparsers._group_actions[0].choices["reconstruct"]
-    now, kept = {"seed": 1, "about.recipe.members": 2}, object.__new__(Kept)
+    now, kept = {"seed": 1, "about.recipe.members": 2}, object.__new__(LoopState)
     with spoken(CommandLine(command, [])), pytest.raises(Exception) as error:
         resumed(Before(), now, kept, 10, True, ())
     assert "--seed: 0 then, 1 now" in str(error.value) and "--members: 4 then, 2 now" in str(error.value)

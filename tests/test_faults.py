@@ -55,7 +55,7 @@ def test_a_bad_step_is_skipped_and_counted():
     assert equal(state.model, before[0]) and int(state.opt_state[0].count) == before[1]
     assert metrics["skipped"] == 1 and int(state.step) == 2 and step.traces == 1
     state, metrics = step(state, batch)
-    assert metrics["skipped"] == 1 and not equal(state.model, before[0]) and int(state.faults.row) == 0
+    assert metrics["skipped"] == 1 and not equal(state.model, before[0]) and int(state.faults.streak) == 0
 
 
 def test_one_bad_member_of_an_ensemble_harms_no_other():
@@ -315,7 +315,7 @@ print(int(blown.status), ascii(said["about"]["note"]), ct.data.lynx_hare().value
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "zwei Wörter")], env=os.environ | settings,
                           cwd=Path(__file__).parents[1], capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split(" ", 1) == [str(ct._output.NON_FINITE), "'\\xe5' (21, 2)\n"]
+    assert done.stdout.split(" ", 1) == [str(ct._core._output.NON_FINITE), "'\\xe5' (21, 2)\n"]
 
 
 @pytest.mark.slow

@@ -26,13 +26,13 @@ from ctmodels.data._numbers import (
     counting,
     unix_unit,
 )
-from ctmodels.data._ticks import RATES, At, Clock, Reading, exact, int64, iso_of, months, rate_of, since, tick_of
+from ctmodels.data._ticks import RATES, At, Clock, ClockOptions, exact, int64, iso_of, months, rate_of, since, tick_of
 
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
-AS_NUMBERS = Reading(clock="number")
+AS_NUMBERS = ClockOptions(clock="number")
 
 
-def read_clock(cells: Sequence[str], at: At, how: Reading = Reading()) -> Clock:
+def read_clock(cells: Sequence[str], at: At, how: ClockOptions = ClockOptions()) -> Clock:
     """Read a column of times, of which the first says whether they are dates.
 
     **Arguments:**
@@ -64,7 +64,7 @@ def read_clock(cells: Sequence[str], at: At, how: Reading = Reading()) -> Clock:
     return _numbers(np.array(each(cells, at, _plain)), at, how)
 
 
-def clock_of(times: np.ndarray, at: At, local: np.ndarray | None = None, how: Reading = Reading()) -> Clock:
+def clock_of(times: np.ndarray, at: At, local: np.ndarray | None = None, how: ClockOptions = ClockOptions()) -> Clock:
     """Times of an array.
 
     **Arguments:**
@@ -87,12 +87,12 @@ def clock_of(times: np.ndarray, at: At, local: np.ndarray | None = None, how: Re
     return _numbers(times, at, how)
 
 
-def _counts(how: Reading) -> bool:
+def _counts(how: ClockOptions) -> bool:
     """Whether the caller says what numbers count."""
     return how.clock not in (None, "number") and not ABSOLUTE.fullmatch(how.clock)
 
 
-def _numbers(times: np.ndarray, at: At, how: Reading) -> Clock:
+def _numbers(times: np.ndarray, at: At, how: ClockOptions) -> Clock:
     """Numbers that may be dates, or counts since 1970."""
     if how.clock and ABSOLUTE.fullmatch(how.clock):
         ms = absolute(times, how.clock, at)
@@ -137,7 +137,7 @@ def _unix(times: np.ndarray, at: At) -> Clock:
     since_1970 = f"{short_unit} since 1970-01-01"
     if plausible:
         note = _said(f"{unit} since 1970", ticks, short_unit, True)
-        return since(ticks, short_unit, True, Form("%Y-%m-%d", zone="Z"), Reading(clock=since_1970), (note,))
+        return since(ticks, short_unit, True, Form("%Y-%m-%d", zone="Z"), ClockOptions(clock=since_1970), (note,))
     first, last = (iso_of(t, short_unit, True) for t in (ticks.min(), ticks.max()))
     note = (
         f"integers are kept as numbers: as {unit} since 1970 they would reach from {first} to {last}, and nothing "
@@ -159,7 +159,7 @@ def _counted(numbers: Sequence, at: At, clock: str) -> Clock:
     """Numbers that count as the caller says."""
     what = counting(clock)
     instants = counted(numbers, what, at)
-    how = Reading(clock=clock)
+    how = ClockOptions(clock=clock)
     if what.epoch is None:
         rate = rate_of(instants)
         ticks = int64([t * rate // SECOND for t in instants], at)

@@ -23,7 +23,7 @@ from ctmodels.data._instants import (
     named_parts,
     sheet_order,
 )
-from ctmodels.data._ticks import At, Clock, Reading, exact, since
+from ctmodels.data._ticks import At, Clock, ClockOptions, exact, since
 
 _DAY, _TIME = r"\d{4}-\d\d-\d\d", r"[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?"
 _USUAL = re.compile(rf"(?:{_DAY}(?:{_TIME})?(?:\n|\Z))++", re.ASCII)
@@ -46,7 +46,7 @@ def in_format(cells: Sequence[str], at: At, form: str, pattern: re.Pattern[str])
             raise ValueError(f"time {short(cell)} is not written as {form!r}: all times are; correct it, or the format")
         return instant(cell, found.groupdict())
 
-    return _dates(cells, at, read, _written_in(form), how=Reading(date_format=form))
+    return _dates(cells, at, read, _written_in(form), how=ClockOptions(date_format=form))
 
 
 def _written_in(form: str) -> Form:
@@ -118,7 +118,7 @@ def _noted(clock: Clock, said: str) -> Clock:
 
 def _dates(
     cells: Sequence[str], at: At, read: Callable[[str], Instant], form: Form, notes: tuple[str, ...] = (),
-    how: Reading = Reading(),
+    how: ClockOptions = ClockOptions(),
 ) -> Clock:  # fmt: skip
     """Each cell by `read`: all with a zone, or none."""
     found: list[Instant] = each(cells, at, read)

@@ -31,7 +31,7 @@ def head(source: str, length: int = 8) -> bytes:
         return file.read(length)
 
 
-def needed(module: str, source: str) -> Any:
+def import_extra(module: str, source: str) -> Any:
     """A library of the extra `data`, or the line that installs it."""
     try:
         return importlib.import_module(module)

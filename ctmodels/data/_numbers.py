@@ -14,7 +14,7 @@ from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
 from ctmodels.data._form import DAY, SECOND, Form
 from ctmodels.data._instants import instant, iso, iso_parts
-from ctmodels.data._ticks import Reading
+from ctmodels.data._ticks import ClockOptions
 
 UNITS = {
     **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 10**9),
@@ -63,7 +63,7 @@ class Dates(NamedTuple):
     ms: np.ndarray
     form: Form
     name: str
-    how: Reading
+    how: ClockOptions
 
 
 def calendar_integers(numbers: np.ndarray) -> Dates | None:
@@ -74,7 +74,7 @@ def calendar_integers(numbers: np.ndarray) -> Dates | None:
             ms = _milliseconds(numbers, layout)
             if ms is not None:
                 form = Form(layout.date, "", "", layout.parts, 3 if layout.name.endswith("fff") else 0)
-                return Dates(ms, form, f"dates {layout.name}", Reading(date_format=layout.written()))
+                return Dates(ms, form, f"dates {layout.name}", ClockOptions(date_format=layout.written()))
     return _two_digit_years(numbers) if digits in (5, 6) else None
 
 
@@ -88,7 +88,7 @@ def _two_digit_years(numbers: np.ndarray) -> Dates | None:
     even = ms is not None and np.all(np.diff(ms) == ms[1] - ms[0]) and ms[1] > ms[0]
     if not even:
         return None
-    return Dates(ms, Form("%Y-%m-%d"), "dates YYMMDD", Reading(date_format="%y%m%d"))  # pyright: ignore
+    return Dates(ms, Form("%Y-%m-%d"), "dates YYMMDD", ClockOptions(date_format="%y%m%d"))  # pyright: ignore
 
 
 def calendar_fractions(numbers: np.ndarray) -> Dates | None:
@@ -100,7 +100,7 @@ def calendar_fractions(numbers: np.ndarray) -> Dates | None:
     if days is None:
         return None
     ms = days + np.rint((numbers - whole) * 86_400_000).astype(np.int64)
-    name, how = "dates YYYYMMDD with fractions of a day", Reading(clock="day as %Y%m%d.%f")
+    name, how = "dates YYYYMMDD with fractions of a day", ClockOptions(clock="day as %Y%m%d.%f")
     return Dates(ms, Form("%Y-%m-%d"), name, how)
 
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from ctmodels.data._assemble import Found, taken
-from ctmodels.data._table import Table, Wanted
-from ctmodels.data._ticks import Reading
+from ctmodels.data._assemble import assemble
+from ctmodels.data._raw import RawTable
+from ctmodels.data._table import ReadOptions, Table
+from ctmodels.data._ticks import ClockOptions
 from ctmodels.data._trials import Trials
 from ctmodels.data.formats._csv import find_csv
 from ctmodels.data.formats._layout import check_text_only
@@ -16,7 +17,7 @@ from ctmodels.data.formats._pandas import find_parquet
 from ctmodels.data.formats._xarray import find_netcdf
 
 # All others, such as .csv, .tsv, .txt, .dat and .csv.gz, are text.
-READERS: dict[str, Callable[[str, Wanted], Found]] = {
+READERS: dict[str, Callable[[str, ReadOptions], RawTable]] = {
     ".parquet": find_parquet,
     ".pq": find_parquet,
     ".nc": find_netcdf,
@@ -88,9 +89,9 @@ def read(
     A [`ctmodels.data.Table`][], or [`ctmodels.data.Trials`][] if there is an `id`. Raises `DataError`, and
     returns nothing, if anything in the file is wrong, or if it would not fit into memory.
     """
-    how = Reading(date_format, clock, wraps)
-    wanted = Wanted(time, columns, id, sentinels, constant_ok, sort, skip, units_row, how)
-    return _taken(os.fspath(path), wanted)
+    how = ClockOptions(date_format, clock, wraps)
+    options = ReadOptions(time, columns, id, sentinels, constant_ok, sort, skip, units_row, how)
+    return _assemble(os.fspath(path), options)
 
 
 def read_alike(path: str | os.PathLike[str], time: str, columns: Sequence[str], reading: Mapping[str, Any]) -> Table:
@@ -98,14 +99,14 @@ def read_alike(path: str | os.PathLike[str], time: str, columns: Sequence[str], 
 
     What stands above a table's header may be another thing in each file, and is recognised anew.
     """
-    how = Reading(*(reading.get(name) for name in Reading._fields))
+    how = ClockOptions(*(reading.get(name) for name in ClockOptions._fields))
     sentinels, sort = reading.get("sentinels", ()), reading.get("sort", False)
-    wanted = Wanted(time, columns, None, sentinels, columns, sort, clock=how, least=1)
-    return _taken(os.fspath(path), wanted)  # pyright: ignore
+    options = ReadOptions(time, columns, None, sentinels, columns, sort, clock=how, least=1)
+    return _assemble(os.fspath(path), options)  # pyright: ignore
 
 
-def _taken(source: str, wanted: Wanted) -> Table | Trials:
+def _assemble(source: str, options: ReadOptions) -> Table | Trials:
     find = READERS.get(Path(source).suffix.lower(), find_csv)
     if find is not find_csv:
-        check_text_only(source, wanted)
-    return taken(find(source, wanted), wanted)
+        check_text_only(source, options)
+    return assemble(find(source, options), options)

@@ -13,7 +13,7 @@ from ctmodels._core._words import argument
 from ctmodels.data._cells import listed
 from ctmodels.data._form import Form
 from ctmodels.data._places import Places
-from ctmodels.data._ticks import Reading
+from ctmodels.data._ticks import ClockOptions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Table:
         return dataclasses.replace(self, values=self.values[:, picks], names=tuple(names), units=units)
 
 
-class Wanted(NamedTuple):
+class ReadOptions(NamedTuple):
     """What the caller of a reader asks for; see `read`."""
 
     time: str
@@ -91,7 +91,7 @@ class Wanted(NamedTuple):
     sort: bool = False
     skip: int = 0
     units_row: bool | None = None
-    clock: Reading = Reading()
+    clock: ClockOptions = ClockOptions()
     least: int = 2
 
 
@@ -103,17 +103,17 @@ class Choice(NamedTuple):
     values: list[int]
 
 
-def choose(header: Sequence[str], wanted: Wanted, here: str) -> Choice:
+def choose(header: Sequence[str], options: ReadOptions, here: str) -> Choice:
     """Find the columns wanted, or refuse with those that are there."""
-    keys = [wanted.time] if wanted.id is None else [wanted.time, wanted.id]
+    keys = [options.time] if options.id is None else [options.time, options.id]
     at = pick(keys, header, here)
-    columns = _others(header, at, here) if wanted.columns is None else wanted.columns
+    columns = _others(header, at, here) if options.columns is None else options.columns
     picks = pick(columns, header, here)
     both = [header[i] for i in at if i in picks]
     if both:
-        what = "time" if both[0] == wanted.time else "id"
+        what = "time" if both[0] == options.time else "id"
         raise DataError(f"{here}: {both[0]!r} is asked for as {what} and as a value: it is one or the other; drop one")
-    return Choice(at[0], at[1] if wanted.id is not None else None, picks)
+    return Choice(at[0], at[1] if options.id is not None else None, picks)
 
 
 def _others(header: Sequence[str], keys: list[int], here: str) -> list[str]:

@@ -14,7 +14,7 @@ RATES = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**
 At = Callable[[int], str]
 
 
-class Reading(NamedTuple):
+class ClockOptions(NamedTuple):
     """What the caller says of the times, or what was found, with which another file is read alike.
 
     `date_format`: of dates as text, in the codes of `strptime`; `clock`: what numbers count, "number" for nothing, or
@@ -37,7 +37,7 @@ class Clock:
     rate: int = 0
     origin: str = ""
     form: Form = Form()
-    how: Reading = Reading()
+    how: ClockOptions = ClockOptions()
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, rows: np.ndarray) -> "Clock":
@@ -72,7 +72,7 @@ class Clock:
 
 
 def since(
-    ticks: np.ndarray, unit: str, utc: bool, form: Form, how: Reading = Reading(), notes: tuple[str, ...] = ()
+    ticks: np.ndarray, unit: str, utc: bool, form: Form, how: ClockOptions = ClockOptions(), notes: tuple[str, ...] = ()
 ) -> Clock:
     """The clock of counts of a unit since 1970."""
     origin = iso_of(ticks[0], unit, utc) if len(ticks) else ""
@@ -82,7 +82,7 @@ def since(
 
 
 def exact(
-    instants: Sequence[int], form: Form, at: At, how: Reading = Reading(), notes: tuple[str, ...] = (),
+    instants: Sequence[int], form: Form, at: At, how: ClockOptions = ClockOptions(), notes: tuple[str, ...] = (),
     local: Sequence[int] = (),
 ) -> Clock:  # fmt: skip
     """The clock of exact instants, in the coarsest ticks that hold them.

@@ -15,7 +15,7 @@ from ctmodels._core._output import Output
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._online import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
+from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, scan_rows, times_of
 from ctmodels.distributions import Gaussian
 
 
@@ -102,16 +102,16 @@ class GRUODEBayes(AbstractFilter):
     ) -> tuple[Output, Gaussian, Series]:
         """What the model returns; what it expected just before each row, `(row, channel)`; and these rows."""
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x, self.channels, self.static)
-        flow = carried_on(self.integrate, self.field)
+        rows = ObservedRows.of(x, self.channels, self.static)
+        flow = flow_of_field(self.integrate, self.field)
 
-        begun = self._start(read)
-        hs, expected, stats = move_and_jump(flow, self.jump, begun, read)
-        kl = jax.vmap(self.expected)(hs).kl(Gaussian(read.ys, self.noise))
-        latents, more = look_ahead(flow, Known(hs, read.ts, begun), ts)
+        h0 = self._start(rows)
+        hs, expected, stats = scan_rows(flow, self.jump, h0, rows)
+        kl = jax.vmap(self.expected)(hs).kl(Gaussian(rows.ys, self.noise))
+        latents, more = predict_at(flow, StatesAtRows(hs, rows.ts, h0), ts)
         predictive = jax.vmap(self.expected)(latents)
-        out = Output(predictive.mean, stats + more, latents, jnp.sum(jnp.where(read.mask, kl, 0)), predictive)
-        return out, expected, Series(read.ts, read.ys, read.mask)
+        out = Output(predictive.mean, stats + more, latents, jnp.sum(jnp.where(rows.mask, kl, 0)), predictive)
+        return out, expected, Series(rows.ts, rows.ys, rows.mask)
 
     def expected(self, h: Float[Array, " hidden"]) -> Gaussian:
         """What a state says of each channel."""
@@ -127,7 +127,7 @@ class GRUODEBayes(AbstractFilter):
         made = jax.nn.relu(jnp.einsum("ci,cip->cp", given, self.prepare) + self.prepare_bias)
         return self.cell(jnp.where(mask[:, None], made, 0).reshape(-1), h), expected
 
-    def _start(self, read: Reading) -> Float[Array, " hidden"]:
+    def _start(self, rows: ObservedRows) -> Float[Array, " hidden"]:
         if self.initial is None:
-            return jnp.zeros(self.cell.hidden_size, read.ys.dtype)
-        return jnp.tanh(self.initial(read.static))
+            return jnp.zeros(self.cell.hidden_size, rows.ys.dtype)
+        return jnp.tanh(self.initial(rows.static))

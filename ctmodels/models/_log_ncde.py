@@ -17,7 +17,7 @@ from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._online import Known, Reading, carried_on, look_ahead, times_of
+from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, times_of
 from ctmodels.fields._fields import MatrixField
 from ctmodels.signatures import lie_field, logsignature_windows
 
@@ -83,14 +83,14 @@ class LogNCDE(AbstractModel):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x, self.channels, self.static)
+        rows = ObservedRows.of(x, self.channels, self.static)
         zs = self._windows(
-            self.initial(read.start), logsignature_windows(read.control(self.intensity), self.window, self.depth)
+            self.initial(rows.start), logsignature_windows(rows.control(self.intensity), self.window, self.depth)
         )
-        ends = jnp.minimum(self.window * jnp.arange(zs.shape[0]), read.ts.shape[0] - 1)
-        known = Known(zs, read.ts[ends], self.initial(read.nothing))
-        flow = carried_on(self.forecast_solver, lambda t, z, args: self.field(z)[:, 0])
-        latents, more = look_ahead(flow, known, ts)
+        ends = jnp.minimum(self.window * jnp.arange(zs.shape[0]), rows.ts.shape[0] - 1)
+        known = StatesAtRows(zs, rows.ts[ends], self.initial(rows.unseen))
+        flow = flow_of_field(self.forecast_solver, lambda t, z, args: self.field(z)[:, 0])
+        latents, more = predict_at(flow, known, ts)
         stats = Stats.of_grid(2, known.ts, zs) + more
         return Output(jax.vmap(self.readout)(latents), stats, latents)
 

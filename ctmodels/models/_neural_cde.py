@@ -16,7 +16,7 @@ from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._online import Known, Reading, carried_on, look_ahead, times_of
+from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, times_of
 from ctmodels.fields._fields import MatrixField
 from ctmodels.paths._paths import CubicPath
 
@@ -105,28 +105,28 @@ class NeuralCDE(AbstractModel):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x, self.channels, self.static)
-        z0 = self.initial(read.start)
+        rows = ObservedRows.of(x, self.channels, self.static)
+        z0 = self.initial(rows.start)
         if isinstance(self.solver, Integrate):
-            zs, stats = self._along_the_cubic(read, z0)
+            zs, stats = self._along_the_cubic(rows, z0)
         else:
-            zs = self.solver(self.field, z0, read.control(self.intensity))
-            stats = Stats.of_grid(self.solver.evaluations, read.ts, zs)
-        known = Known(zs, read.ts, self.initial(read.nothing))
-        flow = carried_on(self.forecast_solver, lambda t, z, args: self.field(z)[:, 0])
-        latents, more = look_ahead(flow, known, ts)
+            zs = self.solver(self.field, z0, rows.control(self.intensity))
+            stats = Stats.of_grid(self.solver.evaluations, rows.ts, zs)
+        known = StatesAtRows(zs, rows.ts, self.initial(rows.unseen))
+        flow = flow_of_field(self.forecast_solver, lambda t, z, args: self.field(z)[:, 0])
+        latents, more = predict_at(flow, known, ts)
         return Output(jax.vmap(self.readout)(latents), stats + more, latents)
 
-    def _along_the_cubic(self, read: Reading, z0) -> tuple[Float[Array, "time hidden"], Stats]:
+    def _along_the_cubic(self, rows: ObservedRows, z0) -> tuple[Float[Array, "time hidden"], Stats]:
         """From row to row: at rows the control has kinks, over which no error estimate of a step holds."""
-        X = read.control(self.intensity)
-        path = CubicPath.hermite(Series(read.ts, X, jnp.ones(X.shape, bool)))
-        flow = carried_on(self.solver, lambda t, z, args: self.field(z) @ path.derivative(t))  # pyright: ignore
+        X = rows.control(self.intensity)
+        path = CubicPath.hermite(Series(rows.ts, X, jnp.ones(X.shape, bool)))
+        flow = flow_of_field(self.solver, lambda t, z, args: self.field(z) @ path.derivative(t))  # pyright: ignore
 
         @jax.checkpoint
         def row(z, edges):
             z, stats = flow(z, *edges)
             return z, (z, stats)
 
-        _, (zs, stats) = jax.lax.scan(row, z0, jnp.stack([read.ts[:-1], read.ts[1:]], axis=1))
+        _, (zs, stats) = jax.lax.scan(row, z0, jnp.stack([rows.ts[:-1], rows.ts[1:]], axis=1))
         return jnp.concatenate([z0[None], zs]), Stats.in_sequence(stats)

@@ -16,7 +16,7 @@ from ctmodels._core._output import Output
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._online import Known, Reading, carried_on, look_ahead, move_and_jump, times_of
+from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, scan_rows, times_of
 from ctmodels.fields._fields import MLPField
 
 
@@ -71,13 +71,13 @@ class ODERNN(AbstractModel):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
-        read = Reading.of(x, self.channels, self.static)
-        flow = carried_on(self.integrate, self.field)
+        rows = ObservedRows.of(x, self.channels, self.static)
+        flow = flow_of_field(self.integrate, self.field)
 
         def jump(h, y, mask):
-            return self.cell(jnp.concatenate([y, mask.astype(y.dtype), read.static]), h), None
+            return self.cell(jnp.concatenate([y, mask.astype(y.dtype), rows.static]), h), None
 
-        nothing = jnp.zeros(self.hidden, read.ys.dtype)
-        hs, _, stats = move_and_jump(flow, jump, nothing, read)
-        latents, more = look_ahead(flow, Known(hs, read.ts, nothing), ts)
+        unseen = jnp.zeros(self.hidden, rows.ys.dtype)
+        hs, _, stats = scan_rows(flow, jump, unseen, rows)
+        latents, more = predict_at(flow, StatesAtRows(hs, rows.ts, unseen), ts)
         return Output(jax.vmap(self.readout)(latents), stats + more, latents)

@@ -16,10 +16,10 @@ from jaxtyping import PyTree
 from ctmodels._core._arguments import before, check_kept, check_seed, check_whole
 from ctmodels._core._words import kind_of
 from ctmodels.train._batches import Source, check_data
-from ctmodels.train._nonfinite import gave_up, skipped, told, unreached
+from ctmodels.train._nonfinite import describe_failure, should_stop, skipped, unreached
 from ctmodels.train._progress import Progress
-from ctmodels.train._resume import Best, Kept, resumed, run_identity
-from ctmodels.train._run_folder import Nowhere, Run
+from ctmodels.train._resume import Best, LoopState, restore_run, run_identity
+from ctmodels.train._run_folder import NullRun, Run
 from ctmodels.train._step import State, TrainStep
 
 STUCK = 5  # lines with one and the same loss, after which it is said
@@ -125,15 +125,15 @@ def fit(
     before them. Arrays that no gradient reaches are named in a warning.
     """
     size = min(batch_size, len(data))
-    run = Nowhere() if folder is None else Run(folder, keep_checkpoints)
+    run = NullRun() if folder is None else Run(folder, keep_checkpoints)
     take = Source(data)
     identity = {} if folder is None else run_identity(take.fingerprinted(), size, seed, about)
     state = step.local(state)  # what is read, saved and validated is on one device; the step takes it to its own
-    kept = Kept(state, Best.start(state), None if refresh is None else data)
+    loop = LoopState(state, Best.start(state), None if refresh is None else data)
     with run, _interruptible() as interrupted, Progress(steps, name, progress) as bar:
-        kept, history = resumed(run, identity, kept, steps, resume, accept)
-        state, best = kept.state, kept.best
-        take = take if kept.data is None else Source(kept.data)
+        loop, history = restore_run(run, identity, loop, steps, resume, accept)
+        state, best = loop.state, loop.best
+        take = take if loop.data is None else Source(loop.data)
         first = int(np.max(jax.device_get(state.step)))
         order = functools.partial(_batches, len(data), size, seed, state.step.shape)
         batches = order(first)
@@ -142,7 +142,7 @@ def fit(
         for n in range(first + 1, steps + 1) if stopped == "finished" else ():
             if refresh is not None and refresh_every and (n - 1) % refresh_every == 0 and n > 1:
                 take = Source(refresh(step.local(state).model, take.data))
-            with _memory_named(batch_size):
+            with _explain_out_of_memory(batch_size):
                 state, metrics = step(state, take(next(batches)))
             if n % every == 0 or n == steps:
                 seen = step.local(state)
@@ -155,7 +155,9 @@ def fit(
                 stopped = watch.look(seen, best, history)
             stopped = "interrupted" if interrupted() else stopped
             if n % save_every == 0 or n == steps or stopped != "finished":
-                run.save(n, Kept(step.local(state), best, take.data if refresh else None), {"step": n, "run": identity})
+                run.save(
+                    n, LoopState(step.local(state), best, take.data if refresh else None), {"step": n, "run": identity}
+                )
             if stopped != "finished":
                 break
     if interrupted() == signal.SIGTERM:
@@ -176,8 +178,8 @@ class _Watch:
     def look(self, state: State, best: Best, history: list[dict]) -> str:
         faults, n, places = jax.device_get(state.faults), history[-1]["step"], self.step.places
         last = [line["loss"] for line in history[-STUCK:] if "loss" in line]
-        if gave_up(faults):
-            self._say("faults", f"step {n}: {told(faults, places, state.model, self.rows)}")
+        if should_stop(faults):
+            self._say("faults", f"step {n}: {describe_failure(faults, places, state.model, self.rows)}")
             return "not finite"
         if n == self.steps and (passed := skipped(faults, places, n)):
             self._say("skipped", passed)
@@ -216,7 +218,7 @@ def _plain(x):
 
 
 @contextlib.contextmanager
-def _memory_named(batch_size: int):
+def _explain_out_of_memory(batch_size: int):
     try:
         yield
     except jax.errors.JaxRuntimeError as error:

@@ -14,24 +14,30 @@ IN_A_ROW = 5  # steps that are not finite, after which training stops
 
 
 class Faults(eqx.Module):
-    """- `skipped`: steps that were not finite, and so changed nothing; `row`: how many of them up to now without a
-      finite one between; `longest`: the longest such row; `place`: where the first bad value of the last row was.
-    - `solve`: of the step in which that row began: its number, the first sample whose solve failed, and its status.
+    """- `skipped`: steps that were not finite, and so changed nothing; `streak`: how many of them up to now without a
+      finite one between; `longest_streak`; `place`: where the first bad value of the last streak was.
+    - `solve`: of the step in which that streak began: its number, the first sample whose solve failed, and its status.
     - `reached`: for each trained array, whether any gradient in it was ever other than zero.
     """
 
     skipped: Int[Array, "*ensemble"]
-    row: Int[Array, "*ensemble"]
-    longest: Int[Array, "*ensemble"]
+    streak: Int[Array, "*ensemble"]
+    longest_streak: Int[Array, "*ensemble"]
     place: Int[Array, "*ensemble"]
     solve: Int[Array, "*ensemble 3"]
     reached: Bool[Array, "*ensemble leaf"]
 
     @classmethod
     def none(cls, trained: PyTree) -> "Faults":
-        skipped, row, longest, place = (jnp.zeros((), jnp.int32) for _ in range(4))  # four buffers, to be donated
-        solve, reached = jnp.zeros(3, jnp.int32), jnp.zeros(len(jax.tree.leaves(trained)), bool)
-        return cls(skipped, row, longest, place, solve, reached)
+        zero = lambda: jnp.zeros((), jnp.int32)  # a buffer of its own for each, to be donated
+        return cls(
+            skipped=zero(),
+            streak=zero(),
+            longest_streak=zero(),
+            place=zero(),
+            solve=jnp.zeros(3, jnp.int32),
+            reached=jnp.zeros(len(jax.tree.leaves(trained)), bool),
+        )
 
     def look(
         self, batch, loss, gradient, update, solve: Int[Array, "3"] | None = None
@@ -42,15 +48,15 @@ class Faults(eqx.Module):
         wrong = [jnp.any(~jnp.isfinite(leaf)) for _, leaf in inputs]  # harmless, where it is under a mask
         moved = jnp.stack([jnp.isfinite(square(leaf)) for _, leaf in _named("update", update)])
         fatal = [*(~jnp.isfinite(x) for x in (loss, *sizes)), ~jnp.all(moved)]
-        row = jnp.where(jnp.any(jnp.stack(fatal)), self.row + 1, 0)
+        streak = jnp.where(jnp.any(jnp.stack(fatal)), self.streak + 1, 0)
         names = (*(name for name, _ in inputs), "loss", *(name for name, _ in slopes), "update")
         return names, Faults(
-            self.skipped + jnp.minimum(row, 1),
-            row,
-            jnp.maximum(self.longest, row),
-            jnp.where(row == 1, jnp.argmax(jnp.stack(wrong + fatal)).astype(jnp.int32), self.place),
-            self.solve if solve is None else jnp.where(row == 1, solve, self.solve),
-            self.reached | jnp.stack([size != 0 for size in sizes]),
+            skipped=self.skipped + jnp.minimum(streak, 1),
+            streak=streak,
+            longest_streak=jnp.maximum(self.longest_streak, streak),
+            place=jnp.where(streak == 1, jnp.argmax(jnp.stack(wrong + fatal)).astype(jnp.int32), self.place),
+            solve=self.solve if solve is None else jnp.where(streak == 1, solve, self.solve),
+            reached=self.reached | jnp.stack([size != 0 for size in sizes]),
         )
 
 
@@ -81,12 +87,14 @@ def skipped(faults: Faults, places: Sequence[str], steps: int) -> str | None:
     return f"{count} of {steps} steps were not finite, the last of them from `{place}` on, and changed nothing"
 
 
-def gave_up(faults: Faults) -> bool:
+def should_stop(faults: Faults) -> bool:
     """Whether every member has had too many bad steps in a row."""
-    return bool(np.all(np.asarray(faults.longest) >= IN_A_ROW))
+    return bool(np.all(np.asarray(faults.longest_streak) >= IN_A_ROW))
 
 
-def told(faults: Faults, places: Sequence[str], model: PyTree, rows: Callable[[int], np.ndarray] | None = None) -> str:
+def describe_failure(
+    faults: Faults, places: Sequence[str], model: PyTree, rows: Callable[[int], np.ndarray] | None = None
+) -> str:
     """Where it began, and what to do. `rows`: step -> the indices into the data that were its batch."""
     broken = [name for name, leaf in _named("model", model) if not np.all(np.isfinite(leaf))]
     place = broken[0] if broken else places[int(np.ravel(faults.place)[0])]
@@ -104,9 +112,9 @@ def _lost(faults: Faults, rows: Callable[[int], np.ndarray] | None) -> str | Non
     step, sample, status = (int(x) for x in np.reshape(faults.solve, (-1, 3))[0])
     if status == SUCCESS:
         return None
-    row = "" if rows is None else f" (data[{np.reshape(rows(step), -1)[sample]}])"
+    streak = "" if rows is None else f" (data[{np.reshape(rows(step), -1)[sample]}])"
     return (
-        f"in step {step} the solve of sample {sample} of the batch{row} failed: "
+        f"in step {step} the solve of sample {sample} of the batch{streak} failed: "
         f'{STATUS.get(status, f"status {status}")}; or train on without such samples: objective(..., failed="drop")'
     )
 

@@ -16,8 +16,8 @@ from ctmodels._core._output import Output
 from ctmodels._core._promises import check_returned, check_signature
 from ctmodels._core._words import kind_of
 from ctmodels._integrate._samples import over_samples
-from ctmodels.train._dropped import dropping, stand_ins, taken
-from ctmodels.train._parallel import gathered, keys_of, summed as over_shards
+from ctmodels.train._dropped import stand_ins, take, without_failed
+from ctmodels.train._parallel import gather_shards, keys_of, summed as over_shards
 
 Loss = Callable[..., tuple]
 Regulariser = Callable[[PyTree, Output], Float[Array, ""]]
@@ -97,18 +97,18 @@ def objective(
             totals, weights, output = _each(loss, transform, model, batch, keys, step)
         else:
             each = lambda model, batch, keys, step: _each(loss, transform, model, batch, keys, step)
-            totals, weights, output = dropping((model, batch), each, lambda out: _status(out[2]) != 0, keys, step)
+            totals, weights, output = without_failed((model, batch), each, lambda out: _status(out[2]) != 0, keys, step)
         status = _status(output)
-        all_status = gathered(status, axis)
+        all_status = gather_shards(status, axis)
         kept = (status == 0) | (failed == "raise")
         good = jnp.sum((all_status == 0) | (failed == "raise"))
-        totals, weights = _judged(totals, weights, kept, penalty if failed == "penalise" else None)
+        totals, weights = _totals_of_solved(totals, weights, kept, penalty if failed == "penalise" else None)
         value = _ratio(jnp.sum(totals), over_shards(jnp.sum(weights), axis))
         if failed == "drop":
             value = jnp.where(good > 0, value, jnp.nan)  # a mean over none
-        parts, calm = {"loss": value}, output if failed == "raise" else _calm(output, kept)
+        parts, outputs = {"loss": value}, output if failed == "raise" else _failed_replaced(output, kept)
         for name, (weight, regulariser) in regularisers.items():
-            each = eqx.filter_vmap(regulariser, in_axes=(None, 0))(model, calm)
+            each = eqx.filter_vmap(regulariser, in_axes=(None, 0))(model, outputs)
             parts[name] = _ratio(jnp.sum(jnp.where(kept, each, 0)), good.astype(each.dtype))
             value = value + jnp.asarray(weight(step) if callable(weight) else weight, each.dtype) * parts[name]
         parts["evaluations"] = _part_of_mean(output.stats.evaluations, all_status, output.ys.dtype)
@@ -160,7 +160,7 @@ def _status(output: Output) -> Int[Array, " sample"]:
     return jnp.max(status.reshape(status.shape[0], -1), axis=1)
 
 
-def _judged(totals, weights, kept: Bool[Array, " sample"], penalty: float | int | None) -> tuple:
+def _totals_of_solved(totals, weights, kept: Bool[Array, " sample"], penalty: float | int | None) -> tuple:
     """Sums and weights of the samples, failed ones left out or, with a penalty, at a constant.
 
     The other half of a double `where`: what was returned for a failed solve is finite already.
@@ -171,11 +171,11 @@ def _judged(totals, weights, kept: Bool[Array, " sample"], penalty: float | int 
     return jnp.where(kept, totals, jnp.asarray(penalty, totals.dtype) * weights.astype(totals.dtype)), weights
 
 
-def _calm(output: Output, kept: Bool[Array, " sample"]) -> Output:
+def _failed_replaced(output: Output, kept: Bool[Array, " sample"]) -> Output:
     """The outputs, with a good sample's in the place of a failed one's: NaN would reach the gradient."""
     at = stand_ins(~kept)
-    calm = lambda x: jnp.where(jnp.any(kept), x, 0) if eqx.is_inexact_array(x) else x
-    return jax.tree.map(calm, taken(output, at))
+    outputs = lambda x: jnp.where(jnp.any(kept), x, 0) if eqx.is_inexact_array(x) else x
+    return jax.tree.map(outputs, take(output, at))
 
 
 def _part_of_mean(counts: Array, whole: Array, dtype) -> Array:

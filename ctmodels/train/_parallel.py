@@ -24,7 +24,7 @@ def keys_of(key: PRNGKeyArray, samples: int, axis: str | None) -> Array:
     return jax.lax.dynamic_slice_in_dim(keys, jax.lax.axis_index(axis) * samples, samples)
 
 
-def gathered(x: Array, axis: str | None) -> Array:
+def gather_shards(x: Array, axis: str | None) -> Array:
     """The whole batch's, of what has an entry for each sample here."""
     return x if axis is None else jax.lax.all_gather(x, axis, tiled=True)
 
@@ -68,7 +68,7 @@ def one_axis(mesh: Mesh, objective: Callable) -> Mesh:
     return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,))
 
 
-def shared_out(batch: PyTree, mesh: Mesh, over: int) -> PyTree:
+def shard_batch(batch: PyTree, mesh: Mesh, over: int) -> PyTree:
     """A batch, the same in every process, on the mesh, cut along axis `over`. What is there already stays."""
     sharding = NamedSharding(mesh, P(*(None,) * over, *mesh.axis_names))
 
@@ -110,7 +110,7 @@ def stay_replicated(tree: PyTree, mesh: Mesh) -> PyTree:
     return _arrays(lambda x: jax.lax.with_sharding_constraint(x, NamedSharding(mesh, P())), tree)
 
 
-def taken_home(tree: PyTree) -> PyTree:
+def to_default_device(tree: PyTree) -> PyTree:
     """Copies of replicated arrays on this process's default device, where they meet any others."""
 
     def home(x):

@@ -17,7 +17,7 @@ from ctmodels.train._step import State
 from ctmodels.train._structure import fingerprint, version
 
 
-class Kept(eqx.Module):
+class LoopState(eqx.Module):
     """What a checkpoint holds: all that the loop carries. `data`: as `refresh` left it, None without one."""
 
     state: State
@@ -87,11 +87,11 @@ def _flat(said: dict, at: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(value, f"{at}{name}.") if isinstance(value, dict) else [(at + name, value)]
 
 
-def resumed(run, identity, kept: Kept, steps: int, resume: bool, accept) -> tuple[Kept, list[dict]]:
+def restore_run(run, identity, loop: LoopState, steps: int, resume: bool, accept) -> tuple[LoopState, list[dict]]:
     """What the folder's newest checkpoint holds, and its history; or an error that says what differs."""
     found = run.newest()
     if found is None:
-        return kept, run.history(0)
+        return loop, run.history(0)
     path, said, arrays = found
     at, was = said["about"]["step"], said["about"]["run"]
     if not resume:
@@ -111,7 +111,7 @@ def resumed(run, identity, kept: Kept, steps: int, resume: bool, accept) -> tupl
     if was["data"] != identity["data"]:
         # Accepted: the new data stay as they are, whatever the old had become.
         tree = {place: words for place, words in said["tree"].items() if not place.startswith(".data")}
-        like = Kept(kept.state, kept.best, None)
+        like = LoopState(loop.state, loop.best, None)
         old = restore(path, {**said, "tree": {**tree, ".data": "None"}}, arrays, like, accept=accept)
-        return Kept(old.state, old.best, kept.data), run.history(at)
-    return restore(path, said, arrays, kept, accept=accept), run.history(at)
+        return LoopState(old.state, old.best, loop.data), run.history(at)
+    return restore(path, said, arrays, loop, accept=accept), run.history(at)

@@ -103,7 +103,7 @@ class Run:
             print(f"{self._lines}: line not written ({error.strerror})", file=sys.stderr)
 
 
-class Nowhere(contextlib.nullcontext):
+class NullRun(contextlib.nullcontext):
     """Stands for a run that keeps nothing."""
 
     def newest(self):

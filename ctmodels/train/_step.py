@@ -19,9 +19,9 @@ from ctmodels.train._parallel import (
     is_on,
     one_axis,
     replicated,
-    shared_out,
+    shard_batch,
     stay_replicated,
-    taken_home,
+    to_default_device,
 )
 
 
@@ -59,7 +59,7 @@ class TrainStep:
         # Counts how often JAX traces the step; a whole run must trace it once.
         self._counted = eqx.debug.assert_max_traces(self._advance, max_traces=None)
         over = eqx.filter_vmap(self._counted, in_axes=eqx.if_array(0)) if ensemble else self._counted
-        self._jitted = eqx.filter_jit(self._kept_whole(over), donate="all-except-first")
+        self._jitted = eqx.filter_jit(self._constrained(over), donate="all-except-first")
 
     @property
     def traces(self) -> int:
@@ -76,14 +76,14 @@ class TrainStep:
 
     def __call__(self, state: State, batch: PyTree) -> tuple[State, dict]:
         if self.mesh is not None:
-            batch = shared_out(batch, self.mesh, int(self.ensemble))
+            batch = shard_batch(batch, self.mesh, int(self.ensemble))
             if not is_on(state.step, self.mesh):  # one that was read from a file
                 state = replicated(state, self.mesh)
         return self._jitted(batch, state)
 
     def local(self, tree: PyTree) -> PyTree:
         """Of a mesh, a copy on one device of this process; else the tree itself."""
-        return tree if self.mesh is None else taken_home(tree)
+        return tree if self.mesh is None else to_default_device(tree)
 
     def split(self, model: PyTree) -> tuple[PyTree, PyTree]:
         """The part that is trained, and the rest."""
@@ -95,7 +95,7 @@ class TrainStep:
         members = jax.tree.leaves(eqx.filter(model, eqx.is_array))[0].shape[0]
         return eqx.filter_vmap(self._fresh)(model, jax.random.split(key, members))
 
-    def _kept_whole(self, advance: Callable) -> Callable:
+    def _constrained(self, advance: Callable) -> Callable:
         mesh = self.mesh
         return advance if mesh is None else lambda batch, state: stay_replicated(advance(batch, state), mesh)
 
@@ -117,7 +117,7 @@ class TrainStep:
         self.places, faults = state.faults.look(batch, value, grads, updates, failed_solve(metrics, state.step))
         # A step that is not finite changes nothing but the count, and the randomness of the next.
         new, old = (eqx.apply_updates(trained, updates), opt_state), (trained, state.opt_state)
-        moved, opt_state = jax.lax.cond(faults.row == 0, lambda new, old: new, lambda new, old: old, new, old)
+        moved, opt_state = jax.lax.cond(faults.streak == 0, lambda new, old: new, lambda new, old: old, new, old)
         metrics = {**metrics, "grad_norm": norm, "skipped": faults.skipped}
         return State(eqx.combine(moved, rest), opt_state, state.step + 1, state.key, faults), metrics
 

@@ -10,26 +10,26 @@ import numpy as np
 
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
-from ctmodels.data._assemble import Found
 from ctmodels.data._cells import missing, number, plain
 from ctmodels.data._clock import Clock, clock_of, read_clock
 from ctmodels.data._places import Places
-from ctmodels.data._table import Wanted, check_distinct, choose
-from ctmodels.data._ticks import Reading
+from ctmodels.data._raw import RawTable
+from ctmodels.data._table import ReadOptions, check_distinct, choose
+from ctmodels.data._ticks import ClockOptions
 
 TEXT = "OSUT"  # kinds of arrays whose entries are read as cells
 
 
-def gather(
+def from_arrays(
     columns: Mapping[str, np.ndarray],
-    wanted: Wanted,
+    options: ReadOptions,
     source: str,
     *,
     units: Mapping[str, str] | None = None,
     local: Mapping[str, np.ndarray] = {},
     notes: tuple[str, ...] = (),
     ends: Mapping[str, tuple[float, ...]] | None = None,
-) -> Found:
+) -> RawTable:
     """What arrays have of what is wanted.
 
     **Arguments:**
@@ -40,20 +40,20 @@ def gather(
     - `ends`: of each column, the values at the ends of the type that it had in its file. Default: of its own.
     """
     header = list(columns)
-    choice = choose(header, wanted, source)
+    choice = choose(header, options, source)
     names = tuple(header[i] for i in choice.values)
-    keys = [wanted.time, *([] if wanted.id is None else [wanted.id])]
-    _check_lengths({name: columns[name] for name in (*keys, *names)}, wanted.time, source)
+    keys = [options.time, *([] if options.id is None else [options.id])]
+    _check_lengths({name: columns[name] for name in (*keys, *names)}, options.time, source)
 
-    row = Places(source, np.arange(len(columns[wanted.time])), "index")
-    times = columns[wanted.time]
-    at = lambda i: f"{row(i)}, column {wanted.time!r}"
-    clock = _clock(times, at, local.get(wanted.time), f"{source}, column {wanted.time!r}", wanted.clock)
+    row = Places(source, np.arange(len(columns[options.time])), "index")
+    times = columns[options.time]
+    at = lambda i: f"{row(i)}, column {options.time!r}"
+    clock = _clock(times, at, local.get(options.time), f"{source}, column {options.time!r}", options.clock)
     values = np.stack([_numbers(columns[name], name, source, row) for name in names], axis=1)
-    ids = None if wanted.id is None else _ids(columns[wanted.id], wanted.id, row)
+    ids = None if options.id is None else _ids(columns[options.id], options.id, row)
     kept = tuple((units or {}).get(name, "") for name in names)
     limits = tuple(_ends(columns[name]) if ends is None else ends.get(name, ()) for name in names)
-    return Found(source, clock, values, names, kept, ids, row, lambda i: str(times[i]), notes, limits)
+    return RawTable(source, clock, values, names, kept, ids, row, lambda i: str(times[i]), notes, limits)
 
 
 def _ends(array: np.ndarray) -> tuple[float, ...]:
@@ -78,15 +78,15 @@ def spread(name: str, array: np.ndarray, labels: Sequence[Sequence[str]] | None 
     return dict(zip(heads, array.reshape(len(array), len(heads)).T, strict=True))
 
 
-def spread_out(wanted: Wanted, columns: Collection[str]) -> Wanted:
+def spread_out(options: ReadOptions, columns: Collection[str]) -> ReadOptions:
     """What is wanted, with the columns that `spread` made of an array for the array's name."""
-    if isinstance(wanted.columns, str) or not wanted.columns:
-        return wanted
+    if isinstance(options.columns, str) or not options.columns:
+        return options
     there, parts = set(columns), {}
     for column in columns:
         parts.setdefault(column.partition("[")[0], []).append(column)
-    return wanted._replace(
-        columns=[c for name in wanted.columns for c in ([name] if name in there else parts.get(name, [name]))]
+    return options._replace(
+        columns=[c for name in options.columns for c in ([name] if name in there else parts.get(name, [name]))]
     )
 
 
@@ -99,7 +99,9 @@ def _check_lengths(columns: Mapping[str, np.ndarray], time: str, source: str) ->
             )
 
 
-def _clock(times: np.ndarray, at: Callable[[int], str], local: np.ndarray | None, place: str, how: Reading) -> Clock:
+def _clock(
+    times: np.ndarray, at: Callable[[int], str], local: np.ndarray | None, place: str, how: ClockOptions
+) -> Clock:
     if times.dtype.kind in TEXT:
         cells = [_cell(x) for x in times]
         for i, cell in enumerate(cells):

@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ctmodels._core._validation import DataError
-from ctmodels.data._assemble import Found, table
+from ctmodels.data._assemble import table
 from ctmodels.data._cells import Commas, is_data, listed, missing, number
 from ctmodels.data._clock import read_clock
 from ctmodels.data._places import Places
-from ctmodels.data._table import Choice, Table, Wanted, check_distinct, choose
-from ctmodels.data._ticks import Reading
+from ctmodels.data._raw import RawTable
+from ctmodels.data._table import Choice, ReadOptions, Table, check_distinct, choose
+from ctmodels.data._ticks import ClockOptions
 from ctmodels.data.formats._layout import find_layout, take_row_names, take_units
 from ctmodels.data.formats._text import SAMPLE, Dialect, find_dialect, quoted, read_rows, read_text
 
@@ -65,39 +66,39 @@ def read_csv(
 
     A `Table`. Raises `DataError`, and returns nothing, if anything in the file is wrong.
     """
-    how = Reading(date_format, clock, wraps)
-    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort, skip, units_row, how)
-    return table(find_csv(os.fspath(path), wanted), wanted)
+    how = ClockOptions(date_format, clock, wraps)
+    options = ReadOptions(time, columns, None, sentinels, constant_ok, sort, skip, units_row, how)
+    return table(find_csv(os.fspath(path), options), options)
 
 
-def find_csv(source: str, wanted: Wanted) -> Found:
+def find_csv(source: str, options: ReadOptions) -> RawTable:
     """What a CSV file has of what is wanted."""
     text = read_text(source)
-    layout = find_layout(text, wanted, source)
+    layout = find_layout(text, options, source)
     dialect = (
-        quoted(layout.text[:SAMPLE], layout.delimiter) if layout.delimiter else find_dialect(layout.text, wanted.time)
+        quoted(layout.text[:SAMPLE], layout.delimiter) if layout.delimiter else find_dialect(layout.text, options.time)
     )
     rows = read_rows(layout.text, dialect, source, above=layout.above, mark=layout.mark)
     here, header = _header(rows, text, source)
     header, rows, layout = take_row_names(header, rows, layout, source, dialect.delimiter)
     check_distinct(header, here)
-    units, rows, notes = take_units(header, rows, layout, wanted, source)
-    choice = choose(header, _wanted(header, wanted, layout.left), here)
+    units, rows, notes = take_units(header, rows, layout, options, source)
+    choice = choose(header, _options(header, options, layout.left), here)
     body = _body(rows, header, choice, dialect, source)
 
     row = Places(source, np.asarray(body.lines))
-    clock = read_clock(body.times, lambda i: f"{row(i)}, column {wanted.time!r}", wanted.clock)
+    clock = read_clock(body.times, lambda i: f"{row(i)}, column {options.time!r}", options.clock)
     names, of_names = tuple(header[i] for i in choice.values), tuple(units[i] for i in choice.values)
     time = body.times.__getitem__
-    return Found(source, clock, body.values, names, of_names, body.ids, row, time, (*layout.notes, *notes))
+    return RawTable(source, clock, body.values, names, of_names, body.ids, row, time, (*layout.notes, *notes))
 
 
-def _wanted(header: Sequence[str], wanted: Wanted, left: frozenset[str]) -> Wanted:
+def _options(header: Sequence[str], options: ReadOptions, left: frozenset[str]) -> ReadOptions:
     """What is wanted, without the columns that are no data unless they are asked for."""
-    keys = {wanted.time, wanted.id}
-    if wanted.columns is not None or not left or all(name in left | keys for name in header):
-        return wanted
-    return wanted._replace(columns=[name for name in header if name not in left | keys])
+    keys = {options.time, options.id}
+    if options.columns is not None or not left or all(name in left | keys for name in header):
+        return options
+    return options._replace(columns=[name for name in header if name not in left | keys])
 
 
 def _header(rows: Iterator[tuple[int, list[str]]], text: str, source: str) -> tuple[str, list[str]]:

@@ -14,7 +14,7 @@ from ctmodels._core._arguments import check_whole
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
 from ctmodels.data._cells import is_data, is_text, listed, missing, short
-from ctmodels.data._table import Wanted
+from ctmodels.data._table import ReadOptions
 from ctmodels.data.formats._text import DELIMITERS, Dialect, quoted, read_rows
 
 LOOKED = 200  # lines among which the header is looked for
@@ -40,20 +40,20 @@ class Layout(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def find_layout(text: str, wanted: Wanted, source: str) -> Layout:
+def find_layout(text: str, options: ReadOptions, source: str) -> Layout:
     """Where the header is, and what of the rest is no data."""
-    lines = list(itertools.islice(io.StringIO(text, newline=""), LOOKED + wanted.skip))
-    if wanted.skip:
-        return _skipped(text, lines, wanted.skip, source)
+    lines = list(itertools.islice(io.StringIO(text, newline=""), LOOKED + options.skip))
+    if options.skip:
+        return _skipped(text, lines, options.skip, source)
     separator = _SEP.fullmatch(lines[0].strip()) if lines else None
     delimiter = separator[1].replace("\\t", "\t") if separator else ""
     first = 1 if separator else 0
     rows = [i for i in range(first, len(lines)) if lines[i].strip()]
     bare = [i for i in rows if not _mark(lines[i])]
     at = next(
-        (i for i in dict.fromkeys([*rows[:1], *bare, *rows]) if _is_header(lines, i, wanted.time, delimiter)), None
+        (i for i in dict.fromkeys([*rows[:1], *bare, *rows]) if _is_header(lines, i, options.time, delimiter)), None
     )
-    named = _commented(lines, bare, wanted.time) if at is None else None
+    named = _commented(lines, bare, options.time) if at is None else None
     if named is not None:
         return _from_comment(text, lines, named, source)
     at = next(iter(bare), 0) if at is None else at
@@ -183,17 +183,17 @@ def _counts_rows(header: list[str], body: list[list[str]]) -> bool:
 
 
 def take_units(
-    header: Sequence[str], rows: Iterator[Row], layout: Layout, wanted: Wanted, source: str
+    header: Sequence[str], rows: Iterator[Row], layout: Layout, options: ReadOptions, source: str
 ) -> tuple[tuple[str, ...], Iterator[Row], tuple[str, ...]]:
     """The units of the columns, the rows without them, and notes."""
     above = list(itertools.islice(rows, 3))
     rows = itertools.chain(above, rows)
     none = ("",) * len(header)
-    count = _units(header, above, wanted.time) if layout.below is None else layout.below
-    if wanted.units_row is not None:
-        count = max(1, count) if wanted.units_row else 0
+    count = _units(header, above, options.time) if layout.below is None else layout.below
+    if options.units_row is not None:
+        count = max(1, count) if options.units_row else 0
     if not count or not above:
-        _check_time(header, above, wanted, source)
+        _check_time(header, above, options, source)
         return none, rows, ()
     line, cells = above[0]
     rows = itertools.islice(rows, count, None)
@@ -202,7 +202,7 @@ def take_units(
             f"{source}, row {line}: {len(cells)} units, but the header has {len(header)} names: each column needs one; "
             f"add or remove cells, or drop {argument('units_row', True)}"
         )
-    said = () if wanted.units_row or layout.below else (
+    said = () if options.units_row or layout.below else (
         f"{source}, row {line}: taken as the units of the columns ({listed(cells, 4)}); if it is not, delete the row, "
         f"or say so ({argument('units_row', False)})",
     )  # fmt: skip
@@ -223,16 +223,16 @@ def _units(header: Sequence[str], above: list[Row], time: str) -> int:
     return 0
 
 
-def _check_time(header: Sequence[str], above: list[Row], wanted: Wanted, source: str) -> None:
+def _check_time(header: Sequence[str], above: list[Row], options: ReadOptions, source: str) -> None:
     """Refuse a first row without a time that may have units, among them numbers."""
-    if wanted.units_row is not None or wanted.time not in header or len(above) < 2:
+    if options.units_row is not None or options.time not in header or len(above) < 2:
         return
-    at, (line, cells), (_, after) = header.index(wanted.time), *above[:2]
+    at, (line, cells), (_, after) = header.index(options.time), *above[:2]
     if len(cells) != len(header) or len(after) != len(header) or missing(cells[at]):
         return
     if is_text(cells[at]) and not re.search(r"\d", cells[at]) and re.search(r"\d", after[at]):
         raise DataError(
-            f"{source}, row {line}, column {wanted.time!r}: time {short(cells[at])} is neither a number nor a date: "
+            f"{source}, row {line}, column {options.time!r}: time {short(cells[at])} is neither a number nor a date: "
             f"if the row has units, say so ({argument('units_row', True)}); else put in its time"
         )
 
@@ -242,8 +242,8 @@ def _unit(cell: str) -> str:
     return "" if missing(bare) else bare
 
 
-def check_text_only(source: str, wanted: Wanted) -> None:
+def check_text_only(source: str, options: ReadOptions) -> None:
     """Refuse what only text has where the file is none."""
-    if wanted.skip or wanted.units_row is not None:
-        what = argument("skip", wanted.skip) if wanted.skip else argument("units_row", wanted.units_row)
+    if options.skip or options.units_row is not None:
+        what = argument("skip", options.skip) if options.skip else argument("units_row", options.units_row)
         raise DataError(f"{source}: {what}: only a text file has rows above or below its header; leave it out")

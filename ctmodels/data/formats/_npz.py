@@ -11,12 +11,12 @@ import numpy as np
 
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
-from ctmodels.data._assemble import Found
 from ctmodels.data._cells import listed, short
 from ctmodels.data._files import readable
 from ctmodels.data._memory import NUMBER, check_memory, size
-from ctmodels.data._table import Wanted, check_distinct
-from ctmodels.data.formats._arrays import gather, spread, spread_out
+from ctmodels.data._raw import RawTable
+from ctmodels.data._table import ReadOptions, check_distinct
+from ctmodels.data.formats._arrays import from_arrays, spread, spread_out
 
 LIMIT = 10_000  # characters of a header, as numpy has it
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError, OverflowError)
@@ -29,13 +29,13 @@ class Head(NamedTuple):
     dtype: np.dtype
 
 
-def find_npz(source: str, wanted: Wanted) -> Found:
+def find_npz(source: str, options: ReadOptions) -> RawTable:
     """What an npz file has of what is wanted. Arrays of two axes or more become columns `x[0]`, `x[1]`, ..."""
     with readable(source), _whole(source), zipfile.ZipFile(source) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         check_distinct([info.filename for info in archive.infolist()], source)
         heads = {name: _head(archive, info, source) for name, info in members.items()}
-        names = [name for name in heads if _needed(name, wanted)]
+        names = [name for name in heads if _needed(name, options)]
         count = sum(math.prod(heads[name].shape) for name in names)
         found = f"{listed(names)} hold {count} numbers"
         check_memory(source, found, NUMBER * count, f"choose columns ({argument('columns', ...)}), or cut it")
@@ -44,12 +44,12 @@ def find_npz(source: str, wanted: Wanted) -> Found:
     for name, array in arrays.items():
         columns |= spread(name, array) if array.ndim else {name: array}
     absent = {name: np.zeros(0) for name in heads if name not in arrays}  # so that a message can list them
-    return gather({**columns, **absent}, spread_out(wanted, columns), source)
+    return from_arrays({**columns, **absent}, spread_out(options, columns), source)
 
 
-def _needed(name: str, wanted: Wanted) -> bool:
-    asked = {a for a in (wanted.time, wanted.id, *(wanted.columns or ())) if a}
-    return wanted.columns is None or name in asked | {a.partition("[")[0] for a in asked}
+def _needed(name: str, options: ReadOptions) -> bool:
+    asked = {a for a in (options.time, options.id, *(options.columns or ())) if a}
+    return options.columns is None or name in asked | {a.partition("[")[0] for a in asked}
 
 
 @contextlib.contextmanager

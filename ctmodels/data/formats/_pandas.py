@@ -8,14 +8,15 @@ import numpy as np
 
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
-from ctmodels.data._assemble import Found, taken
+from ctmodels.data._assemble import assemble
 from ctmodels.data._cells import short, words
-from ctmodels.data._files import needed, readable
+from ctmodels.data._files import import_extra, readable
 from ctmodels.data._memory import NUMBER, check_memory
-from ctmodels.data._table import Table, Wanted, check_distinct, choose
-from ctmodels.data._ticks import Reading
+from ctmodels.data._raw import RawTable
+from ctmodels.data._table import ReadOptions, Table, check_distinct, choose
+from ctmodels.data._ticks import ClockOptions
 from ctmodels.data._trials import Trials
-from ctmodels.data.formats._arrays import gather, spread_out
+from ctmodels.data.formats._arrays import from_arrays, spread_out
 
 
 @overload
@@ -69,10 +70,10 @@ def from_pandas(
     frame, key = _indexed(frame, None if time is None else _text(time), None if id is None else _text(id), name)
     if columns is not None and not isinstance(columns, str):
         columns = [_text(c) for c in columns]
-    who, how = None if id is None else _text(id), Reading(date_format, clock, wraps)
-    wanted = Wanted(key, columns, who, sentinels, constant_ok, sort, clock=how)
-    found = _found(frame, wanted, name, _by_column(said, [c for c in frame.columns if c not in (key, wanted.id)]))
-    return taken(found._replace(notes=(*found.notes, *_unused(said, found, name))), wanted)
+    who, how = None if id is None else _text(id), ClockOptions(date_format, clock, wraps)
+    options = ReadOptions(key, columns, who, sentinels, constant_ok, sort, clock=how)
+    found = _found(frame, options, name, _by_column(said, [c for c in frame.columns if c not in (key, options.id)]))
+    return assemble(found._replace(notes=(*found.notes, *_unused(said, found, name))), options)
 
 
 def _text(label: Any) -> str:
@@ -90,7 +91,7 @@ def _by_column(units: Any, columns: Sequence[str]) -> dict[str, str]:
     return {columns[0]: words(units)} if len(columns) == 1 else {}
 
 
-def _unused(units: Any, found: Found, source: str) -> tuple[str, ...]:
+def _unused(units: Any, found: RawTable, source: str) -> tuple[str, ...]:
     if units is None or isinstance(units, Mapping) or any(found.units):
         return ()
     known = "{" + ", ".join(f"{name!r}: 'm'" for name in found.names[:1]) + "}"
@@ -119,15 +120,15 @@ def _indexed(frame: Any, time: str | None, id: str | None, source: str) -> tuple
     return frame.reset_index(level=levels) if levels else frame, time
 
 
-def find_parquet(source: str, wanted: Wanted) -> Found:
+def find_parquet(source: str, options: ReadOptions) -> RawTable:
     """What a Parquet file has of what is wanted; only that is read."""
-    parquet, arrow = needed("pyarrow.parquet", source), needed("pyarrow", source)
-    needed("pandas", source)
+    parquet, arrow = import_extra("pyarrow.parquet", source), import_extra("pyarrow", source)
+    import_extra("pandas", source)
     with readable(source), open(source, "rb") as opened:
         try:
             file = parquet.ParquetFile(opened)
             header = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
-            choice = choose(header, wanted, source)
+            choice = choose(header, options, source)
             names = [header[i] for i in (choice.time, choice.id, *choice.values) if i is not None]
             rows = file.metadata.num_rows
             remedy = f"choose columns ({argument('columns', ...)}), or cut it into shorter files"
@@ -139,7 +140,7 @@ def find_parquet(source: str, wanted: Wanted) -> Found:
                 f"{source}: not a whole Parquet file ({short(str(e), 80)}): copy or write it again"
             ) from None
     values = names[len(names) - len(choice.values) :]
-    found = _found(frame, wanted._replace(columns=values), source, {**_by_column(said, values), **fields})
+    found = _found(frame, options._replace(columns=values), source, {**_by_column(said, values), **fields})
     return found._replace(notes=(*found.notes, *_unused(said, found, source)))
 
 
@@ -154,16 +155,16 @@ def _units(schema: Any) -> tuple[Any, dict[str, str]]:
     return said, fields
 
 
-def _found(frame: Any, wanted: Wanted, source: str, units: dict[str, str]) -> Found:
+def _found(frame: Any, options: ReadOptions, source: str, units: dict[str, str]) -> RawTable:
     header = [str(name) for name in frame.columns]
     check_distinct(header, source)
-    wanted = spread_out(wanted, header)
-    used = {wanted.time, wanted.id, *(header if wanted.columns is None else wanted.columns)}
+    options = spread_out(options, header)
+    used = {options.time, options.id, *(header if options.columns is None else options.columns)}
     columns = {name: frame.iloc[:, i] for i, name in enumerate(header)}
     arrays = {name: _array(column) if name in used else np.zeros(0) for name, column in columns.items()}
     zoned = {name: column for name, column in columns.items() if _zoned(column)}
-    local = {name: column.dt.tz_localize(None).to_numpy() for name, column in zoned.items() if name == wanted.time}
-    return gather(arrays, wanted, source, units=units, local=local)
+    local = {name: column.dt.tz_localize(None).to_numpy() for name, column in zoned.items() if name == options.time}
+    return from_arrays(arrays, options, source, units=units, local=local)
 
 
 def _zoned(column: Any) -> bool:

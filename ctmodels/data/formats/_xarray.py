@@ -7,14 +7,15 @@ import numpy as np
 
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
-from ctmodels.data._assemble import Found, table
+from ctmodels.data._assemble import table
 from ctmodels.data._cells import short, words
-from ctmodels.data._files import head, needed, readable
+from ctmodels.data._files import head, import_extra, readable
 from ctmodels.data._memory import NUMBER, check_memory
 from ctmodels.data._numbers import ABSOLUTE
-from ctmodels.data._table import Table, Wanted, pick
-from ctmodels.data._ticks import Reading
-from ctmodels.data.formats._arrays import gather, spread, spread_out
+from ctmodels.data._raw import RawTable
+from ctmodels.data._table import ReadOptions, Table, pick
+from ctmodels.data._ticks import ClockOptions
+from ctmodels.data.formats._arrays import from_arrays, spread, spread_out
 from ctmodels.data.formats._groups import joined
 from ctmodels.data.formats._packed import PACKING, unpack
 
@@ -55,23 +56,25 @@ def from_xarray(
 
     A [`ctmodels.data.Table`][]. Raises `DataError`.
     """
-    wanted = Wanted(time, columns, None, sentinels, constant_ok, sort, clock=Reading(date_format, clock, wraps))
-    return table(_found(data, wanted, name), wanted)
+    options = ReadOptions(
+        time, columns, None, sentinels, constant_ok, sort, clock=ClockOptions(date_format, clock, wraps)
+    )
+    return table(_found(data, options, name), options)
 
 
-def find_netcdf(source: str, wanted: Wanted) -> Found:
+def find_netcdf(source: str, options: ReadOptions) -> RawTable:
     """What a netCDF or HDF5 file has of what is wanted; only that is read."""
-    xarray = needed("xarray", source)
+    xarray = import_extra("xarray", source)
     with readable(source):
         data = _opened(xarray, source)
         with data:
-            _variable(data, wanted.time, source)
-            data = _with_times(data, wanted.time, source)
-            units = words(data[wanted.time].attrs.get("units"))
-            calendar = words(data[wanted.time].attrs.get("calendar", "standard")).lower()
-            decoded = _decoded(xarray, data, wanted.time, calendar)
-            notes = (_kept(source, wanted.time, units, calendar),) if " since " in units and decoded is data else ()
-            return _found(decoded, wanted, source, notes)
+            _variable(data, options.time, source)
+            data = _with_times(data, options.time, source)
+            units = words(data[options.time].attrs.get("units"))
+            calendar = words(data[options.time].attrs.get("calendar", "standard")).lower()
+            decoded = _decoded(xarray, data, options.time, calendar)
+            notes = (_kept(source, options.time, units, calendar),) if " since " in units and decoded is data else ()
+            return _found(decoded, options, source, notes)
 
 
 def _opened(xarray: Any, source: str) -> Any:
@@ -80,8 +83,8 @@ def _opened(xarray: Any, source: str) -> Any:
     if begins.startswith(CLASSIC):
         how: dict[str, Any] = {"engine": "scipy"}
     elif begins == HDF5:
-        needed("h5py", source)
-        needed("h5netcdf", source)
+        import_extra("h5py", source)
+        import_extra("h5netcdf", source)
         how = {"engine": "h5netcdf", "phony_dims": "access"}
     else:
         raise DataError(f"{source}: neither netCDF nor HDF5, it begins with {begins!r}; name it as what it is")
@@ -126,27 +129,27 @@ def _variable(data: Any, name: str, source: str) -> Any:
     return data[name]
 
 
-def _found(data: Any, wanted: Wanted, source: str, notes: tuple[str, ...] = ()) -> Found:
-    xarray = needed("xarray", source)
+def _found(data: Any, options: ReadOptions, source: str, notes: tuple[str, ...] = ()) -> RawTable:
+    xarray = import_extra("xarray", source)
     if isinstance(data, xarray.DataTree):
         data = joined(xarray, {node.path: node.to_dataset(inherit=False) for node in data.subtree})
     if isinstance(data, xarray.DataArray):
         data = data.to_dataset(name=data.name or "values")
-    times = _variable(data, wanted.time, source)
+    times = _variable(data, options.time, source)
     if times.ndim != 1:
-        raise DataError(f"{source}, column {wanted.time!r}: dimensions {times.dims}: times have one; name another")
+        raise DataError(f"{source}, column {options.time!r}: dimensions {times.dims}: times have one; name another")
     first: Any = times.values[0] if times.size else None
     if "cftime" in type(first).__module__:
         raise DataError(
-            f"{source}, column {wanted.time!r}: dates of the calendar {first.calendar!r} are not those of clocks; "
+            f"{source}, column {options.time!r}: dates of the calendar {first.calendar!r} are not those of clocks; "
             "call .convert_calendar('standard'), or open the file with decode_times=False"
         )
-    wanted = _absolute(times, wanted, source)
+    options = _absolute(times, options, source)
     (along,) = times.dims
-    names = _names(data, wanted, along, source)
+    names = _names(data, options, along, source)
     count = sum(data[name].size for name in names)
     check_memory(source, f"{count} values", NUMBER * count, f"choose columns ({argument('columns', ...)}), or select")
-    columns, units, ends = {wanted.time: times.values}, {}, {}
+    columns, units, ends = {options.time: times.values}, {}, {}
     for name in names:
         found = unpack(data[name], f"{source}, column {name!r}")
         parts = _columns(data[name].copy(data=found.values), name, along)
@@ -154,30 +157,30 @@ def _found(data: Any, wanted: Wanted, source: str, notes: tuple[str, ...] = ()) 
         units |= dict.fromkeys(parts, words(data[name].attrs.get("units")))
         ends |= dict.fromkeys(parts, found.ends)
         notes = (*notes, *found.notes)
-    return gather(columns, spread_out(wanted, columns), source, units=units, notes=notes, ends=ends)
+    return from_arrays(columns, spread_out(options, columns), source, units=units, notes=notes, ends=ends)
 
 
-def _absolute(times: Any, wanted: Wanted, source: str) -> Wanted:
+def _absolute(times: Any, options: ReadOptions, source: str) -> ReadOptions:
     """Where the times are CDO's absolute ones, such as `day as %Y%m%d.%f`, wanted by that clock."""
     units, calendar = str(times.attrs.get("units", "")), str(times.attrs.get("calendar", "standard")).lower()
-    if wanted.clock.clock or not ABSOLUTE.fullmatch(units):
-        return wanted
+    if options.clock.clock or not ABSOLUTE.fullmatch(units):
+        return options
     if calendar not in CALENDARS:
         raise DataError(
-            f"{source}, column {wanted.time!r}: '{units}' in the calendar {calendar!r} is not that of clocks, and the "
+            f"{source}, column {options.time!r}: '{units}' in the calendar {calendar!r} is not that of clocks, and the "
             "numbers jump from month to month; write times that count (cdo -r copy), or take them as they are: "
             f"{argument('clock', 'number')}"
         )
-    return wanted._replace(clock=wanted.clock._replace(clock=units))
+    return options._replace(clock=options.clock._replace(clock=units))
 
 
-def _names(data: Any, wanted: Wanted, along: str, source: str) -> list[str]:
+def _names(data: Any, options: ReadOptions, along: str, source: str) -> list[str]:
     """The variables to read."""
-    own = [] if wanted.id is None else [wanted.id]
-    if wanted.columns is None:
+    own = [] if options.id is None else [options.id]
+    if options.columns is None:
         there = [str(n) for n in data.data_vars if along in data[n].dims]
-        return [*own, *(n for n in there if n not in (wanted.time, wanted.id))]
-    asked = [] if isinstance(wanted.columns, str) else [*own, *wanted.columns]  # `choose` refuses the rest
+        return [*own, *(n for n in there if n not in (options.time, options.id))]
+    asked = [] if isinstance(options.columns, str) else [*own, *options.columns]  # `choose` refuses the rest
     names = [n if n in data.variables else n.partition("[")[0] for n in asked]
     for name in names:
         _variable(data, name, source)
