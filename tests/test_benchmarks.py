@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 import ctmodels as ct
-from benchmarks import _harness, _reproduction, accuracy, physionet
-from benchmarks._baselines import GRUD, Recurrent, Row
-from benchmarks._problems import MASSES, PROBLEMS, PULL, SUN
+from benchmarks import _harness, _reproduction
+from benchmarks.cde import physionet
+from benchmarks.cde._baselines import GRUD, Recurrent, Row
+from benchmarks.ode import accuracy
+from benchmarks.ode._problems import MASSES, PROBLEMS, PULL, SUN
 
 ROOT = Path(__file__).parents[1]
-NAMES = [p.stem for p in (ROOT / "benchmarks").glob("*.py") if not p.stem.startswith("_")]
+FILES = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "benchmarks").rglob("*.py")]
+NAMES = [".".join(p.parts).removesuffix(".__main__") for p in FILES if p.name == "__main__" or p.name[0] != "_"]
 
 
 def test_a_saved_result_becomes_a_page(tmp_path, monkeypatch, capsys):
@@ -26,11 +29,12 @@ def test_a_saved_result_becomes_a_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_harness, "REPORT", tmp_path / "RESULTS.md")
     monkeypatch.setattr(sys, "argv", ["toy", "--save", "--quick"])
     summary = {"worst": 1 / 3, "peers": {"a": {"x": 2.0}, "b": None}}
-    _harness.main("toy", lambda quick: ([{"seed": 0, "score": 1 / 3, "quick": quick}], summary))
+    _harness.main("toy", lambda quick: ([{"seed": 0, "score": 1 / 3, "quick": quick, "points": [1, 2]}], summary))
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "| seed | score | quick |" and said[2] == "| 0 | 0.3333 | True |"
     assert json.loads(said[-1]) == summary
     kept = json.loads((tmp_path / "results" / "toy.json").read_text())
+    assert kept["rows"][0]["points"] == [1, 2]  # kept, and not in the table
     assert kept["summary"] == summary and kept["command"] == "python -m benchmarks.toy --quick"
     page = (tmp_path / "RESULTS.md").read_text()
     assert "## toy" in page and "| 0 | 0.3333 | True |" in page and "- `worst`: 0.3333" in page
@@ -114,11 +118,9 @@ def test_ratios_are_of_evaluations_for_the_same_error():
 
 @pytest.mark.slow
 @pytest.mark.only("float32")
-@pytest.mark.parametrize(
-    "name, method", [("mnist_node", "error"), ("spiral", "both"), ("physionet_latent_ode", "error")]
-)
+@pytest.mark.parametrize("name, method", [("mnist", "error"), ("spiral", "both"), ("physionet", "error")])
 def test_a_reproduction_at_toy_size_shows_the_direction(name, method):
-    module = importlib.import_module(f"benchmarks.{name}")
+    module = importlib.import_module(f"benchmarks.regularisers.{name}")
     data = module.toy() if hasattr(module, "toy") else None
     rows = {m: module.one(m, 0, data, True) for m in ("vanilla", method)}
     assert rows[method]["nfe"] < rows["vanilla"]["nfe"]
@@ -156,6 +158,6 @@ def test_a_reproduction_keeps_each_row_and_goes_on(tmp_path, monkeypatch, capsys
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_quick(name):
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick"]
+    command = [sys.executable, "-m", name, "--quick"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert isinstance(json.loads(done.stdout.splitlines()[-1]), dict)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ctmodels._core._series import Series
 from ctmodels._core._validation import DataError, check_lengths, check_times, check_values
@@ -29,8 +30,8 @@ class Scaling:
     @classmethod
     def fit(
         cls,
-        ts,
-        ys,
+        ts: ArrayLike,
+        ys: ArrayLike,
         *,
         log: bool = False,
         names: Sequence[str] | None = None,
@@ -71,11 +72,11 @@ class Scaling:
         origin = min(float(t[0]) for t in ts)
         return cls(origin, _unit_of_time(ts, zs), tuple(mean.tolist()), tuple(std.tolist()), log)
 
-    def times(self, ts) -> np.ndarray:
+    def times(self, ts: ArrayLike) -> np.ndarray:
         """Scaled times, float64, on the host."""
         return (np.asarray(ts, np.float64) - self.origin) / self.time_scale
 
-    def unscale_times(self, taus) -> np.ndarray:
+    def unscale_times(self, taus: ArrayLike) -> np.ndarray:
         """Physical times, float64, on the host."""
         return np.asarray(taus, np.float64) * self.time_scale + self.origin
 
@@ -91,7 +92,15 @@ class Scaling:
         values = zs * _like(self.std, zs, xp) + _like(self.mean, zs, xp)
         return xp.exp(values) if self.log else values
 
-    def series(self, ts, ys, *, names=None, constant: bool = False, at=None) -> Series:
+    def series(
+        self,
+        ts: ArrayLike,
+        ys: ArrayLike,
+        *,
+        names: Sequence[str] | None = None,
+        constant: bool = False,
+        at: Callable[[int], str] | None = None,
+    ) -> Series:
         """Physical `(time,)` and `(time, channel)` with NaN, checked and scaled to a `Series`. `at` names the place of
         row `i` in messages."""
         values = self.scale(np.asarray(ys, np.float64))

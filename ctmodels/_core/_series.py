@@ -7,7 +7,9 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PyTree
+from numpy.typing import ArrayLike
 
 from ctmodels._core._arguments import before
 from ctmodels._core._validation import DataError, check_lengths, check_resolution, check_times, check_values
@@ -37,13 +39,13 @@ class Series(eqx.Module):
     @classmethod
     def from_nan(
         cls,
-        ts,
-        ys,
-        mask=None,
+        ts: ArrayLike,
+        ys: ArrayLike,
+        mask: ArrayLike | None = None,
         *,
         names: Sequence[str] | None = None,
-        constant=False,
-        one_of_many=False,
+        constant: bool = False,
+        one_of_many: bool = False,
         at: Callable[[int], str] | None = None,
     ) -> "Series":
         """Check on the host and take in one series whose missing values are NaN.
@@ -204,7 +206,7 @@ class Record(eqx.Module):
             )
 
     @classmethod
-    def from_nan(cls, series: Series, static) -> "Record":
+    def from_nan(cls, series: Series, static: ArrayLike) -> "Record":
         """Take in static features, NaN where one is not known; infinities are refused."""
         static = np.asarray(static, np.float64)
         if static.ndim != 1 or np.isinf(static).any():
@@ -215,7 +217,7 @@ class Record(eqx.Module):
         known = ~np.isnan(static)
         return cls(series, jnp.asarray(np.where(known, static, 0), series.ys.dtype), jnp.asarray(known))
 
-    def code(self, dtype) -> Float[Array, " code"]:
+    def code(self, dtype: DTypeLike) -> Float[Array, " code"]:
         """Features, and which are known: `(2 * feature,)`; nothing where there are none."""
         if self.static is None:
             return jnp.zeros(0, dtype)

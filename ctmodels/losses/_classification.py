@@ -1,9 +1,11 @@
 """Errors of a class."""
 
+from collections.abc import Callable
+
 import jax
 import jax.core
 import jax.numpy as jnp
-from jaxtyping import Array, Integer
+from jaxtyping import Array, Integer, PRNGKeyArray
 
 from ctmodels._core._arguments import before
 from ctmodels._core._promises import check_example
@@ -11,7 +13,7 @@ from ctmodels._core._series import Example, Record, Series
 
 
 @before(check_example)
-def cross_entropy(model, example: Example, key=None) -> tuple:
+def cross_entropy(model: Callable, example: Example, key: PRNGKeyArray | None = None) -> tuple:
     """Of a class: `example.target` is its number, from 0 on, the logits are the model's outputs at the last observation
     of `example.x`, a [`ctmodels.Series`][] or [`ctmodels.Record`][].
 

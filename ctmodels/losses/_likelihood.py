@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
 
 from ctmodels._core._arguments import before
+from ctmodels._core._model import AbstractFilter
 from ctmodels._core._promises import check_example
 from ctmodels._core._series import Example, Series
 from ctmodels.distributions import AbstractDistribution
@@ -36,7 +38,7 @@ def likelihood(family: Callable | None = None):
 
 
 @before(check_example)
-def one_step_likelihood(model, example: Example, key=None) -> tuple:
+def one_step_likelihood(model: AbstractFilter, example: Example, key: PRNGKeyArray | None = None) -> tuple:
     """Negative logarithm of the likelihood of each observation of `example.x` under what a
     [`ctmodels.AbstractFilter`][] expected just before it. The target's times are the outputs'; its values are not
     looked at."""

@@ -1,6 +1,9 @@
 """Errors of the outputs."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
 
 from ctmodels._core._arguments import before
 from ctmodels._core._promises import check_example
@@ -9,7 +12,7 @@ from ctmodels.losses._targets import of_its_shape, series_target, squared_error
 
 
 @before(check_example)
-def squared(model, example: Example, key=None) -> tuple:
+def squared(model: Callable, example: Example, key: PRNGKeyArray | None = None) -> tuple:
     """Squared error of the outputs over the observed entries of the target.
 
     **Returns:** the sum, how many entries it pools, and the model's `Output`. Raises `ValueError` where outputs and
@@ -20,7 +23,7 @@ def squared(model, example: Example, key=None) -> tuple:
 
 
 @before(check_example)
-def absolute(model, example: Example, key=None) -> tuple:
+def absolute(model: Callable, example: Example, key: PRNGKeyArray | None = None) -> tuple:
     """Absolute error, likewise: for data with outliers."""
     target = series_target(example, "absolute")
     out = of_its_shape(model(example.x, target.ts, key=key), target, "absolute")

@@ -57,7 +57,7 @@ def d_stsp(
     !!! example "Good values"
 
         The floor, of 30 pairs of independent orbits of Lorenz-63 (lowest, median, highest;
-        `benchmarks.floors`): 0.11, 0.15 and 0.41 with 25 000 samples at 0.02; 0.26, 0.40 and 0.74 with
+        `benchmarks.reconstruct.floors`): 0.11, 0.15 and 0.41 with 25 000 samples at 0.02; 0.26, 0.40 and 0.74 with
         10 000 at 0.02; 0.27, 0.49 and 1.5 with 10 000 at 0.01; 1.6, 2.5 and 6.6 with 2000 at 0.02; 1.6,
         3.6 and 7.2 with 2000 at 0.01. So a model is no worse than the truth until it is above the
         highest. With 25 000 samples white noise of its mean and variance has 4.8 to 5.6, Lorenz-63 at

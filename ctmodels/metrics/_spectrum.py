@@ -35,7 +35,7 @@ def d_hellinger(
     !!! example "Good values"
 
         The floor, of 30 pairs of independent orbits of Lorenz-63 of 25 000 samples at 0.02 (lowest,
-        median, highest; `benchmarks.floors`): 0.44, 0.46 and 0.50 with `sigma=0`, 0.15, 0.18 and 0.21
+        median, highest; `benchmarks.reconstruct.floors`): 0.44, 0.46 and 0.50 with `sigma=0`, 0.15, 0.18 and 0.21
         with 2, 0.03, 0.05 and 0.08 with 20, where rho = 40 has 0.22 to 0.25 and white noise 0.82. With
         2000 samples and 20 the floor is 0.01, 0.02 and 0.06, and rho = 40 has 0.07 to 0.10.
     """

@@ -7,7 +7,7 @@ that h stays within (-1, 1). De Brouwer, Simm, Arany, Moreau (2019).
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_key
 from ctmodels._core._model import AbstractFilter
@@ -57,7 +57,7 @@ class GRUODEBayes(AbstractFilter):
     """
 
     field: GRUField
-    believe: eqx.nn.MLP
+    emission: eqx.nn.MLP
     prepare: Float[Array, "channel four prepared"]
     prepare_bias: Float[Array, "channel prepared"]
     cell: eqx.nn.GRUCell
@@ -84,7 +84,7 @@ class GRUODEBayes(AbstractFilter):
             raise ValueError(f"GRUODEBayes: noise={noise} must be a positive deviation, in units of the data")
         a, b, c, d, e = jax.random.split(key, 5)
         self.field = GRUField(hidden, key=a)
-        self.believe = eqx.nn.MLP(hidden, 2 * channels, hidden, 1, key=b)
+        self.emission = eqx.nn.MLP(hidden, 2 * channels, hidden, 1, key=b)
         self.prepare = jax.random.normal(c, (channels, 4, prepared)) / 2
         self.prepare_bias = jnp.full((channels, prepared), 0.1)
         self.cell = eqx.nn.GRUCell(channels * prepared, hidden, key=d)
@@ -115,10 +115,12 @@ class GRUODEBayes(AbstractFilter):
 
     def expected(self, h: Float[Array, " hidden"]) -> Gaussian:
         """What a state says of each channel."""
-        mean, log_variance = self.believe(h).reshape(2, -1)
+        mean, log_variance = self.emission(h).reshape(2, -1)
         return Gaussian(mean, log_deviation=0.5 * log_variance)
 
-    def jump(self, h, y, mask) -> tuple[Float[Array, " hidden"], Gaussian]:
+    def jump(
+        self, h: Float[Array, " hidden"], y: Float[Array, " channel"], mask: Bool[Array, " channel"]
+    ) -> tuple[Float[Array, " hidden"], Gaussian]:
         """The state after an observation, and what was expected before it. Channels that were not observed have no part
         in the jump."""
         expected = self.expected(h)

@@ -42,6 +42,7 @@ class _Lines(eqx.Module):
         return _on_lines(self.ts, self.ys, t)
 
     def derivative(self, t: Time) -> Float[Array, " channel"]:
+        """The slope of the piece that ends at t, or that t is in; zero beyond the ends."""
         return _slope(self.ts, self.ys, t)
 
     @property
@@ -151,6 +152,7 @@ class CubicPath(eqx.Module):
         return a + s * (b + s * (two_c / 2 + s * three_d / 3))
 
     def derivative(self, t: Time) -> Float[Array, " channel"]:
+        """dx/dt of the cubic, continuous."""
         s, _, b, two_c, three_d = self._at(t)
         return b + s * (two_c + s * three_d)
 
@@ -191,6 +193,7 @@ class HeldPath(eqx.Module):
         return self.ys[jnp.clip(at - 1, 0, self.ts.shape[0] - 1)]
 
     def derivative(self, t: Time) -> Float[Array, " channel"]:
+        """Zero between the jumps."""
         return jnp.zeros_like(self.ys[0])
 
     @property

@@ -1,10 +1,7 @@
 """The loop around the step, for scripts."""
 
-import contextlib
 import functools
 import signal
-import threading
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,13 +13,13 @@ from jaxtyping import PyTree
 from ctmodels._core._arguments import before, check_kept, check_seed, check_whole
 from ctmodels._core._words import kind_of
 from ctmodels.train._batches import Source, check_data
-from ctmodels.train._nonfinite import describe_failure, should_stop, skipped, unreached
+from ctmodels.train._interrupts import explain_out_of_memory, interruptible
 from ctmodels.train._progress import Progress
 from ctmodels.train._resume import Best, LoopState, restore_run, run_identity
 from ctmodels.train._run_folder import NullRun, Run
 from ctmodels.train._step import State, TrainStep
+from ctmodels.train._watch import Watch
 
-STUCK = 5  # lines with one and the same loss, after which it is said
 LEAST = {"steps": 0, "batch_size": 1, "every": 1, "patience": 0, "refresh_every": 0, "save_every": 1,
          "keep_checkpoints": 1}  # fmt: skip
 TERMINATED = 128 + signal.SIGTERM
@@ -130,34 +127,31 @@ def fit(
     identity = {} if folder is None else run_identity(take.fingerprinted(), size, seed, about)
     state = step.local(state)  # what is read, saved and validated is on one device; the step takes it to its own
     loop = LoopState(state, Best.start(state), None if refresh is None else data)
-    with run, _interruptible() as interrupted, Progress(steps, name, progress) as bar:
+    with run, interruptible() as interrupted, Progress(steps, name, progress) as bar:
         loop, history = restore_run(run, identity, loop, steps, resume, accept)
         state, best = loop.state, loop.best
         take = take if loop.data is None else Source(loop.data)
         first = int(np.max(jax.device_get(state.step)))
         order = functools.partial(_batches, len(data), size, seed, state.step.shape)
         batches = order(first)
-        watch = _Watch(step, steps, patience, name, lambda n: next(order(n - 1)))
+        watch = Watch(step, steps, patience, name, lambda n: next(order(n - 1)))
         stopped = watch.early(best)
         for n in range(first + 1, steps + 1) if stopped == "finished" else ():
             if refresh is not None and refresh_every and (n - 1) % refresh_every == 0 and n > 1:
                 take = Source(refresh(step.local(state).model, take.data))
-            with _explain_out_of_memory(batch_size):
+            with explain_out_of_memory(batch_size):
                 state, metrics = step(state, take(next(batches)))
             if n % every == 0 or n == steps:
                 seen = step.local(state)
-                if validate is not None:
-                    metrics = {**metrics, "validation": validate(seen.model, take.data)}
-                    best = best.update(seen.model, metrics["validation"], keep)
+                metrics, best = _validated(validate, seen.model, take.data, metrics, best, keep)
                 history.append({"step": n, **jax.tree.map(_plain, jax.device_get(metrics))})
                 for say in (run.write, bar.update, *(functools.partial(call, seen) for call in callbacks)):
                     say(history[-1])
                 stopped = watch.look(seen, best, history)
             stopped = "interrupted" if interrupted() else stopped
             if n % save_every == 0 or n == steps or stopped != "finished":
-                run.save(
-                    n, LoopState(step.local(state), best, take.data if refresh else None), {"step": n, "run": identity}
-                )
+                loop = LoopState(step.local(state), best, take.data if refresh else None)
+                run.save(n, loop, {"step": n, "run": identity})
             if stopped != "finished":
                 break
     if interrupted() == signal.SIGTERM:
@@ -166,33 +160,11 @@ def fit(
     return FitResult(best.or_last(state.model), state, history, stopped)
 
 
-class _Watch:
-    """Looks at training at each line: why to stop, and, said once, what is wrong."""
-
-    def __init__(self, step: TrainStep, steps: int, patience: int | None, name: str, rows: Callable[[int], np.ndarray]):
-        self.step, self.steps, self.patience, self.name, self.rows, self.said = step, steps, patience, name, rows, set()
-
-    def early(self, best: Best) -> str:
-        return "early" if self.patience is not None and int(best.stale) > self.patience else "finished"
-
-    def look(self, state: State, best: Best, history: list[dict]) -> str:
-        faults, n, places = jax.device_get(state.faults), history[-1]["step"], self.step.places
-        last = [line["loss"] for line in history[-STUCK:] if "loss" in line]
-        if should_stop(faults):
-            self._say("faults", f"step {n}: {describe_failure(faults, places, state.model, self.rows)}")
-            return "not finite"
-        if n == self.steps and (passed := skipped(faults, places, n)):
-            self._say("skipped", passed)
-        if n >= min(10, self.steps) and (names := unreached(faults, places)):
-            self._say("unreached", f"no gradient reached {', '.join(names)} in {n} steps: does the model use it?")
-        if len(last) == STUCK and all(loss == last[0] for loss in last):
-            self._say("stuck", f"the loss was {last[0]} at each of the last {STUCK} lines: nothing is learnt")
-        return self.early(best)
-
-    def _say(self, kind: str, message: str) -> None:
-        if kind not in self.said:
-            warnings.warn(f"{self.name}: {message}", RuntimeWarning, stacklevel=5)
-        self.said.add(kind)
+def _validated(validate: Callable | None, model, data, metrics: dict, best: Best, keep: str) -> tuple[dict, Best]:
+    if validate is None:
+        return metrics, best
+    score = validate(model, data)
+    return {**metrics, "validation": score}, best.update(model, score, keep)
 
 
 def _batches(n: int, size: int, seed: int, ensemble: tuple[int, ...], first: int):
@@ -215,37 +187,3 @@ def _shuffled(n: int, size: int, seed: tuple[int, ...], first: int):
 
 def _plain(x):
     return np.asarray(x).tolist()
-
-
-@contextlib.contextmanager
-def _explain_out_of_memory(batch_size: int):
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            error.add_note(
-                f"out of memory with batch_size={batch_size}: try {max(1, batch_size // 2)}, or shorter series"
-            )
-        raise
-
-
-@contextlib.contextmanager
-def _interruptible():
-    """Ctrl-C and SIGTERM set a flag, so that a step is never cut in two while its buffers are being reused."""
-    asked = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(signum, frame):
-        asked.append(signum)
-        signal.signal(signum, previous[signum])
-
-    for number in previous:
-        signal.signal(number, ask)
-    try:
-        yield lambda: max(asked, default=0)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -7,13 +7,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels._core._series import Series
-from ctmodels.trajectories._smoothing import Flow, Noise, Observe, smooth
+from ctmodels.trajectories._smoothing import Flow, Noise, Observe, Prior, smooth
 
 SETTLED = 2  # rounds in a row that gain next to nothing end the search
 
 
 def tune_noise(
-    flow: Flow, series: Series, noise: Noise, *, rounds: int = 30, prior=None, observe: Observe | None = None
+    flow: Flow,
+    series: Series,
+    noise: Noise,
+    *,
+    rounds: int = 30,
+    prior: Prior | None = None,
+    observe: Observe | None = None,
 ) -> tuple[Noise, Bool[Array, ""]]:
     """The noise under which the series is likeliest.
 

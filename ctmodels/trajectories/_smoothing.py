@@ -19,6 +19,7 @@ from ctmodels._core._series import Series
 Observe = Callable[[Float[Array, " state"]], Float[Array, " channel"]]
 
 Flow = Callable[[Float[Array, ""], Float[Array, ""], Float[Array, " state"]], Float[Array, " state"]]
+Prior = tuple[Float[Array, " state"], Float[Array, "state state"]]
 
 
 class Noise(eqx.Module):
@@ -51,7 +52,7 @@ def smooth(
     series: Series,
     noise: Noise,
     *,
-    prior: tuple[Float[Array, " state"], Float[Array, "state state"]] | None = None,
+    prior: Prior | None = None,
     observe: Observe | None = None,
 ) -> Smoothed:
     """Filter and smooth one series, missing values included. Pure: jit and vmap it.
@@ -85,7 +86,7 @@ def smooth(
     return Smoothed(means_s, covs_s, filtered, covs, first[2] + jnp.sum(gains), update)
 
 
-def constant_velocity(t0, t1, z):
+def constant_velocity(t0: Float[Array, ""], t1: Float[Array, ""], z: Float[Array, " state"]) -> Float[Array, " state"]:
     """The flow of free motion, z = (q, q'): with process noise on q' it smooths without knowing any law."""
     half = z.shape[0] // 2
     return jnp.concatenate([z[:half] + (t1 - t0) * z[half:], z[half:]])

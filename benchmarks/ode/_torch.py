@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks._ode_ours import RATE, Problem
-from benchmarks._ode_peers import Peer
+from benchmarks.ode._ours import RATE, Problem
+from benchmarks.ode._peers import Peer
 
 torch.set_num_threads(1)
 

@@ -26,8 +26,7 @@ import optax
 
 import ctmodels as ct
 from benchmarks._harness import main
-from benchmarks._ode_ours import contest
-from benchmarks._pinned import pinned
+from benchmarks._timing import contest, pinned
 
 LOOP = 50  # evaluations in one compiled loop, so that its dispatch does not count
 

@@ -1,8 +1,6 @@
 """`benchmarks.ode`: the problem that all are given, our training step, and how steps are timed."""
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import diffrax
@@ -99,21 +97,6 @@ def _training(loss, model, batch) -> Callable[[], float]:
         return float(jax.block_until_ready((state, metrics))[1]["loss"])
 
     return once
-
-
-def contest(steps: Mapping[str, Callable[[], object]], seconds: float, rounds: int = 3) -> dict[str, float]:
-    """Median seconds of each, taking turns for so long and so often at least, after two rounds that do not count."""
-    for step in [*steps.values()] * 2:
-        step()
-    taken = {name: [] for name in steps}
-    begun = time.perf_counter()
-    while rounds > 0 or time.perf_counter() - begun < seconds:
-        rounds -= 1
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def stats_of(problem: Problem, model: ct.NeuralODE, xs) -> ct.Stats:

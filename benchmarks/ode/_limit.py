@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import ctmodels as ct
-from benchmarks._ode_ours import METHOD, OPTIMISER, Problem
+from benchmarks.ode._ours import METHOD, OPTIMISER, Problem
 from ctmodels._integrate import loop_widths
 
 FRESH = len(METHOD.tableau.b_sol) - METHOD.tableau.fsal  # field evaluations of a step

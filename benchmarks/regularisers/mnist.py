@@ -173,4 +173,4 @@ def compared(methods: dict[str, dict]) -> dict:
 
 
 if __name__ == "__main__":
-    main("mnist_node", one, list(METHODS), compared, load=load, toy=toy)
+    main("regularisers.mnist", one, list(METHODS), compared, load=load, toy=toy)

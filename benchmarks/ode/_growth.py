@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import ctmodels as ct
-from benchmarks._ode_ours import Problem, Setting, contest, squared_at, stats_of, training
-from benchmarks._ode_peers import diffrax_vmap
+from benchmarks._timing import contest
+from benchmarks.ode._ours import Problem, Setting, squared_at, stats_of, training
+from benchmarks.ode._peers import diffrax_vmap
 
 # -- one stiff sample
 
@@ -86,7 +87,7 @@ def _apart(setting: Setting, library: str, cache: str | None = None) -> float:
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "TF_CPP_MIN_LOG_LEVEL": "3",  # of each program from the cache XLA says at length which CPU it is for
         }
-    code = f"from benchmarks._ode_growth import *; print(first_call(Setting{tuple(setting)!r}, {library!r}))"
+    code = f"from benchmarks.ode._growth import *; print(first_call(Setting{tuple(setting)!r}, {library!r}))"
     command = [sys.executable, "-c", code]
     return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout)
 

@@ -31,9 +31,9 @@ import optax
 from scipy.stats import rankdata
 
 import ctmodels as ct
-from benchmarks._baselines import Recurrent
 from benchmarks._physionet import STATIC, Records, read
 from benchmarks._reproduction import main
+from benchmarks.cde._baselines import Recurrent
 
 DEVIATION, CUT = 0.01, 5.0
 STATICS = len(STATIC) + 3  # the kind of ward is one of four
@@ -247,4 +247,4 @@ def compared(methods: dict[str, dict]) -> dict:
 
 
 if __name__ == "__main__":
-    main("physionet", one, METHODS, compared, load=read, toy=toy)
+    main("cde.physionet", one, METHODS, compared, load=read, toy=toy)

@@ -25,8 +25,8 @@ import numpy as np
 import optax
 
 import ctmodels as ct
-from benchmarks._baselines import Recurrent
 from benchmarks._reproduction import main
+from benchmarks.cde._baselines import Recurrent
 from ctmodels import systems
 
 
@@ -161,4 +161,4 @@ def compared(methods: dict[str, dict]) -> dict:
 
 
 if __name__ == "__main__":
-    main("forecast", one, METHODS, compared)
+    main("cde.forecast", one, METHODS, compared)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks._harness import main
-from benchmarks._pinned import ONE_THREAD
+from benchmarks._timing import ONE_THREAD
 
 SEED = 130_000
 ROWS, SAMPLES = 200, 360  # of noise, of a system
@@ -176,4 +176,4 @@ def _pooled(rows: list[dict]) -> dict:
 
 
 if __name__ == "__main__":
-    main("verdicts", run)
+    main("reconstruct.verdicts", run)

@@ -24,11 +24,11 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks._harness import main
-from benchmarks._ode_growth import first_calls, scaling, stiff_lane
-from benchmarks._ode_limit import LOOP, adam, at_widths, bare, limit, needed
-from benchmarks._ode_ours import Problem, Setting, contest, stats_of, training, training_with_own_clocks
-from benchmarks._ode_peers import Peer, peers, versions
-from benchmarks._pinned import pinned
+from benchmarks._timing import contest, pinned
+from benchmarks.ode._growth import first_calls, scaling, stiff_lane
+from benchmarks.ode._limit import LOOP, adam, at_widths, bare, limit, needed
+from benchmarks.ode._ours import Problem, Setting, stats_of, training, training_with_own_clocks
+from benchmarks.ode._peers import Peer, peers, versions
 
 SETTINGS = (
     Setting("D2B32", 2, 32, 1e-3),

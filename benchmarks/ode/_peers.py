@@ -9,8 +9,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from benchmarks._ode_limit import FRESH
-from benchmarks._ode_ours import MAX_STEPS, METHOD, OPTIMISER, Problem
+from benchmarks.ode._limit import FRESH
+from benchmarks.ode._ours import MAX_STEPS, METHOD, OPTIMISER, Problem
 
 TORCH = {"torchdiffeq": "torchdiffeq", "torchdiffeq_adjoint": "torchdiffeq", "torchode": "torchode"}  # peer: package
 NAMES = ("diffrax_vmap", *TORCH)
@@ -51,9 +51,9 @@ def _why_not(name: str) -> str:
 def _made(name: str, problem: Problem) -> Peer:
     if name not in TORCH:
         return diffrax_vmap(problem)
-    from benchmarks import _ode_torch
+    from benchmarks.ode import _torch
 
-    return getattr(_ode_torch, name)(problem)
+    return getattr(_torch, name)(problem)
 
 
 def diffrax_vmap(problem: Problem) -> Peer:

@@ -148,4 +148,4 @@ def compared(methods: dict[str, dict]) -> dict:
 
 
 if __name__ == "__main__":
-    main("physionet_latent_ode", one, list(METHODS), compared, load=load, toy=toy)
+    main("regularisers.physionet", one, list(METHODS), compared, load=load, toy=toy)

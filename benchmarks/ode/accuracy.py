@@ -32,7 +32,7 @@ import numpy as np
 
 import ctmodels as ct
 from benchmarks._harness import main
-from benchmarks._problems import PROBLEMS, Problem
+from benchmarks.ode._problems import PROBLEMS, Problem
 
 try:
     from scipy.integrate import solve_ivp
@@ -247,4 +247,4 @@ def curve(side: list, at: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
-    main("accuracy", run)
+    main("ode.accuracy", run)

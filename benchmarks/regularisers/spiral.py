@@ -92,4 +92,4 @@ def compared(methods: dict[str, dict]) -> dict:
 
 
 if __name__ == "__main__":
-    main("spiral", one, list(METHODS), compared)
+    main("regularisers.spiral", one, list(METHODS), compared)

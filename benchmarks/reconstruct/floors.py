@@ -68,4 +68,4 @@ def spread(values) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main("floors", run)
+    main("reconstruct.floors", run)

@@ -11,8 +11,8 @@ import optax
 
 import ctmodels as ct
 from benchmarks._harness import main
-from benchmarks._ode_ours import Problem, Setting, contest, squared_at, stats_of
-from benchmarks._pinned import pinned
+from benchmarks._timing import contest, pinned
+from benchmarks.ode._ours import Problem, Setting, squared_at, stats_of
 
 M = ct.measures
 MEASURES = {

@@ -1,0 +1,1 @@
+"""The main job: whole reconstructions, and whether its verdicts hold."""

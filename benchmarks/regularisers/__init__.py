@@ -1,0 +1,1 @@
+"""Regularisers: what they add to a step, and the reproductions of the papers' tables."""
