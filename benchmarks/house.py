@@ -63,7 +63,7 @@ def _length(function: ast.FunctionDef) -> int:
 
 
 def _names(module: types.ModuleType) -> list[str]:
-    return [name for name in vars(module) if not name.startswith("_")]
+    return [name for name in dir(module) if not name.startswith("_")]
 
 
 def _public_functions() -> Iterator[tuple[str, types.FunctionType]]:

@@ -1,9 +1,11 @@
 """ctmodels: continuous-time and differential-equation models in JAX."""
 
+import importlib as _importlib
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from jax import __version__ as _jax_version
 
 from ctmodels import (
-    data as data,
     distributions as distributions,
     fields as fields,
     losses as losses,
@@ -11,7 +13,6 @@ from ctmodels import (
     metrics as metrics,
     models as models,
     paths as paths,
-    reconstruction as reconstruction,
     regularisers as regularisers,
     signatures as signatures,
     systems as systems,
@@ -56,7 +57,6 @@ from ctmodels.models import (
     NeuralCDE as NeuralCDE,
     NeuralODE as NeuralODE,
 )
-from ctmodels.reconstruction import reconstruct as reconstruct
 from ctmodels.train import (
     ArrayDataset as ArrayDataset,
     FitResult as FitResult,
@@ -77,6 +77,25 @@ from ctmodels.trajectories import (
     smoothing as smoothing,
 )
 
+if _TYPE_CHECKING:
+    from ctmodels import data as data, reconstruction as reconstruction
+    from ctmodels.reconstruction import reconstruct as reconstruct
+
 _warn_if_bad(_jax_version)
 
 __version__ = "0.1.0"
+
+
+_LATER = ("data", "reconstruction", "reconstruct")
+
+
+def __getattr__(name: str):
+    """The readers and the main job are imported where they are asked for: half of the time that an import takes."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'ctmodels' has no attribute {name!r}")
+    room = _importlib.import_module("ctmodels.data" if name == "data" else "ctmodels.reconstruction")
+    return room.reconstruct if name == "reconstruct" else room
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

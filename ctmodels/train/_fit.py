@@ -129,18 +129,17 @@ def fit(
     loop = LoopState(state, Best.start(state), None if refresh is None else data)
     with run, interruptible() as interrupted, Progress(steps, name, progress) as bar:
         loop, history = restore_run(run, identity, loop, steps, resume, accept)
-        state, best = loop.state, loop.best
-        take = take if loop.data is None else Source(loop.data)
+        state, best, take = loop.state, loop.best, take if loop.data is None else Source(loop.data)
         first = int(np.max(jax.device_get(state.step)))
         order = functools.partial(_batches, len(data), size, seed, state.step.shape)
-        batches = order(first)
         watch = Watch(step, steps, patience, name, lambda n: next(order(n - 1)))
         stopped = watch.early(best)
-        for n in range(first + 1, steps + 1) if stopped == "finished" else ():
+        todo = range(first + 1, steps + 1) if stopped == "finished" else ()
+        for n, rows in zip(todo, order(first), strict=False):
             if refresh is not None and refresh_every and (n - 1) % refresh_every == 0 and n > 1:
                 take = Source(refresh(step.local(state).model, take.data))
             with explain_out_of_memory(batch_size):
-                state, metrics = step(state, take(next(batches)))
+                state, metrics = step(state, take(rows))
             if n % every == 0 or n == steps:
                 seen = step.local(state)
                 metrics, best = _validated(validate, seen.model, take.data, metrics, best, keep)
