@@ -18,8 +18,8 @@ from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._trained import Trained, flow_of, smooth_with
 from ctmodels.reconstruction._training_step import check_traces, lifted, structure_of, training_step
 from ctmodels.train import fit, pooled
-from ctmodels.trajectories._shooting import Windows
 from ctmodels.trajectories._noise import tune_noise
+from ctmodels.trajectories._shooting import Windows
 from ctmodels.trajectories._smoothing import Noise, Smoothed, constant_velocity, smooth
 
 PAUSE = 4.0  # a window that lasts this many times as long as the median one has a pause in it
