@@ -58,7 +58,7 @@ class ReverseODERNNEncoder(eqx.Module):
     **Arguments:** `channels`, `hidden`: sizes; `static`: how many static features a record has; `width`, `depth`: of
     the field, whose place any `f(s, h, args)` may take; `integrate`: how it is solved over each gap, by
     default in steps of at most 1 unit of time. `size` is that of the code, `hidden + 1 + 2 * static`. Its evaluations
-    are in no account.
+    are in no statistics.
     """
 
     cell: eqx.nn.GRUCell
@@ -91,7 +91,7 @@ class ReverseODERNNEncoder(eqx.Module):
         jump = lambda h, y, mask: (self.cell(jnp.concatenate([y, mask.astype(y.dtype)]), h), None)
         h0 = jnp.zeros(self.cell.hidden_size, rows.ys.dtype)
         hs, _, stats = scan_rows(flow_of_field(self.integrate, self.field), jump, h0, rows)
-        # In no account, so that it has to show in what is begun from: what a failed solve holds is finite.
+        # In no statistics, so that it has to show in what is begun from: what a failed solve holds is finite.
         return encode(jnp.where(stats.status == SUCCESS, hs[-1], jnp.nan), rows, t0)
 
 

@@ -113,7 +113,7 @@ def predict_at(flow: Callable, known: StatesAtRows, ts: Float[Array, " out"]) ->
     """States at `ts`: that of the last row by then, carried on by `flow(z, t0, t1) -> (z, stats)` from there, or from
     the output before if no row came between. Outputs change nothing for the rows, and none sees what comes later.
 
-    **Returns:** `(out, state)`, and the account of the flow.
+    **Returns:** `(out, state)`, and the statistics of the flow.
     """
 
     def one(carry, query):
@@ -148,7 +148,7 @@ def scan_rows(flow: Callable, jump: Callable, h: Float[Array, " state"], rows: O
     """From row to row: `flow(h, t0, t1) -> (h, stats)` over the gap, then `jump(h, y, mask) -> (h, said)` at what was
     observed, y being the last value of each channel. What is said is kept of each row, the last one repeated included.
 
-    **Returns:** the states after each row, `(row, state)`, what was said, and the account of the flow.
+    **Returns:** the states after each row, `(row, state)`, what was said, and the statistics of the flow.
     """
 
     @jax.checkpoint

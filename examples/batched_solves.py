@@ -1,4 +1,4 @@
-"""A batch of van der Pol oscillators, from easy to stiff: a step for each sample or one for all, the account of the
+"""A batch of van der Pol oscillators, from easy to stiff: a step for each sample or one for all, the statistics of the
 work, and a sample that cannot be solved.
 """
 

@@ -38,7 +38,7 @@ SETTINGS = (
 )
 QUICK = (Setting("D2B40", 2, 40, 1e-2, width=8),)
 SHARED, PER_SAMPLE = "ctmodels, shared step", "ctmodels, a step per sample"
-UNCOUNTED, CLOCKED = "ctmodels, shared step, no account", "ctmodels, shared step, own clocks"
+UNCOUNTED, CLOCKED = "ctmodels, shared step, no measures", "ctmodels, shared step, own clocks"
 SAMPLES = "what the samples needed"
 LIMIT_OF = {SHARED: SHARED, PER_SAMPLE: PER_SAMPLE, UNCOUNTED: SHARED, CLOCKED: SHARED}
 LIBRARIES, BATCHINGS = ("ctmodels", "diffrax"), ("shared", "per_sample")

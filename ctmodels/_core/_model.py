@@ -22,7 +22,7 @@ class AbstractModel(eqx.Module):
 
     @abc.abstractmethod
     def __call__(self, x: PyTree, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None) -> Output:
-        """Turn one sample into outputs and an account of the work.
+        """Turn one sample into outputs and statistics of the solve.
 
         **Arguments:**
 
@@ -68,7 +68,7 @@ class AbstractDynamics(AbstractModel):
     def flow(
         self, t0: Float[Array, ""], t1: Float[Array, ""], z: Float[Array, " state"], control: PyTree = None
     ) -> tuple[Float[Array, " state"], Stats]:
-        """The state at t1 that follows from `z` at t0, and the account of the work. `control`: a path `t -> (input,)`,
+        """The state at t1 that follows from `z` at t0, and the statistics of the solve. `control`: a path `t -> (input,)`,
         or None."""
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""What a model returns: outputs, and the account of the work that made them."""
+"""What a model returns: outputs, and the statistics of the solve that made them."""
 
 import equinox as eqx
 import jax
@@ -36,7 +36,7 @@ def gathered(values: dict[str, Array]) -> dict[str, Array]:
 
 
 class Stats(eqx.Module):
-    """The account of a solve's work. Counts carry no gradient; `measures` do.
+    """The statistics of a solve. Counts carry no gradient; `measures` do.
 
     - `evaluations`: field evaluations, those of rejected steps included.
     - `accepted`, `rejected`: steps.
@@ -128,7 +128,7 @@ class Output(eqx.Module):
     """What a model turned its sample into.
 
     - `ys`: outputs at the wanted times, `(time, channel)`.
-    - `stats`: the account of the work, [`ctmodels.Stats`][].
+    - `stats`: the statistics of the solve, [`ctmodels.Stats`][].
     - `latents`: the states behind the outputs, `(time, state)`, if there are any.
     - `kl`: divergence between posterior and prior, a scalar; None of a model that has none.
     - `predictive`: what is expected at the wanted times, one of [`ctmodels.distributions`][]; None of a model that

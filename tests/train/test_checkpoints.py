@@ -24,7 +24,7 @@ from ctmodels.train._structure import describe
 
 pytestmark = pytest.mark.only("float32")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def same(a, b):

@@ -13,7 +13,7 @@ import ctmodels as ct
 
 pytestmark = pytest.mark.only("float64")
 
-REFERENCE = json.loads((Path(__file__).parent / "reference" / "torchdiffeq.json").read_text(encoding="utf-8"))
+REFERENCE = json.loads((Path(__file__).parents[1] / "reference" / "torchdiffeq.json").read_text(encoding="utf-8"))
 TIGHT = diffrax.PIDController(rtol=1e-11, atol=1e-12)
 
 

@@ -313,7 +313,7 @@ print(int(blown.status), ascii(said["about"]["note"]), ct.data.lynx_hare().value
 """
     settings = {"EQX_ON_ERROR": "off", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "zwei Wörter")], env=os.environ | settings,
-                          cwd=Path(__file__).parents[1], capture_output=True, text=True)  # fmt: skip
+                          cwd=Path(__file__).parents[2], capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.split(" ", 1) == [str(ct._core._output.NON_FINITE), "'\\xe5' (21, 2)\n"]
 
@@ -327,10 +327,10 @@ def test_a_run_killed_at_any_time_goes_on_as_if_unbroken(tmp_path):
     )
     command = lambda name: [sys.executable, "-c", code, str(tmp_path / name)]
     run = lambda name: (
-        subprocess.run(command(name), cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True).stdout
+        subprocess.run(command(name), cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True).stdout
     )
     for wait in (4, 5, 6):
-        process = subprocess.Popen(command("broken"), cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command("broken"), cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
         time.sleep(wait)
         process.kill()
         process.wait()

@@ -28,7 +28,7 @@ import ctmodels as ct
 
 pytestmark = pytest.mark.only("float64")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "data_parallel.py"
 DEVICES = 8
 
