@@ -220,7 +220,7 @@ def test_without_times_it_answers_at_those_of_its_own_or_says_that_there_are_non
         assert jax.eval_shape(lambda x: made(row)(x).ys, x).shape == (ts.shape[0], row.channels)
 
 
-# An encoder that solves nothing, and one that does, whose solve is in no statistics; each engine: test_failed_solves.py.
+# An encoder that solves nothing, and one that does; each engine: test_failed_solves.py.
 @each(at_once=("latent ODE", "latent ODE, ODE-RNN"))
 def test_samples_that_fail_leave_the_gradient_of_the_others(row):
     """Against samples in their places that have no weight, which is the same program."""

@@ -68,8 +68,8 @@ class AbstractDynamics(AbstractModel):
     def flow(
         self, t0: Float[Array, ""], t1: Float[Array, ""], z: Float[Array, " state"], control: PyTree = None
     ) -> tuple[Float[Array, " state"], Stats]:
-        """The state at t1 that follows from `z` at t0, and the statistics of the solve. `control`: a path `t -> (input,)`,
-        or None."""
+        """The state at t1 that follows from `z` at t0, and the statistics of the solve. `control`: a path
+        `t -> (input,)`, or None."""
 
     @abc.abstractmethod
     def observe(self, z: Float[Array, " state"]) -> Float[Array, " channel"]:

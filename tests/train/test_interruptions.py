@@ -322,7 +322,7 @@ print(int(blown.status), ascii(said["about"]["note"]), ct.data.lynx_hare().value
 def test_a_run_killed_at_any_time_goes_on_as_if_unbroken(tmp_path):
     code = (
         "import sys; sys.path[:0] = ['.', 'tests']\n"
-        "from benchmarks.faults import digests\nfrom test_faults import train\n"
+        "from benchmarks.faults import digests\nfrom test_interruptions import train\n"
         "print(digests(train(steps=4000, folder=sys.argv[1], save_every=20, every=20, resume=True)))"
     )
     command = lambda name: [sys.executable, "-c", code, str(tmp_path / name)]
