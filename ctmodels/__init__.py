@@ -46,6 +46,7 @@ from ctmodels._integrate import (
     Integrate as Integrate,
     Substeps as Substeps,
     accepted_times as accepted_times,
+    rk_step as rk_step,
     solve_piecewise_constant as solve_piecewise_constant,
 )
 from ctmodels.models import (

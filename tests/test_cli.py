@@ -163,7 +163,8 @@ def test_doctor_and_help(capsys):
 
 @pytest.mark.parametrize("command, job", [(["export"], "export_model"), (["forecast", "--steps", "1"], "forecast_csv")])
 def test_a_result_that_cannot_be_written_is_one_line(command, job, tmp_path, monkeypatch, capsys):
-    from ctmodels._core import _files, reconstruction
+    from ctmodels import reconstruction
+    from ctmodels._core import _files
 
     there = tmp_path / "no" / "such"
     monkeypatch.setattr(
@@ -225,7 +226,7 @@ def test_what_differs_from_the_run_before_is_told_by_its_options(tmp_path, capsy
     from ctmodels._command_line import CommandLine
     from ctmodels._core._words import spoken
     from ctmodels.cli import _parser
-    from ctmodels.train._resume import LoopState, resumed
+    from ctmodels.train._resume import LoopState, restore_run
 
     class Before:
         folder = tmp_path
@@ -236,11 +237,11 @@ def test_what_differs_from_the_run_before_is_told_by_its_options(tmp_path, capsy
     command = _parser()._subparsers._group_actions[0].choices["reconstruct"]
     now, kept = {"seed": 1, "about.recipe.members": 2}, object.__new__(LoopState)
     with spoken(CommandLine(command, [])), pytest.raises(Exception) as error:
-        resumed(Before(), now, kept, 10, True, ())
+        restore_run(Before(), now, kept, 10, True, ())
     assert "--seed: 0 then, 1 now" in str(error.value) and "--members: 4 then, 2 now" in str(error.value)
     assert "accept" not in str(error.value)
     with spoken(CommandLine(command, [])), pytest.raises(Exception, match="--steps 3: the checkpoint is at step 5"):
-        resumed(Before(), Before().newest()[1]["about"]["run"], kept, 3, True, ())
+        restore_run(Before(), Before().newest()[1]["about"]["run"], kept, 3, True, ())
 
 
 PLACES = {

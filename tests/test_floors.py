@@ -31,11 +31,19 @@ def room(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+def runs(node):
+    """All nodes, but those that type checkers alone read."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"):
+            yield child
+            yield from runs(child)
+
+
 def imported_modules(path: Path) -> set[str]:
     """Dotted names below ctmodels that a file imports, wherever in the file it does."""
     package = ["ctmodels", *path.relative_to(ROOT).parts[:-1]]
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in runs(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

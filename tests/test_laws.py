@@ -290,7 +290,7 @@ def table(inputs: bool) -> Table:
 @each(lambda row: row.dynamics, at_once=("leaky RNN",))
 def test_a_dynamics_goes_through_the_main_job(row):
     inputs = ["u"] if row.given is driven else []
-    recipe = lambda n: Recipe(members=2, steps=4, window=4, batch_size=8, refreshes=1, free=True)
+    recipe = lambda n: Recipe(members=2, steps=4, window=4, batch_size=8, refreshes=1, free_starts=True)
     candidate = Candidate(row.name, lambda problem, key: row.make(key))
     kwargs = dict(models=[candidate], recipe=recipe, progress=False, held_out=0.25, inputs=inputs)
     fitted = ct.reconstruct(table(bool(inputs)), **kwargs).fitted[row.name]

@@ -27,10 +27,9 @@ class LatentODE(AbstractLatent):
 
     `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts` are the times at which outputs are wanted, those of
     `x` if not given; what else is asked changes no answer. z0 is the latent state at `t0`, before which it is held.
-    `ys` is `(out, channel)`, `latents` is
-    `(out, latent)`, `kl` is KL(q || p), summed over the latent channels; `stats` are those of the latent ODE, not of the
-    encoder. A `key` draws z0 from q; without, it is q's mean. It looks at the whole series: an output at t knows
-    what came later.
+    `ys` is `(out, channel)`, `latents` is `(out, latent)`, `kl` is KL(q || p), summed over the latent channels; `stats`
+    are those of the latent ODE, not of the encoder. A `key` draws z0 from q; without, it is q's mean. It looks at the
+    whole series: an output at t knows what came later.
 
     With [`ctmodels.losses.gaussian`][] and [`ctmodels.regularisers.kl`][] it is trained by the evidence bound (ELBO),
     with [`ctmodels.losses.iwae`][] by the tighter one of several samples (IWAE).
