@@ -12,7 +12,7 @@ from ctmodels._core._output import Output
 from ctmodels._core._series import Example
 
 
-def kl(model, output: Output) -> Float[Array, ""]:
+def kl(model: Callable, output: Output) -> Float[Array, ""]:
     """Divergence of the posterior from the prior, a latent model's. Losses are means over observed entries: where an
     example has n of these, a weight of 1 / n makes the evidence bound. Raises `ValueError` for a model that has none.
     """

@@ -1,14 +1,15 @@
 """Explicit Runge-Kutta on a given grid, as a scan: what training on regular data needs."""
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels._core._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats, gathered
 from ctmodels._integrate._by_time import by_time, in_sequence
@@ -55,11 +56,21 @@ class RK4(diffrax.AbstractERK):
     )
     interpolation_cls: ClassVar[Callable] = diffrax.ThirdOrderHermitePolynomialInterpolation.from_k
 
-    def order(self, terms):
+    def order(self, terms: Any) -> int:
+        """Of its global error: 4."""
         return 4
 
 
-def rk_step(tableau: diffrax.ButcherTableau, field, t, h, y, args, f0=None, noise=None) -> Step:
+def rk_step(
+    tableau: diffrax.ButcherTableau,
+    field: Callable,
+    t: ArrayLike,
+    h: ArrayLike,
+    y: Float[Array, " state"],
+    args: PyTree = None,
+    f0: Float[Array, " state"] | None = None,
+    noise: Float[Array, " state"] | None = None,
+) -> Step:
     """One explicit Runge-Kutta step of length `h` from (t, y); `f0` is the slope there, if known, `noise` what
     measures may want."""
     h_y = jnp.asarray(h, jnp.finfo(y.dtype).dtype)  # the state keeps its precision, whatever the times'
@@ -69,7 +80,7 @@ def rk_step(tableau: diffrax.ButcherTableau, field, t, h, y, args, f0=None, nois
     y1 = y + combine(tableau.b_sol, k)
     error = combine(tableau.b_error, k) if np.any(tableau.b_error) else None
     return Step(
-        t=t,
+        t=t,  # pyright: ignore
         h=h_y,
         y0=y,
         y1=y1,

@@ -1,12 +1,14 @@
 """What a solve did inside."""
 
 import dataclasses
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PyTree, Real
 
 from ctmodels._integrate._adaptive import closed_over, plan_of
 from ctmodels._integrate._adjoint import DiscreteAdjoint
@@ -30,7 +32,9 @@ def _solved(integrate: Integrate, field, ts, y0s, args):
     return carry, history
 
 
-def accepted_times(integrate: Integrate, field, ts, y0, args=None) -> np.ndarray:
+def accepted_times(
+    integrate: Integrate, field: Callable, ts: Real[Array, " time"], y0: PyTree, args: PyTree = None
+) -> np.ndarray:
     """The times between which the accepted steps of one sample's solve go, its start and its end included: to be
     looked at, or to be taken again by `diffrax.StepTo`. Explicit methods with a PID controller only; not under `jit`.
     """
