@@ -1,7 +1,8 @@
 # Each target makes what it needs, in .venv, from nothing but Python 3.11+ and its own pip.
 #   make demo        train on a bundled series; writes a figure, metrics and a checkpoint
 #   make test        the tests in float32 and in float64, side by side; ARGS="-k series" goes to pytest
-#   make test-slow   the same, with the slow tests
+#   make test-slow   the same with the slow tests, compiled as users' programs are
+#   make test-users  the laws of the models and the integrator against its peers, so compiled
 #   make lint        ruff, and pyright in basic mode; `make format` mends what ruff can
 #   make docs        the documentation, in site/
 #   make lock        solves requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
@@ -16,7 +17,7 @@ DEV    := $(VENV)/.dev-installed
 DOCS   := $(VENV)/.docs-installed
 
 .NOTPARALLEL:
-.PHONY: demo test test-slow lint format docs lock clean
+.PHONY: demo test test-slow test-users lint format docs lock clean
 
 demo: $(DEV)
 	@$(BIN)/ctmodels demo $(ARGS)
@@ -24,8 +25,13 @@ demo: $(DEV)
 test: $(DEV)
 	$(call in-both-precisions,$(ARGS))
 
+test-slow: export CTMODELS_TEST_FLAGS := users
 test-slow: $(DEV)
 	$(call in-both-precisions,-m "" $(ARGS))
+
+test-users: export CTMODELS_TEST_FLAGS := users
+test-users: $(DEV)
+	$(call in-both-precisions,tests/test_laws.py tests/integrate/test_reference.py tests/integrate/test_solve.py $(ARGS))
 
 lint: $(DEV)
 	$(BIN)/ruff check --output-format=concise .
