@@ -1,4 +1,4 @@
-"""The four laws of the house: imports go down, a leaf never imports a leaf, the wings never meet, and losses and
+"""The four laws of the floors: imports go down, a leaf never imports a leaf, models and losses never meet, and losses and
 regularisers name nothing of a model but what a promise has."""
 
 import ast

@@ -27,7 +27,7 @@ MAKE = {
 
 
 def by_hand(ts, ys, under=0.0) -> ct.Series:
-    """A series of what is not NaN, with something under the mask; no door asks what it is."""
+    """A series of what is not NaN, with something under the mask; no check asks what it is."""
     mask = ~np.isnan(ys)
     as_float = lambda x: jnp.asarray(x, jnp.zeros(()).dtype)
     return ct.Series(as_float(ts), as_float(np.where(mask, ys, under)), jnp.asarray(mask))
@@ -210,7 +210,7 @@ def test_a_batch_is_refused_and_sent_to_vmap():
 
 
 @pytest.mark.only("float32")
-def test_duplicate_times_and_empty_channels_stay_at_the_door():
+def test_duplicate_times_and_empty_channels_are_refused():
     with pytest.raises(ct.DataError, match=r"ts\[1\].*duplicate"):
         ct.Series.from_nan([0.0, 0.0, 1.0], np.arange(3.0)[:, None])
     with pytest.raises(ct.DataError, match="all 3 values are missing"):

@@ -20,7 +20,7 @@ class Series(eqx.Module):
     """One irregular, partly observed series, without a batch axis.
 
     `ts`: times, increasing; `ys`: values, zero where nothing was observed; `mask`: what was observed.
-    A padded step repeats the last time and is unobserved. NaN is accepted at the door
+    A padded step repeats the last time and is unobserved. NaN is accepted by `from_nan`
     ([`ctmodels.Series.from_nan`][]) and never lives inside.
     """
 

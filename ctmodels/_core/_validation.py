@@ -1,4 +1,4 @@
-"""The door: what times and values must be before they come in, checked on the host with numpy.
+"""Validation: what times and values must be before they come in, checked on the host with numpy.
 
 Every message reads `place: what was found: what is allowed; the remedy`. An *index* becomes a
 *place* through the caller's `at`, so that one set of checks speaks of "ts[16]" for an array and of

@@ -1,4 +1,4 @@
-"""Series, Scaling and paths: what comes in, in which units, and what is refused at the door."""
+"""Series, Scaling and paths: what comes in, in which units, and what is refused."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The door: each bad array is refused with its place, its value and a remedy."""
+"""Validation: each bad array is refused with its place, its value and a remedy."""
 
 import re
 
