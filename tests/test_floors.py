@@ -1,5 +1,5 @@
-"""The four laws of the floors: imports go down, a leaf never imports a leaf, models and losses never meet, and losses and
-regularisers name nothing of a model but what a promise has."""
+"""The four laws of the floors: imports go down, a leaf never imports a leaf, models and losses never meet, and losses
+and regularisers name nothing of a model but what a promise has."""
 
 import ast
 import graphlib

@@ -20,8 +20,8 @@ class Series(eqx.Module):
     """One irregular, partly observed series, without a batch axis.
 
     `ts`: times, increasing; `ys`: values, zero where nothing was observed; `mask`: what was observed.
-    A padded step repeats the last time and is unobserved. NaN is accepted by `from_nan`
-    ([`ctmodels.Series.from_nan`][]) and never lives inside.
+    A padded step repeats the last time and is unobserved. NaN is accepted by
+    [`ctmodels.Series.from_nan`][] and never lives inside.
     """
 
     ts: Float[Array, "*batch time"]
