@@ -17,7 +17,7 @@ import ctmodels as ct
 
 CHANNELS, LATENT = 2, 3
 GRID = ct.Integrate(ct.RK4(), ct.Substeps(1))
-ADAPTIVE = ct.Integrate(diffrax.Bosh3(), max_steps=16)
+ADAPTIVE = ct.Integrate(diffrax.Bosh3(), max_steps=64)
 HEUN = ct.Integrate(diffrax.Heun(), ct.Substeps(1))
 
 
