@@ -17,7 +17,7 @@ import ctmodels as ct
 
 CHANNELS, LATENT = 2, 3
 GRID = ct.Integrate(ct.RK4(), ct.Substeps(1))
-ADAPTIVE = ct.Integrate(max_steps=16)
+ADAPTIVE = ct.Integrate(diffrax.Bosh3(), max_steps=64)
 HEUN = ct.Integrate(diffrax.Heun(), ct.Substeps(1))
 
 
@@ -230,7 +230,7 @@ def mlp(channels, **kwargs):
     return lambda key: ct.fields.MLPField(channels, width=4, depth=1, key=key, **kwargs)
 
 
-def neural_ode(field, augment=0, integrate=GRID):
+def neural_ode(field, augment=0, integrate=HEUN):
     return lambda key: ct.NeuralODE(field(key), CHANNELS, augment, integrate)
 
 
@@ -252,7 +252,7 @@ def latent_ode(encoder, **kwargs):
         a, b, c, d = jax.random.split(key, 4)
         reads = encoder(CHANNELS, 4, key=a, **kwargs)
         posterior = eqx.nn.Linear(reads.size, 2 * LATENT, key=b)
-        return ct.LatentODE(reads, posterior, mlp(LATENT)(c), eqx.nn.Linear(LATENT, CHANNELS, key=d), GRID)
+        return ct.LatentODE(reads, posterior, mlp(LATENT)(c), eqx.nn.Linear(LATENT, CHANNELS, key=d), HEUN)
 
     return make
 
@@ -266,7 +266,7 @@ def draws(name, make, **flags) -> Row:
 
 
 MODELS = [
-    moves("neural ODE", neural_ode(mlp(2))),
+    moves("neural ODE", neural_ode(mlp(2), integrate=GRID)),
     moves("neural ODE, adaptive", neural_ode(mlp(2), integrate=ADAPTIVE), only="float32"),
     moves("neural ODE, augmented", neural_ode(mlp(3), augment=1)),
     moves(
@@ -281,7 +281,7 @@ MODELS = [
     Row("neural CDE", cde(), records),
     Row(
         "neural CDE, adaptive",
-        cde(solver=ct.Integrate(max_steps=16), forecast_solver=HEUN),
+        cde(solver=ADAPTIVE, forecast_solver=HEUN),
         records,
         causal=False,
         only="float32",

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toys import on_a_grid
 
 from ctmodels.cli import main
+from ctmodels.reconstruction import CANDIDATES, Candidate, _reconstruct
 
 pytestmark = pytest.mark.only("float32")
 
@@ -128,11 +130,13 @@ def test_read_only_folder(tmp_path, capsys, monkeypatch):
     assert "cannot write there (Permission denied)" in capsys.readouterr().err
 
 
-def test_calendar_times_are_read_and_forecast_as_dates(tmp_path, capsys):
+def test_calendar_times_are_read_and_forecast_as_dates(tmp_path, capsys, monkeypatch):
     # Epoch milliseconds and ISO dates give one and the same table: test_csv.py.
     days = np.datetime64("2024-02-20") + np.arange(30)
     stamps = days.astype("datetime64[ms]").astype(int)
     path, out = tmp_path / "data.csv", tmp_path / "out"
+    monkeypatch.setitem(CANDIDATES, "neural", Candidate("neural", on_a_grid))  # which is compiled sooner
+    monkeypatch.setattr(_reconstruct, "LYAPUNOV_STEPS", 100)
     path.write_text("when,x\n" + "\n".join(f"{s},{np.sin(i):.4f}" for i, s in enumerate(stamps)))
     assert main(["reconstruct", str(path), "--time", "when", "--out", str(out), "--model", "neural", *TOY]) == 0
     said = capsys.readouterr().out
@@ -300,8 +304,6 @@ def test_version(capsys):
 
 
 def test_the_first_line_says_what_is_done_and_how_long_it_takes(tmp_path, capsys, monkeypatch):
-    from ctmodels.reconstruction import _reconstruct
-
     def stop(*_, **__):
         raise KeyboardInterrupt
 

@@ -16,11 +16,13 @@ pytestmark = pytest.mark.only("float32")
 
 ALONE = """
 import sys, numpy, jax, jax.export
-with open(sys.argv[1], "rb") as file:
-    solve = jax.export.deserialize(bytearray(file.read())).call
-data = numpy.load(sys.argv[2])
-for size in (1, 3):
-    print(numpy.asarray(solve(*(data[name][:size] for name in sorted(data)))).tobytes().hex())
+data = numpy.load(sys.argv[1])
+data = [data[name] for name in sorted(data)]
+for path in sys.argv[2:]:
+    with open(path, "rb") as file:
+        solve = jax.export.deserialize(bytearray(file.read())).call
+    for size in (1, 3):
+        print(numpy.asarray(solve(*(x[:size] for x in data[: 3 if path.endswith("inputs") else 2]))).tobytes().hex())
 assert not {"ctmodels", "equinox", "diffrax", "safetensors"} & set(sys.modules), "more than JAX was imported"
 """
 
@@ -35,59 +37,70 @@ def scaling(log=False):
     return ct.Scaling.fit(ts, 2 + np.stack([np.cos(ts), np.sin(ts)], axis=1), log=log)
 
 
-def run_alone(tmp_path, *data):
-    """With JAX alone, for the first sample and for all three."""
-    np.savez(tmp_path / "data.npz", **{f"a{i}": x for i, x in enumerate(data)})
-    command = [sys.executable, "-c", ALONE, str(tmp_path / "model.stablehlo"), str(tmp_path / "data.npz")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [np.frombuffer(bytes.fromhex(line), data[0].dtype) for line in done.stdout.split()]
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data():
     rng, dtype = np.random.default_rng(0), jnp.zeros(()).dtype
     ts = 0.5 * np.arange(6) + 0.05 * rng.random((3, 6))
     return [x.astype(dtype) for x in (2 + rng.random((3, 2)), ts, rng.normal(size=(3, 6, 1)))]
 
 
-def assert_runs_alone(tmp_path, m, scales, data, close):
-    """The file computes what the model does, in physical units, for one sample and for three."""
-    y0, ts, _ = data
-    taus = scales.times(ts) - scales.times(ts[:, :1])
-    wanted = [
-        scales.unscale(m(jnp.asarray(scales.scale(y)), jnp.asarray(t, y.dtype)).ys)
-        for y, t in zip(y0, taus, strict=True)
-    ]
-    one, three = run_alone(tmp_path, y0, ts)
-    np.testing.assert_allclose(one.reshape(6, 2), wanted[0], **close)
-    np.testing.assert_allclose(three.reshape(3, 6, 2), np.stack(wanted), **close)
-
-
-def test_a_model_runs_with_jax_alone_in_physical_units(tmp_path, data, tolerance):
-    m, scales = model(augment=1), scaling(log=True)
-    ct.export(tmp_path / "model.stablehlo", m, scales)
-    assert_runs_alone(tmp_path, m, scales, data, tolerance(10))
-
-
-def test_an_ensemble_with_inputs(tmp_path, data, tolerance):
+def ensemble():
     models = eqx.filter_vmap(lambda key: model(inputs=1, key=0))(jnp.arange(2))
-    models = jax.tree.map(lambda x: x.at[1].multiply(0.5) if eqx.is_inexact_array(x) else x, models)
-    scales, inputs = scaling(), ct.Scaling.fit(np.arange(4.0), np.array([[0.0], [1.0], [3.0], [4.0]]))
-    ct.export(tmp_path / "model.stablehlo", models, scales, inputs=inputs, ensemble=True, times=6)
-    y0, ts, us = data
+    return jax.tree.map(lambda x: x.at[1].multiply(0.5) if eqx.is_inexact_array(x) else x, models)
+
+
+def of_inputs():
+    return ct.Scaling.fit(np.arange(4.0), np.array([[0.0], [1.0], [3.0], [4.0]]))
+
+
+SINGLE = {
+    "grid": (lambda: model(augment=1), scaling(log=True)),
+    "adaptive": (lambda: eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(diffrax.Bosh3())), scaling()),
+}
+
+
+@pytest.fixture(scope="module")
+def alone(data, tmp_path_factory):
+    """What JAX alone makes of each file, for the first sample and for all three; in one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name, (make, scales) in SINGLE.items():
+        ct.export(folder / name, make(), scales)
+    ct.export(folder / "inputs", ensemble(), scaling(), inputs=of_inputs(), ensemble=True, times=6)
+    np.savez(folder / "data.npz", **{f"a{i}": x for i, x in enumerate(data)})
+    names = [*SINGLE, "inputs"]
+    command = [sys.executable, "-c", ALONE, *(str(folder / name) for name in ("data.npz", *names))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ys = [np.frombuffer(bytes.fromhex(line), data[0].dtype) for line in done.stdout.split()]
+    return dict(zip(names, zip(ys[::2], ys[1::2], strict=True), strict=True))
+
+
+def assert_runs_alone(name, alone, data, close):
+    """The file computes what the model does, in physical units, for one sample and for three."""
+    (y0, ts, _), (make, scales) = data, SINGLE[name]
+    taus = scales.times(ts) - scales.times(ts[:, :1])
+    ys = jax.jit(lambda y, t: jax.vmap(lambda y, t: make()(y, t).ys)(y, t))
+    wanted = scales.unscale(np.asarray(ys(jnp.asarray(scales.scale(y0)), jnp.asarray(taus, y0.dtype))))
+    one, three = alone[name]
+    np.testing.assert_allclose(one.reshape(6, 2), wanted[0], **close)
+    np.testing.assert_allclose(three.reshape(3, 6, 2), wanted, **close)
+
+
+def test_a_model_runs_with_jax_alone_in_physical_units(alone, data, tolerance):
+    assert_runs_alone("grid", alone, data, tolerance(10))
+
+
+def test_an_ensemble_with_inputs(alone, data, tolerance):
+    (y0, ts, us), scales, inputs = data, scaling(), of_inputs()
     taus = jnp.asarray((ts[0] - ts[0, 0]) / scales.time_scale, y0.dtype)
     x = ct.Driven(jnp.asarray(scales.scale(y0[0])), ct.paths.LinearPath(taus, jnp.asarray(inputs.scale(us[0]))))
-    wanted = [scales.unscale(jax.tree.map(lambda a, i=i: a[i] if eqx.is_array(a) else a, models)(x, taus).ys)
-              for i in range(2)]  # fmt: skip
-    one, three = run_alone(tmp_path, y0, ts, us)
+    wanted = scales.unscale(np.asarray(eqx.filter_jit(eqx.filter_vmap(lambda m: m(x, taus).ys))(ensemble())))
+    one, three = alone["inputs"]
     assert three.size == 2 * 3 * 6 * 2
-    np.testing.assert_allclose(one.reshape(2, 6, 2), np.stack(wanted), **tolerance(10))
+    np.testing.assert_allclose(one.reshape(2, 6, 2), wanted, **tolerance(10))
 
 
-def test_adaptive_steps_are_written_for_any_batch_and_any_times(tmp_path, data, tolerance):
-    m, scales = eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate()), scaling()
-    ct.export(tmp_path / "model.stablehlo", m, scales)
-    assert_runs_alone(tmp_path, m, scales, data, tolerance(10))
+def test_adaptive_steps_are_written_for_any_batch_and_any_times(alone, data, tolerance):
+    assert_runs_alone("adaptive", alone, data, tolerance(10))
 
 
 def test_a_solver_that_cannot_be_written_is_said(tmp_path):

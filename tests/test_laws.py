@@ -19,11 +19,11 @@ from ctmodels.reconstruction import Candidate, Recipe
 KEY = jax.random.key(0)
 
 
-def each(holds=lambda row: True, at_once=None):
+def each(holds=lambda row: True, at_once=None, later=()):
     """Each row of which this holds, in the precision in which it is asked. `at_once`: those that are not slow, where
-    the law is a dear one."""
+    the law is a dear one; `later`: those that are slow, where another row goes the same way for less."""
     chosen = [row for row in MODELS if holds(row)]
-    slow = lambda row: row.slow if at_once is None else row.name not in at_once
+    slow = lambda row: row.slow or row.name in later if at_once is None else row.name not in at_once
     marks = lambda row: [pytest.mark.only(row.only)] + [pytest.mark.slow] * slow(row)
     return pytest.mark.parametrize("row", [pytest.param(row, id=row.name, marks=marks(row)) for row in chosen])
 
@@ -174,7 +174,7 @@ def trained(row: Row, key, steps: int) -> tuple:
     return losses, gradient
 
 
-@each()
+@each(later=("neural CDE, adaptive",))  # the neural CDE trains, and so does another adaptive solve
 def test_trains_in_one_trace_and_the_same_key_gives_the_same_answer(row):
     losses, gradient = trained(row, jax.random.key(2), 15)
     assert losses[-1] < 0.9 * losses[0]
@@ -197,7 +197,7 @@ def test_comes_back_from_a_file(row, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@each()
+@each(later=("neural CDE, adaptive",))
 def test_exports_and_a_sample_as_short_as_can_be_is_the_same_padded(row):
     """As a file of StableHLO, which is asked of one row, or of two times."""
     short = given(row).short

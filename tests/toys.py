@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -37,8 +38,8 @@ def scores(**values) -> dict[str, Score]:
 
 
 def on_a_grid(problem, key):
-    """The neural ODE of the main job, which is compiled in half the time on a fixed grid."""
-    return eqx.tree_at(lambda m: m.integrate, NEURAL(problem, key), ct.Integrate(ct.RK4(), ct.Substeps(1)))
+    """The neural ODE of the main job, which is compiled in a third of the time with two stages on a fixed grid."""
+    return eqx.tree_at(lambda m: m.integrate, NEURAL(problem, key), ct.Integrate(diffrax.Heun(), ct.Substeps(1)))
 
 
 @functools.cache

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import signal
+import sys
 
 import equinox as eqx
 import jax
@@ -36,7 +37,8 @@ def oscillation(n=60, inputs=False):
     return Table(ts, values, names, "year", "", "", "toy.csv")
 
 
-GRID = Candidate("grid", on_a_grid)  # steps adapt in `free`, and in the job of test_cli.py
+GRID = Candidate("grid", on_a_grid)  # steps are by time in `free`, as in the candidates of the library
+PELTS = dict(models=["lotka-volterra"], recipe=toy(free_starts=True), held_out=7, season=10, log=True, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +47,42 @@ def smoothed(tmp_path_factory):
     return reconstruct(noisy_lorenz63(600), models=[GRID], recipe=toy(), out=out, progress=False), out
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_steps_to_exponents():
+    """Whose values are no matter of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[reconstruct.__module__], "LYAPUNOV_STEPS", 100)
+        yield
+
+
 @pytest.fixture(scope="module")
 def free(tmp_path_factory):
+    """In a folder that held another reconstruction, and what is no part of one."""
     out = tmp_path_factory.mktemp("free")
-    table, models = ct.data.lynx_hare(), ["lotka-volterra"]
-    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, out=out, progress=False)
-    return reconstruct(table, models=models, **kwargs), out
+    (out / "model-other.safetensors").write_bytes(b"")
+    (out / "notes.txt").write_text("mine")
+    return reconstruct(ct.data.lynx_hare(), out=out, overwrite=True, **PELTS), out
+
+
+@pytest.fixture(scope="module")
+def went_on(tmp_path_factory):
+    """A job that was interrupted and goes on, of the same data with nothing observed in the tail."""
+    from ctmodels.reconstruction import _free_starts
+
+    def interrupt(state, line):
+        if line["step"] == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    out, table = tmp_path_factory.mktemp("went on"), ct.data.lynx_hare()
+    table.values[14:] = np.nan
+    job = lambda **more: reconstruct(table, out=out, **PELTS, **more)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_free_starts, "fit", functools.partial(ct.fit, callbacks=[interrupt]))
+        with pytest.raises(KeyboardInterrupt, match="training is saved"):
+            job()
+        with pytest.raises(ct.DataError, match="holds a run of 20 steps.*resume=True"):
+            job()
+    return job(resume=True), out
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +134,13 @@ def test_a_model_comes_back_from_its_file(smoothed):
 def test_the_mean_dynamics_moves_as_the_members_do_in_the_mean(smoothed, tolerance):
     trained = smoothed[0].fitted["grid"].trained
     z, ts = jnp.array([0.1, -0.2, 0.3]), jnp.array([0.0, 0.1])
-    members = [jax.tree.map(lambda a, i=i: a[i] if eqx.is_array(a) else a, trained.model) for i in range(2)]
-    mean = sum(member(z, ts).ys for member in members) / 2
-    np.testing.assert_allclose(MeanDynamics(trained.model)(z, ts).ys, mean, **tolerance(10))
+
+    @eqx.filter_jit
+    def both(model):
+        members = [jax.tree.map(lambda a, i=i: a[i] if eqx.is_array(a) else a, model) for i in range(2)]
+        return MeanDynamics(model)(z, ts).ys, sum(member(z, ts).ys for member in members) / 2
+
+    np.testing.assert_allclose(*both(trained.model), **tolerance(10))
 
 
 def test_a_file_of_another_model_is_refused(smoothed, free, tmp_path):
@@ -115,24 +151,10 @@ def test_a_file_of_another_model_is_refused(smoothed, free, tmp_path):
         load_model(tmp_path / "broken.safetensors")
 
 
-def test_an_interrupted_job_is_kept_and_goes_on_as_if_unbroken(free, tmp_path, monkeypatch):
-    from ctmodels.reconstruction import _free_starts
-
-    def interrupt(state, line):
-        if line["step"] == 20:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
-    job = lambda **more: reconstruct(ct.data.lynx_hare(), models=["lotka-volterra"], **kwargs, **more)
-    monkeypatch.setattr(_free_starts, "fit", functools.partial(ct.fit, callbacks=[interrupt]))
-    with pytest.raises(KeyboardInterrupt, match="training is saved"):
-        job()
-    with pytest.raises(ct.DataError, match="holds a run of 20 steps.*resume=True"):
-        job()
-    monkeypatch.undo()
-    went_on = job(resume=True).fitted["lotka-volterra"].trained
-    assert equal(went_on.model, free[0].fitted["lotka-volterra"].trained.model)
-    assert not (tmp_path / "training").exists()
+def test_an_interrupted_job_is_kept_and_goes_on_as_if_unbroken(free, went_on):
+    broken, unbroken = (job.fitted["lotka-volterra"].trained.model for job in (went_on[0], free[0]))
+    assert equal(broken, unbroken)  # of data that are the same where they train
+    assert not (went_on[1] / "training").exists()
 
 
 def test_forecast_beyond_the_data(smoothed, free):
@@ -224,16 +246,13 @@ def test_an_output_folder_that_cannot_be_is_refused_before_the_work(tmp_path):
         reconstruct(oscillation(), out=tmp_path / "file")
 
 
-def test_a_folder_that_holds_another_reconstruction_is_refused_or_replaced(tmp_path):
+def test_a_folder_that_holds_another_reconstruction_is_refused_or_replaced(free, tmp_path):
     (tmp_path / "model-other.safetensors").write_bytes(b"")
-    (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ct.DataError, match="holds a reconstruction already .model-other.*overwrite=True"):
         reconstruct(oscillation(), out=tmp_path, progress=False)
-    # A job of this module once more: its programs are compiled.
-    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, progress=False)
-    reconstruct(ct.data.lynx_hare(), models=["lotka-volterra"], out=tmp_path, overwrite=True, **kwargs)
+    assert [p.name for p in tmp_path.iterdir()] == ["model-other.safetensors"]
     names = {"history.jsonl", "metrics.json", "model-lotka-volterra.safetensors", "notes.txt", "report.html"}
-    assert {p.name for p in tmp_path.iterdir()} == names
+    assert {p.name for p in free[1].iterdir()} == names
 
 
 @pytest.mark.parametrize("value, words", [(0.0, "rests at 0 in all of the 48 rows"), (np.nan, "was never observed in")])
@@ -244,17 +263,14 @@ def test_what_does_not_move_while_training_is_refused(value, words):
         reconstruct(table, progress=False)
 
 
-def test_nothing_observed_in_the_tail_is_said_and_nothing_is_lost(free, tmp_path):
-    table = ct.data.lynx_hare()
-    table.values[14:] = np.nan
-    kwargs = dict(recipe=toy(free_starts=True), held_out=7, season=10, log=True, out=tmp_path, progress=False)
-    result = reconstruct(table, models=["lotka-volterra"], **kwargs)
+def test_nothing_observed_in_the_tail_is_said_and_nothing_is_lost(went_on):
+    result, out = went_on
     assert result.selected is None and "nothing observed in the held-out tail" in result.verdict
-    scores = json.loads((tmp_path / "metrics.json").read_text())["candidates"]["lotka-volterra"]
+    scores = json.loads((out / "metrics.json").read_text())["candidates"]["lotka-volterra"]
     assert scores["rmse_log"] is scores["valid_prediction_time"] is scores["coverage"] is None
     assert scores["counts"]["rmse_log"] == 0 and "nothing observed" in scores["reasons"]["rmse_log"]
-    assert "nothing observed" in (tmp_path / "report.html").read_text()
-    assert forecast_csv(tmp_path, 2).count("\n") == 3
+    assert "nothing observed" in (out / "report.html").read_text()
+    assert forecast_csv(out, 3).count("\n") == 4
 
 
 def test_widths_of_the_bands_are_saved_and_used(smoothed):
