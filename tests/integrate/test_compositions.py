@@ -89,11 +89,15 @@ def by_custom_vjp(engine, w, y, T, which):
 
 
 def by_cond_in_scan(engine, w, y, T, which):
-    def one(y, i):
-        branches = functools.partial(end, engine, 1.0), functools.partial(end, engine, -2.0)
-        return jax.lax.cond(which == i, *branches, w, y, T), None
+    return in_scan(functools.partial(end, engine, 1.0), lambda w, y, T: y * jnp.exp(-2 * w * T), w, y, T, which)
 
-    return jax.lax.scan(one, y, jnp.arange(2))[0]
+
+def by_cond_of_two_in_scan(engine, w, y, T, which):
+    return in_scan(functools.partial(end, engine, 1.0), functools.partial(end, engine, -2.0), w, y, T, which)
+
+
+def in_scan(yes, no, w, y, T, which):
+    return jax.lax.scan(lambda y, i: (jax.lax.cond(which == i, yes, no, w, y, T), None), y, jnp.arange(2))[0]
 
 
 @jax.custom_vjp
@@ -133,11 +137,12 @@ CASES = {
     by_checkpoint: exact(lambda which: 1.0),
     by_custom_vjp: exact(lambda which: 1.0),
     by_cond_in_scan: exact(lambda which: jnp.where(which < 2, -1.0, -4.0)),
+    by_cond_of_two_in_scan: exact(lambda which: jnp.where(which < 2, -1.0, -4.0)),
     inside: exact(lambda which: 1.0),
 }
 TABLE = [("ours", case) for case in CASES]
-TABLE += [("ours, shared", case) for case in (by_switch, by_cond_of_unequal, by_one_cond, by_cond_in_scan)]
-TABLE += [("ours, a small buffer", case) for case in (by_cond_of_unequal, by_cond_in_scan)]
+TABLE += [("ours, shared", case) for case in (by_switch, by_cond_of_unequal, by_one_cond, by_cond_of_two_in_scan)]
+TABLE += [("ours, a small buffer", case) for case in (by_cond_of_unequal, by_cond_of_two_in_scan)]
 TABLE += [("ours, shared, a small buffer", case) for case in (by_cond_of_unequal, by_checkpoint)]
 TABLE += [("ours, Heun", by_map)]
 TABLE += [("ours, Dopri8", case) for case in (by_cond_of_unequal, by_map)]
@@ -216,12 +221,14 @@ class Linear(eqx.Module):
         return self.w * y
 
 
-EACH = pytest.param("per_sample", marks=pytest.mark.only("float64"))
-TOGETHER = pytest.param("shared", marks=[pytest.mark.only("float32"), pytest.mark.slow])
+USUALLY, ALL = ("batch", "sample", "each"), ("batch", "sample", "sweep", "sum", "each")
+EACH = pytest.param("per_sample", USUALLY, marks=pytest.mark.only("float64"))
+MORE = pytest.param("per_sample", ALL, marks=[pytest.mark.only("float64"), pytest.mark.slow])
+TOGETHER = pytest.param("shared", ALL, marks=[pytest.mark.only("float32"), pytest.mark.slow])
 
 
-@pytest.mark.parametrize("batching", [EACH, TOGETHER])
-def test_gradients_of_an_objective_for_each_batch_and_each_sample(batching):
+@pytest.mark.parametrize("batching, asked", [EACH, MORE, TOGETHER], ids=["per_sample", "all_per_sample", "all_shared"])
+def test_gradients_of_an_objective_for_each_batch_and_each_sample(batching, asked):
     engine = integrate(diffrax.Bosh3(), batching=batching)
     y0 = jnp.arange(1.0, 7.0).reshape(3, 2, 1)
     times = jnp.linspace(0, 1, 3)
@@ -236,19 +243,21 @@ def test_gradients_of_an_objective_for_each_batch_and_each_sample(batching):
         samples = ct.Example(ct.Driven(y0.reshape(6, 1, 1)), target(6, 1))
         of_batches = lambda w: jax.vmap(loss, (None, 0))(w, batches)
         grad = jax.grad(loss)
-        return {
-            "batch": jax.vmap(grad, (None, 0))(w, batches),
-            "sample": jax.vmap(grad, (None, 0))(w, samples),
-            "sweep": jax.vmap(lambda w: grad(w, jax.tree.map(lambda x: x[0], batches)))(jnp.stack([w, 2 * w])),
-            "sum": jax.grad(lambda w: jnp.sum(of_batches(w)))(w),
-            "each": jax.jacrev(of_batches)(w),
+        found = {
+            "batch": lambda: jax.vmap(grad, (None, 0))(w, batches),
+            "sample": lambda: jax.vmap(grad, (None, 0))(w, samples),
+            "sweep": lambda: jax.vmap(lambda w: grad(w, jax.tree.map(lambda x: x[0], batches)))(jnp.stack([w, 2 * w])),
+            "sum": lambda: jax.grad(lambda w: jnp.sum(of_batches(w)))(w),
+            "each": lambda: jax.jacrev(of_batches)(w),
         }
+        return {name: found[name]() for name in asked}
 
     w = jnp.array(0.3)
     slope = lambda w: jnp.mean(2 * times * jnp.exp(2 * w * times))  # of the mean of (y0 exp(w t))^2 / y0^2
     batch = jnp.mean(y0**2, axis=(1, 2)) * slope(w)
     wanted = {"batch": batch, "sample": jnp.ravel(y0**2) * slope(w), "sum": jnp.sum(batch), "each": batch}
     wanted["sweep"] = jnp.mean(y0[0] ** 2) * jnp.stack([slope(w), slope(2 * w)])
+    wanted = {name: wanted[name] for name in asked}
     jax.tree.map(functools.partial(np.testing.assert_allclose, **CLOSE), jax.jit(all_of_them)(w), wanted)
 
 

@@ -60,10 +60,11 @@ def on_grid(grid):
 @pytest.mark.parametrize("ts", [TS, -TS])
 def test_gradients_are_those_of_the_steps_taken(ts):
     grid = accepted_times(INTEGRATE, field, ts, Y0S[0], W)
-    run = eqx.filter_jit(jax.value_and_grad(loss, argnums=(0, 1)))
-    (value, ours), (again, theirs) = run(W, Y0S[0], ts), run(W, Y0S[0], ts, on_grid(grid))
-    np.testing.assert_allclose(value, again, **CLOSE)
-    for a, b in zip(ours, theirs, strict=True):
+    ours, ys = GRADIENT(W, Y0S[0], ts)
+    frozen = lambda W, y0: (lambda ys: (score(ys), ys))(solved(W, y0, ts, on_grid(grid)))
+    theirs, again = jax.jit(jax.grad(frozen, (0, 1), has_aux=True))(W, Y0S[0])
+    np.testing.assert_allclose(ys, again, **CLOSE)
+    for a, b in zip(ours[:2], theirs, strict=True):
         np.testing.assert_allclose(a, b, **CLOSE)
 
 
@@ -99,22 +100,24 @@ def test_gradients_of_times_are_those_of_the_first_and_last_step_and_of_the_inte
     np.testing.assert_allclose(ours[-1], ct_y1 @ np.asarray(field(TS[-1], ys[-1], W)), rtol=0.05)
 
 
+FINE = diffrax.PIDController(rtol=1e-5, atol=1e-7)
+
+
+@functools.cache
+def finely(**options):
+    """Gradients in (W, y0), and what they are of."""
+
+    def total(W, y0):
+        ys, stats = ct.Integrate(diffrax.Bosh3(), FINE, max_steps=128, **options)(field, TS, y0, W)
+        return score(ys), (ys, stats)
+
+    return jax.jit(jax.grad(total, (0, 1), has_aux=True))(W, Y0S[0])
+
+
 @only64
 def test_thinned_states_give_the_same_gradient(buffer=4):
-    fine = diffrax.PIDController(rtol=1e-5, atol=1e-7)
-    all_kept = ct.Integrate(diffrax.Bosh3(), fine, max_steps=64)
-    few_kept = ct.Integrate(diffrax.Bosh3(), fine, max_steps=64, adjoint=ct.DiscreteAdjoint(buffer))
-
-    @eqx.filter_jit
-    def run(integrate):
-        def total(W, y0):
-            ys, stats = integrate(field, TS, y0, W)
-            return score(ys), (ys, stats)
-
-        return jax.grad(total, (0, 1), has_aux=True)(W, Y0S[0])
-
-    (many, (ys, stats)), (few, (thinned, _)) = run(all_kept), run(few_kept)
-    assert stats.accepted > buffer  # it does overflow
+    (many, (ys, stats)), (few, (thinned, _)) = finely(), finely(adjoint=ct.DiscreteAdjoint(buffer))
+    assert stats.status == 0 and stats.accepted > buffer  # it does overflow
     np.testing.assert_allclose(thinned, ys, rtol=1e-6)
     for a, b in zip(few, many, strict=True):
         np.testing.assert_allclose(a, b, **CLOSE)
@@ -179,10 +182,21 @@ def test_ensembles_and_nested_vmaps(cotangents, batching):
     for together in (jax.vmap(jax.grad(batch)), jax.grad(lambda Ws: jnp.sum(jax.vmap(batch)(Ws)))):
         for a, b in zip(jax.jit(together)(Ws), alone, strict=True):
             np.testing.assert_allclose(a, b, **loose)
-    # two axes of samples
+
+
+@only64
+@pytest.mark.slow  # nested vmaps, as those of an ensemble, but of one member
+@pytest.mark.parametrize("cotangents, batching", [("per_sample", "per_sample"), ("summed", "shared")])
+def test_two_axes_of_samples(cotangents, batching):
+    rtol = 1e-3 if batching == "per_sample" else 1e-5
+    controller = diffrax.PIDController(rtol=rtol, atol=rtol)
+    integrate = ct.Integrate(diffrax.Bosh3(), controller, max_steps=64, cotangents=cotangents, batching=batching)
+    loose = CLOSE if batching == "per_sample" else dict(rtol=3e-2, atol=3e-2)
+    one = lambda W, y0: loss(W, y0, TS, integrate)
+    one_member = jax.jit(jax.grad(lambda W, y0s: jnp.sum(jax.vmap(one, (None, 0))(W, y0s))))
     grid = jnp.stack([Y0S, 0.5 * Y0S])
     two = lambda W: jnp.sum(jax.vmap(jax.vmap(one, (None, 0)), (None, 0))(W, grid))
-    np.testing.assert_allclose(jax.jit(jax.grad(two))(W), alone[0] + one_member(W, grid[1]), **loose)
+    np.testing.assert_allclose(jax.jit(jax.grad(two))(W), sum(one_member(W, y0s) for y0s in grid), **loose)
 
 
 @only64
@@ -226,12 +240,10 @@ def test_a_gradient_penalty_inside_a_loss():
 
 @only64
 def test_forward_mode_by_another_adjoint():
-    fine = diffrax.PIDController(rtol=1e-6, atol=1e-6)
-    forward = ct.Integrate(diffrax.Bosh3(), fine, max_steps=256, adjoint=diffrax.ForwardMode())
-    ours = ct.Integrate(diffrax.Bosh3(), fine, max_steps=256)
-    _, tangent = jax.jit(lambda y0: jax.jvp(lambda y0: solved(W, y0, TS, forward), (y0,), (jnp.ones(2),)))(Y0S[0])
-    total = jax.jit(jax.jacrev(lambda y0: solved(W, y0, TS, ours)))(Y0S[0]).sum(-1)
-    np.testing.assert_allclose(tangent, total, rtol=2e-3, atol=2e-3)
+    forward = ct.Integrate(diffrax.Bosh3(), FINE, max_steps=128, adjoint=diffrax.ForwardMode())
+    slope = jax.jit(lambda y0, along: jax.jvp(lambda y0: loss(W, y0, TS, forward), (y0,), (along,))[1])
+    along = [slope(Y0S[0], axis) for axis in np.eye(2)]
+    np.testing.assert_allclose(along, finely()[0][1], rtol=2e-3, atol=2e-3)
 
 
 @only64
@@ -242,7 +254,12 @@ def test_a_penalty_on_first_derivatives_of_each_sample(loop):
 
 
 @pytest.mark.parametrize(
-    "method", [diffrax.Heun(), diffrax.Tsit5(), pytest.param(diffrax.Dopri5(), marks=pytest.mark.slow)]
+    "method",
+    [
+        pytest.param(diffrax.Heun(), marks=pytest.mark.only("float32")),
+        diffrax.Tsit5(),
+        pytest.param(diffrax.Dopri5(), marks=pytest.mark.slow),
+    ],
 )
 def test_every_tableau_with_measures(method):
     measures = (ct.measures.local_error,)
