@@ -4,6 +4,7 @@ Nothing here imports ctmodels at the top: the jaxtyping hook that checks its sha
 """
 
 import collections
+import functools
 import gc
 import hashlib
 import os
@@ -44,6 +45,10 @@ TOLERANCES = {
     np.dtype("float32"): {"rtol": 2e-5, "atol": 2e-6},
     np.dtype("float64"): {"rtol": 1e-10, "atol": 1e-12},
 }
+
+
+# NaN equals nothing, unless a test says so (`equal_nan=True`): two solves that failed alike would agree.
+np.testing.assert_allclose = functools.partial(np.testing.assert_allclose, equal_nan=False)
 
 
 def tolerance_of(factor: float = 1.0, dtype=None) -> dict[str, float]:

@@ -245,7 +245,11 @@ def environment(devices):
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     flags += " --xla_backend_optimization_level=0"
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
-    return os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+    programs = jax.config.jax_compilation_cache_dir  # kept with those of the tests
+    kept = (
+        {"JAX_COMPILATION_CACHE_DIR": programs, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"} if programs else {}
+    )
+    return os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, **kept}
 
 
 ROUNDING = 1e-12
