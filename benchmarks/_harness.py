@@ -39,6 +39,8 @@ def keep(name: str, rows: Sequence[dict], summary: dict, quick: bool) -> None:
 
 def table(rows: Sequence[dict]) -> str:
     """Rows as a Markdown table: what is a list of its own is for the file."""
+    if not rows:
+        return "Nothing to list."
     head = [key for key in rows[0] if not any(isinstance(row[key], list) for row in rows)]
     body = [[_cell(row[key]) for key in head] for row in rows]
     lines = [head, ["---"] * len(head), *body]

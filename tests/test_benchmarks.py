@@ -41,6 +41,12 @@ def test_a_saved_result_becomes_a_page(tmp_path, monkeypatch, capsys):
     assert "- `peers.a.x`: 2\n- `peers.b`: None" in page
 
 
+def test_a_benchmark_without_rows_has_its_numbers(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["toy"])
+    _harness.main("toy", lambda quick: ([], {"faults": 0}))
+    assert capsys.readouterr().out == 'Nothing to list.\n{"faults": 0}\n'
+
+
 def test_the_results_page_is_that_of_the_results():
     assert _harness.REPORT.read_text(encoding="utf-8") == _harness.report()
 
