@@ -10,12 +10,10 @@ from ctmodels import (
     fields as fields,
     losses as losses,
     measures as measures,
-    metrics as metrics,
     models as models,
     paths as paths,
     regularisers as regularisers,
     signatures as signatures,
-    systems as systems,
 )
 from ctmodels._core._model import (
     AbstractDynamics as AbstractDynamics,
@@ -79,7 +77,7 @@ from ctmodels.trajectories import (
 )
 
 if _TYPE_CHECKING:
-    from ctmodels import data as data, reconstruction as reconstruction
+    from ctmodels import data as data, metrics as metrics, reconstruction as reconstruction, systems as systems
     from ctmodels.reconstruction import reconstruct as reconstruct
 
 _warn_if_bad(_jax_version)
@@ -87,16 +85,18 @@ _warn_if_bad(_jax_version)
 __version__ = "0.1.0"
 
 
-_LATER = ("data", "reconstruction", "reconstruct")
+_LATER = ("data", "metrics", "reconstruction", "systems")
 
 
 def __getattr__(name: str):
-    """The readers and the main job are imported where they are asked for: half of the time that an import takes."""
-    if name not in _LATER:
-        raise AttributeError(f"module 'ctmodels' has no attribute {name!r}")
-    room = _importlib.import_module("ctmodels.data" if name == "data" else "ctmodels.reconstruction")
-    return room.reconstruct if name == "reconstruct" else room
+    """The readers, the main job and what goes with it are imported where they are asked for: half of the time that an
+    import takes."""
+    if name == "reconstruct":
+        return _importlib.import_module("ctmodels.reconstruction").reconstruct
+    if name in _LATER:
+        return _importlib.import_module(f"ctmodels.{name}")
+    raise AttributeError(f"module 'ctmodels' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, "reconstruct"})
