@@ -163,7 +163,7 @@ def test_over_a_gap_its_steps_are_that_long(name):
     assert 0.5 < stats.longest <= 1 + 1e-9 and stats.accepted >= 20
 
 
-LATER = "GRU-ODE-Bayes", "log NCDE", "encoder"  # which go the way of the others, by `carried_on` or from row to row
+LATER = "GRU-ODE-Bayes", "log NCDE", "encoder"  # which go the way of the others, by `flow_of_field` or between rows
 
 
 @pytest.mark.only("float64")
