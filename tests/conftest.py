@@ -100,8 +100,15 @@ def pytest_configure(config) -> None:
 
 @pytest.fixture
 def tolerance():
-    """`np.testing.assert_allclose(a, b, **tolerance())`; `**tolerance(10)` where it is harder."""
+    """Of rounding: `np.testing.assert_allclose(a, b, **tolerance())`; `**tolerance(10)` where it is harder."""
     return tolerance_of
+
+
+@pytest.fixture
+def within():
+    """Of what a method errs by (its truncation, a difference quotient, chance, a solver's own tolerance), which is part
+    of what is tested: `np.testing.assert_allclose(a, b, **within(1e-3))`; `**within(absolute=1e-4)`, or of both."""
+    return lambda relative=0.0, absolute=0.0: {"rtol": relative, "atol": absolute}
 
 
 def precision() -> str:

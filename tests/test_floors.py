@@ -1,5 +1,5 @@
 """The four laws of the floors: imports go down, a leaf never imports a leaf, models and losses never meet, and losses
-and regularisers name nothing of a model but what a promise has."""
+and regularisers name nothing of a model but what a promise has. And one of the tests: how close is close."""
 
 import ast
 import graphlib
@@ -122,3 +122,20 @@ def test_losses_and_regularisers_name_only_promises():
         assert attributes(path, "model") <= promised, path.name
         assert attributes(path, "out", "outs", "output") <= output, path.name
     assert {"infer", "decode", "filter", "gap"} <= asked  # the test sees what it is to see
+
+
+def tolerances_of(path: Path) -> set[str]:
+    """What is given an `rtol` or an `atol` in a file: the names of functions, and "a dict"."""
+    told = {"rtol", "atol"}
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    calls = (n for n in nodes if isinstance(n, ast.Call) and told & {k.arg for k in n.keywords})
+    written = any(isinstance(n, ast.Dict) and told & {getattr(k, "value", None) for k in n.keys} for n in nodes)
+    return {getattr(n.func, "attr", getattr(n.func, "id", "")) for n in calls} | ({"a dict"} if written else set())
+
+
+def test_how_close_is_close_is_said_in_one_place():
+    """By `tolerance` of rounding, by `within` of a method's error; a solver has tolerances of its own."""
+    tests = Path(__file__).parent
+    assert tolerances_of(tests / "conftest.py")  # the test sees what it is to see
+    for path in tests.rglob("test_*.py"):
+        assert tolerances_of(path) <= {"PIDController"}, path.name

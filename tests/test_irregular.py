@@ -23,7 +23,7 @@ def series(seed: int, length: int = 6) -> ct.Series:
 
 @pytest.mark.slow
 @pytest.mark.only("float32")
-def test_the_adaptive_neural_cde_of_a_batch_is_that_of_each_series_on_the_other_engine():
+def test_the_adaptive_neural_cde_of_a_batch_is_that_of_each_series_on_the_other_engine(within):
     """A step that the one takes and the other refuses moves the result by its error, which must be within the solver's
     tolerance. On our engine it is a law, of all models."""
     xs = stacked([series(i) for i in range(8)])
@@ -43,7 +43,7 @@ def test_the_adaptive_neural_cde_of_a_batch_is_that_of_each_series_on_the_other_
     side_by_side = eqx.filter_jit(lambda model: jax.vmap(lambda x: answer(model, x))(xs))
     in_turn = eqx.filter_jit(lambda model: jax.lax.map(lambda x: answer(model, x), xs))
     for a, b in zip(jax.tree.leaves(side_by_side(other)), jax.tree.leaves(in_turn(model)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * max(1, float(jnp.max(jnp.abs(b)))))
+        np.testing.assert_allclose(a, b, **within(absolute=1e-4 * max(1, float(jnp.max(jnp.abs(b))))))
 
 
 def smooth_series(rows: int) -> ct.Series:
@@ -53,7 +53,7 @@ def smooth_series(rows: int) -> ct.Series:
 
 
 @pytest.mark.only("float64")
-def test_increments_come_to_the_solution_along_the_cubic_with_their_order():
+def test_increments_come_to_the_solution_along_the_cubic_with_their_order(within):
     """That is solved from knot to knot, as at the knots the control has kinks: by steps of order four, four a knot."""
     key = jax.random.key(0)
     smooth = ct.fields.MatrixField(3, 3, width=6, activation=jnp.tanh, key=key)
@@ -65,7 +65,7 @@ def test_increments_come_to_the_solution_along_the_cubic_with_their_order():
     end = lambda model, x: model(x, x.end).latents
     errors = jax.jit(lambda x: jnp.stack([jnp.max(jnp.abs(end(model, x) - end(tight, x))) for model in schemes]))
     coarse, fine = (errors(smooth_series(rows).pad(65)) for rows in (33, 65))
-    np.testing.assert_allclose(np.log2(coarse / fine), [1, 2], atol=0.2)
+    np.testing.assert_allclose(np.log2(coarse / fine), [1, 2], **within(absolute=0.2))
 
 
 @pytest.mark.only("float64")
@@ -186,7 +186,7 @@ def test_iwae_is_the_likelihood_whatever_is_drawn_if_the_posterior_is_exact(samp
 
 
 @pytest.mark.only("float32")
-def test_iwae_lies_between_the_evidence_bound_and_the_likelihood():
+def test_iwae_lies_between_the_evidence_bound_and_the_likelihood(within):
     ys = np.array([0.5, 0.9, 1.4])
     exact, mean, deviation = evidence(ys, 0.7)
     model = constant_latent_ode(mean + 0.3, 2 * deviation)
@@ -201,20 +201,20 @@ def test_iwae_lies_between_the_evidence_bound_and_the_likelihood():
         return jnp.mean(value + out.kl), bound(1), bound(10)
 
     elbo, one, ten = bounds()
-    np.testing.assert_allclose(one, elbo, rtol=0.05)
+    np.testing.assert_allclose(one, elbo, **within(0.05))
     assert -exact < ten < 0.9 * one - 0.1 * exact
 
 
 @pytest.mark.only("float64")
 @pytest.mark.parametrize("t0", [None, 0.0])
-def test_a_latent_ode_begins_where_it_is_told_whatever_is_asked(t0):
+def test_a_latent_ode_begins_where_it_is_told_whatever_is_asked(t0, tolerance):
     model, x = latent_ode(ct.ReverseGRUEncoder)(jax.random.key(0)), series(1)
     fine = ct.Integrate(ct.RK4(), ct.Substeps(64))
     model = ct.LatentODE(model.encoder, model.posterior, model.field, model.decoder, fine, t0)
     x = eqx.tree_at(lambda x: x.mask, x, x.mask.at[0].set(False))
     ts = jnp.concatenate([x.ts, x.ts[-1:] + 1])
     wanted, last = jax.jit(lambda x, ts: (model(x, ts).ys, model(x, ts[-2:]).ys))(x, ts)
-    np.testing.assert_allclose(last, wanted[-2:], rtol=1e-9)
+    np.testing.assert_allclose(last, wanted[-2:], **tolerance())
     assert x.start == x.ts[1]
     assert np.allclose(wanted[0], wanted[1]) == (t0 is None)  # held until the first observation, or on the way there
 

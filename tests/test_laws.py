@@ -61,10 +61,15 @@ def lane(row: Row, name) -> tuple:
     return jax.tree.map(lambda a: a[i], answers(row))
 
 
-def assert_close(a, b, loose=1.0, of=""):
-    scale = 1e-10 if jnp.zeros(()).dtype == jnp.float64 else 2e-5
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=scale * loose, atol=scale * loose, err_msg=of)
+@pytest.fixture
+def assert_close(tolerance):
+    """Leaf by leaf."""
+
+    def compare(a, b, factor=1.0, of=""):
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+            np.testing.assert_allclose(x, y, **tolerance(factor), err_msg=of)
+
+    return compare
 
 
 @each()
@@ -84,7 +89,7 @@ def test_every_parameter_gets_a_gradient(row):
 
 
 @each()
-def test_vmap_of_the_gradient_is_a_loop_and_padding_changes_nothing(row):
+def test_vmap_of_the_gradient_is_a_loop_and_padding_changes_nothing(row, assert_close):
     """Values, outputs and gradients, of samples as they are against padded ones side by side."""
     for i, example in enumerate(given(row).alone):
         value, ys, kl, status, gradient = programs(row)[0](made(row), example)
@@ -94,19 +99,19 @@ def test_vmap_of_the_gradient_is_a_loop_and_padding_changes_nothing(row):
 
 
 @each(reads)
-def test_unseen_rows_and_what_lies_under_the_mask_change_nothing(row):
+def test_unseen_rows_and_what_lies_under_the_mask_change_nothing(row, assert_close):
     for name in given(row).same:
         assert_close(lane(row, name), lane(row, 0), 10, name)
 
 
 @each()
-def test_the_order_of_the_samples_changes_nothing(row):
+def test_the_order_of_the_samples_changes_nothing(row, assert_close):
     turned = programs(row)[1](made(row), stacked(list(given(row).lanes.values())[::-1]))
     assert_close(jax.tree.map(lambda a: a[::-1], jax.device_get(turned)), answers(row))
 
 
 @each(reads)
-def test_what_is_asked_besides_changes_no_answer(row):
+def test_what_is_asked_besides_changes_no_answer(row, assert_close):
     """That is before the first row, as between rows the solver's steps are those from time to time."""
     first, *others = given(row).lanes.values()
     fewer = eqx.tree_at(lambda e: e.target.ts, first, jnp.append(first.target.ts[1:], first.target.ts[-1]))
@@ -123,13 +128,13 @@ def test_a_causal_model_does_not_change_its_past_with_the_future(row):
 
 
 @each(lambda row: row.causal and reads(row))
-def test_before_the_first_row_a_causal_model_says_what_it_says_of_nothing(row):
+def test_before_the_first_row_a_causal_model_says_what_it_says_of_nothing(row, assert_close):
     for name in (0, "short", *given(row).same):
         assert_close(lane(row, name)[1][0], lane(row, "nothing")[1][0], of=name)
 
 
 @each()
-def test_times_and_values_that_are_not_to_be_answered_are_a_status_and_nan(row):
+def test_times_and_values_that_are_not_to_be_answered_are_a_status_and_nan(row, assert_close):
     """Under jit. It reaches neither outputs nor gradient of another lane; nor do values what was said before them."""
     bad, lanes = given(row).bad, list(given(row).lanes.values())
     n = len(bad)
@@ -175,7 +180,7 @@ def trained(row: Row, key, steps: int) -> tuple:
 
 
 @each(later=("neural CDE, adaptive",))  # the neural CDE trains, and so does another adaptive solve
-def test_trains_in_one_trace_and_the_same_key_gives_the_same_answer(row):
+def test_trains_in_one_trace_and_the_same_key_gives_the_same_answer(row, assert_close):
     losses, gradient = trained(row, jax.random.key(2), 15)
     assert losses[-1] < 0.9 * losses[0]
     assert trained(row, jax.random.key(2), 3)[0] == losses[:3]
@@ -198,7 +203,7 @@ def test_comes_back_from_a_file(row, tmp_path):
 
 
 @each(later=("neural CDE, adaptive",))
-def test_exports_and_a_sample_as_short_as_can_be_is_the_same_padded(row):
+def test_exports_and_a_sample_as_short_as_can_be_is_the_same_padded(row, assert_close):
     """As a file of StableHLO, which is asked of one row, or of two times."""
     short = given(row).short
     alone = jax.jit(lambda x, ts: made(row)(x, ts).ys)
@@ -222,7 +227,7 @@ def test_without_times_it_answers_at_those_of_its_own_or_says_that_there_are_non
 
 # An encoder that solves nothing, and one that does; each engine: test_failed_solves.py.
 @each(at_once=("latent ODE", "latent ODE, ODE-RNN"))
-def test_samples_that_fail_leave_the_gradient_of_the_others(row):
+def test_samples_that_fail_leave_the_gradient_of_the_others(row, assert_close):
     """Against samples in their places that have no weight, which is the same program."""
     bad, lanes = list(given(row).bad.values()), given(row).padded
     lost = np.arange(3 + len(bad)) >= 3
@@ -248,7 +253,7 @@ def test_the_flags_are_those_of_what_a_model_promises():
 
 
 @each(lambda row: row.dynamics)
-def test_a_dynamics_is_what_flows_from_time_to_time_and_is_observed(row):
+def test_a_dynamics_is_what_flows_from_time_to_time_and_is_observed(row, assert_close):
     """`lift`, `flow` and `observe` one by one, and a flow of no length stays."""
     model, example = made(row), given(row).alone[0]
     ts, x = example.target.ts, ct.Driven(example.x) if row.given is starts else example.x
@@ -267,7 +272,7 @@ def test_a_dynamics_is_what_flows_from_time_to_time_and_is_observed(row):
 
 
 @each(lambda row: row.latent)
-def test_a_latent_model_decodes_the_mean_of_what_it_inferred(row):
+def test_a_latent_model_decodes_the_mean_of_what_it_inferred(row, assert_close):
     model, example = made(row), given(row).alone[0]
 
     @jax.jit

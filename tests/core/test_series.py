@@ -115,9 +115,9 @@ def test_scaling_round_trip(log, tolerance):
     ts, ys = np.sort(rng.uniform(1900, 1950, 40)), np.exp(rng.normal(size=(40, 2)))
     scaling = ct.Scaling.fit(ts, ys, log=log)
     zs = scaling.scale(ys)
-    np.testing.assert_allclose([zs.mean(), zs.std()], [0, 1], atol=1e-12)
-    np.testing.assert_allclose(scaling.unscale(zs), ys, rtol=1e-12)
-    np.testing.assert_allclose(scaling.unscale_times(scaling.times(ts)), ts, rtol=1e-12)
+    np.testing.assert_allclose([zs.mean(), zs.std()], [0, 1], **tolerance(0.01, float))
+    np.testing.assert_allclose(scaling.unscale(zs), ys, **tolerance(0.01, float))
+    np.testing.assert_allclose(scaling.unscale_times(scaling.times(ts)), ts, **tolerance(0.01, float))
     np.testing.assert_allclose(scaling.unscale(jnp.asarray(zs)), ys, **tolerance())
     assert ct.Scaling.from_dict(json.loads(json.dumps(scaling.to_dict()))) == scaling
 

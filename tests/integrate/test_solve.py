@@ -77,23 +77,23 @@ def test_order_eight_on_an_orbit():
 
 @pytest.mark.mostly("float64")
 @pytest.mark.parametrize("ts", [TS, TS[::-1], jnp.array([0.0, 0.3, 0.3, 2.0, 2.0])])
-def test_adaptive_and_fixed_agree_with_the_exact_solution(ts, tolerance):
+def test_adaptive_and_fixed_agree_with_the_exact_solution(ts, within):
     # Forward, backward in time, and with repeated times (padding).
     fixed, _ = ct.Integrate(ct.RK4(), ct.Substeps(64))(linear, ts, Y0)
     controller = diffrax.PIDController(rtol=1e-6, atol=1e-8)
     adaptive, stats = ct.Integrate(controller=controller)(linear, ts, Y0)
     assert stats.status == 0
-    np.testing.assert_allclose(fixed, exact(ts - ts[0]), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(adaptive, exact(ts - ts[0]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(fixed, exact(ts - ts[0]), **within(1e-4, absolute=1e-5))
+    np.testing.assert_allclose(adaptive, exact(ts - ts[0]), **within(1e-4, absolute=1e-5))
 
 
 @pytest.mark.only("float32")
-def test_a_state_may_be_any_pytree(tolerance):
+def test_a_state_may_be_any_pytree(within):
     def field(t, y, args):
         return {"q": y["p"], "p": -y["q"]}
 
     ys, _ = ct.Integrate()(field, TS, {"q": jnp.ones(2), "p": jnp.zeros(2)})
-    np.testing.assert_allclose(ys["q"][:, 0], np.cos(TS), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(ys["q"][:, 0], np.cos(TS), **within(1e-3, absolute=1e-4))
 
 
 @pytest.mark.only("float32")
@@ -130,7 +130,7 @@ def test_the_statistics_of_both_paths():
 
 
 @pytest.mark.only("float64")
-def test_only_accepted_steps_count():
+def test_only_accepted_steps_count(tolerance):
     # A field that turns sharp makes rejections; the same accepted steps, taken as a fixed grid, give the same sum.
     def sharp(t, y, args):
         return -50.0 * jnp.tanh(20 * (t - 1)) * y * jnp.exp(-30 * (t - 1) ** 2)
@@ -142,41 +142,39 @@ def test_only_accepted_steps_count():
     keeping = ct.Integrate(controller=controller, max_steps=64)
     grid = jnp.asarray(accepted_times(keeping, sharp, ts, y0))
     _, taken = ct.Integrate(diffrax.Tsit5(), ct.Substeps(1), measures=(ct.measures.local_error,))(sharp, grid, y0)
-    np.testing.assert_allclose(
-        stats.measures["local_error"], taken.measures["local_error"], rtol=1e-8 if TS.dtype == "float64" else 2e-2
-    )
+    np.testing.assert_allclose(stats.measures["local_error"] / taken.measures["local_error"], 1, **tolerance(10))
 
 
 @pytest.mark.only("float64")
-def test_gradients_of_both_paths_agree_with_finite_differences():
+def test_gradients_of_both_paths_agree_with_finite_differences(within):
     integrate = ct.Integrate(ct.RK4(), ct.Substeps(4))
 
     def loss(y0, scale):
         ys, _ = integrate(lambda t, y, args: args * linear(t, y, None), TS, y0, scale)
         return jnp.sum(ys**2)
 
-    scale, h = jnp.array(1.0), 1e-6 if jax.config.jax_enable_x64 else 1e-2
+    scale, h = jnp.array(1.0), 1e-6
     run = jax.jit(jax.value_and_grad(loss, argnums=1))
     gradient = run(Y0, scale)[1]
     difference = (run(Y0, scale + h)[0] - run(Y0, scale - h)[0]) / (2 * h)
-    np.testing.assert_allclose(gradient, difference, rtol=1e-7 if jax.config.jax_enable_x64 else 5e-3)
+    np.testing.assert_allclose(gradient, difference, **within(1e-7))
 
 
 @pytest.mark.only("float32")
-def test_failure_is_a_status_and_nan_never_a_plausible_value():
+def test_failure_is_a_status_and_nan_never_a_plausible_value(within):
     blow_up = lambda t, y, args: y**2
     ts = jnp.array([0.0, 0.5, 2.0])
     for integrate in (ct.Integrate(max_steps=64), ct.Integrate(ct.RK4(), ct.Substeps(50))):
         ys, stats = integrate(blow_up, ts, jnp.ones(1))
         assert stats.status != 0 and not np.isfinite(ys[-1]).any()
-        np.testing.assert_allclose(ys[1], 2.0, rtol=1e-3)
+        np.testing.assert_allclose(ys[1], 2.0, **within(1e-3))
         with pytest.raises(RuntimeError, match="1 of 1 solves failed; sample 0"):
             stats.check()
     assert np.isnan(ct.Integrate(max_steps=64)(blow_up, ts, jnp.ones(1))[0][-1]).all()
 
 
 @pytest.mark.only("float64")
-def test_vmap_equals_loop_and_one_bad_sample_spoils_no_other():
+def test_vmap_equals_loop_and_one_bad_sample_spoils_no_other(tolerance):
     # y' = y^2 from 3 blows up at 1/3; its neighbours are what they are alone.
     integrate = ct.Integrate(diffrax.Bosh3(), max_steps=256)
     solve = eqx.filter_jit(lambda y: integrate(lambda t, y, args: y**2, jnp.array([0.0, 0.5]), y))
@@ -185,7 +183,7 @@ def test_vmap_equals_loop_and_one_bad_sample_spoils_no_other():
     assert stats.status.tolist()[0] == 0 and stats.status.tolist()[2] == 0 and stats.status[1] != 0
     for i in (0, 2):
         alone, own = solve(y0s[i])
-        np.testing.assert_allclose(ys[i], alone, rtol=1e-6)
+        np.testing.assert_allclose(ys[i], alone, **tolerance())
         assert own.evaluations == stats.evaluations[i]
     with pytest.raises(RuntimeError, match="1 of 3 solves failed; sample 1"):
         stats.check()
@@ -210,7 +208,7 @@ def test_stats_add_up():
     _, stats = ct.Integrate(measures=(ct.measures.local_error,))(linear, TS, Y0)
     both = stats + stats
     assert both.evaluations == 2 * stats.evaluations
-    np.testing.assert_allclose(both.measures["local_error"], 2 * stats.measures["local_error"], rtol=1e-6)
+    np.testing.assert_array_equal(both.measures["local_error"], 2 * stats.measures["local_error"])
 
 
 @pytest.mark.only("float32")
@@ -223,18 +221,18 @@ def test_of_a_measure_that_keeps_the_largest_the_larger_stays(integrate):
     for both in (first + second, second + first):
         np.testing.assert_array_equal(both.measures["largest_kinetic"], second.measures["largest_kinetic"])
         wanted = first.measures["kinetic"] + second.measures["kinetic"]
-        np.testing.assert_allclose(both.measures["kinetic"], wanted, rtol=1e-6)
+        np.testing.assert_array_equal(both.measures["kinetic"], wanted)
     alone = ct.Integrate(measures=(ct.measures.kinetic,))(linear, TS, Y0)[1]
     assert (alone + second).measures["largest_kinetic"] == second.measures["largest_kinetic"]
 
 
 @pytest.mark.mostly("float64")
 @pytest.mark.parametrize("adjoint", [diffrax.DirectAdjoint(), diffrax.ForwardMode()])
-def test_the_measuring_solver_takes_other_adjoints(adjoint):
+def test_the_measuring_solver_takes_other_adjoints(adjoint, within):
     # Diffrax 0.7.2 sets `scan_kind` on wrapped solvers; one that does not forward it breaks these.
     integrate = ct.Integrate(diffrax.Bosh3(), adjoint=adjoint, max_steps=32, measures=(ct.measures.local_error,))
     ys, _ = integrate(linear, jnp.array([0.0, 0.5]), Y0)
-    np.testing.assert_allclose(ys[-1], exact([0.5])[0], rtol=1e-3)
+    np.testing.assert_allclose(ys[-1], exact([0.5])[0], **within(1e-3))
 
 
 @pytest.mark.only("float32")

@@ -33,29 +33,29 @@ def exact(ts, rate=1.0):
 
 
 @pytest.mark.only("float64")
-def test_a_pause_is_followed_as_closely_as_all_else_and_counts_its_steps():
+def test_a_pause_is_followed_as_closely_as_all_else_and_counts_its_steps(tolerance, within):
     ys, stats = compiled(BY_TIME, PAUSE)
-    np.testing.assert_allclose(ys, exact(PAUSE), atol=1e-5)
+    np.testing.assert_allclose(ys, exact(PAUSE), **within(absolute=1e-5))
     assert stats.accepted == 3 + 47 + 1 and stats.evaluations == 4 * 51 and stats.status == 0
-    np.testing.assert_allclose([stats.longest, stats.shortest], [0.1, 0.1], rtol=1e-9)
+    np.testing.assert_allclose([stats.longest, stats.shortest], [0.1, 0.1], **tolerance())
     assert jnp.abs(compiled(ct.Integrate(ct.RK4(), ct.Substeps(1)), PAUSE)[0] - exact(PAUSE)).max() > 1
     back, _ = compiled(BY_TIME, PAUSE[::-1])
-    np.testing.assert_allclose(back, exact(PAUSE[::-1] - PAUSE[-1]), atol=1e-5)
+    np.testing.assert_allclose(back, exact(PAUSE[::-1] - PAUSE[-1]), **within(absolute=1e-5))
 
 
 @pytest.mark.only("float32")
-def test_regular_times_take_the_steps_that_they_took():
+def test_regular_times_take_the_steps_that_they_took(tolerance):
     """Rounding of times, and a gap of just the longest step, make no step more."""
     ts = 7.0 + 0.1 * jnp.arange(9.0)
     for n, longest in ((1, 0.1), (3, 0.1 / 3), (2, 10.0)):
         found, stats = solve(ct.Integrate(ct.RK4(), ct.Substeps(n, longest)), ts)
         wanted, usual = solve(ct.Integrate(ct.RK4(), ct.Substeps(n)), ts)
-        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(found, wanted, **tolerance())
         assert stats.accepted == usual.accepted == 8 * n
 
 
 @pytest.mark.only("float64")
-def test_batches_and_all_derivatives_are_those_of_the_steps_of_each():
+def test_batches_and_all_derivatives_are_those_of_the_steps_of_each(tolerance, within):
     last = lambda rate, ts: jnp.sum(solve(BY_TIME, ts, rate)[0])
     rate = jnp.asarray(1.0)
 
@@ -72,16 +72,16 @@ def test_batches_and_all_derivatives_are_those_of_the_steps_of_each():
     ys, gradients, total = batched(rate)
     for i, ts in enumerate(TIMES):
         gradient, one = alone(rate, ts)
-        np.testing.assert_allclose(ys[i], one, rtol=1e-10, atol=1e-12)
-        np.testing.assert_allclose(gradients[i], gradient, rtol=1e-10)
-    np.testing.assert_allclose(total, jnp.sum(gradients), rtol=1e-10)
+        np.testing.assert_allclose(ys[i], one, **tolerance())
+        np.testing.assert_allclose(gradients[i], gradient, **tolerance())
+    np.testing.assert_allclose(total, jnp.sum(gradients), **tolerance())
     second = jax.jit(lambda rate: jax.hessian(last)(rate, PAUSE))(rate)
     t = np.asarray(PAUSE)  # the sum is that of cos(rate t) - sin(rate t)
-    np.testing.assert_allclose(second, np.sum(t**2 * (np.sin(t) - np.cos(t))), rtol=1e-4)
+    np.testing.assert_allclose(second, np.sum(t**2 * (np.sin(t) - np.cos(t))), **within(1e-4))
 
 
 @pytest.mark.only("float64")
-def test_measures_are_those_of_all_steps():
+def test_measures_are_those_of_all_steps(tolerance):
     import diffrax
 
     asked = (ct.measures.local_error, ct.measures.maximum_over_steps(ct.measures.local_error))
@@ -89,14 +89,14 @@ def test_measures_are_those_of_all_steps():
     ts = jnp.array([0.0, 0.2, 4.8])
     found, wanted = (solve(ct.Integrate(diffrax.Tsit5(), c, measures=asked), ts)[1].measures for c in (by_time, grid))
     for name, value in wanted.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-6)
+        np.testing.assert_allclose(found[name] / value, 1, **tolerance(100), err_msg=name)
 
 
-def test_more_steps_than_may_be_taken_are_a_status_not_a_value():
+def test_more_steps_than_may_be_taken_are_a_status_not_a_value(tolerance):
     few = ct.Integrate(ct.RK4(), ct.Substeps(1, longest=0.1), max_steps=10)
     ys, stats = solve(few, PAUSE)
     assert stats.status == 1 and np.isfinite(ys[:4]).all() and np.isnan(ys[4:]).all()
-    np.testing.assert_allclose(stats.t, 0.3, rtol=1e-6)
+    np.testing.assert_allclose(stats.t, 0.3, **tolerance())
     held, _ = solve(
         eqx.tree_at(lambda i: i, few, ct.Integrate(few.method, few.controller, max_steps=10, failed="hold")), PAUSE
     )
@@ -110,12 +110,12 @@ def test_a_longest_step_is_a_positive_time(longest):
 
 
 @pytest.mark.only("float64")
-def test_an_exported_solve_of_any_number_of_times_follows_a_pause():
+def test_an_exported_solve_of_any_number_of_times_follows_a_pause(within):
     [time] = jax.export.symbolic_shape("time", constraints=["time >= 2"])
     run = jax.jit(lambda ts: solve(BY_TIME, ts)[0])
     written = jax.export.export(run)(jax.ShapeDtypeStruct((time,), PAUSE.dtype))
     for ts in (PAUSE, PAUSE[:3]):
-        np.testing.assert_allclose(written.call(ts), exact(ts), atol=1e-5)
+        np.testing.assert_allclose(written.call(ts), exact(ts), **within(absolute=1e-5))
 
 
 OPTIONS = "integrate", "forecast_solver"
@@ -168,5 +168,6 @@ LATER = "GRU-ODE-Bayes", "log NCDE", "encoder"  # which go the way of the others
 
 @pytest.mark.only("float64")
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LATER else []) for n in MODELS])
-def test_a_model_goes_over_a_long_gap_and_far_ahead_by_default(name):
-    np.testing.assert_allclose(by_default(name).ys, over_a_gap(name, FINE).ys, rtol=5e-3, atol=5e-3)
+def test_a_model_goes_over_a_long_gap_and_far_ahead_by_default(name, within):
+    close = within(5e-3, absolute=5e-3)
+    np.testing.assert_allclose(by_default(name).ys, over_a_gap(name, FINE).ys, **close)

@@ -42,7 +42,7 @@ def at_origin(ts):
 
 @pytest.mark.mostly("float64")
 @pytest.mark.parametrize("integrate", ENGINES.values(), ids=ENGINES)
-def test_bad_times_under_jit_are_a_status_and_nan_and_spoil_no_other(integrate):
+def test_bad_times_under_jit_are_a_status_and_nan_and_spoil_no_other(integrate, within):
     @jax.jit
     def solved(ts):
         ys, stats = jax.vmap(lambda ts: integrate(decay, ts, jnp.ones(1)))(ts)
@@ -51,7 +51,7 @@ def test_bad_times_under_jit_are_a_status_and_nan_and_spoil_no_other(integrate):
     (ys, status), good = solved(TIMES), len(SOUND)
     assert status.tolist() == [BAD_TIMES] * (len(TIMES) - good) + [0] * good
     assert np.isnan(ys[:-good]).all()
-    np.testing.assert_allclose(ys[-good:], at_origin(TIMES[-good:]), rtol=2e-3)
+    np.testing.assert_allclose(ys[-good:], at_origin(TIMES[-good:]), **within(2e-3))
 
 
 @pytest.mark.only("float32")
@@ -64,7 +64,7 @@ def test_bad_times_that_are_known_are_refused(integrate, ts):
 
 @pytest.mark.mostly("float64")
 @pytest.mark.parametrize("integrate", GRIDS.values(), ids=GRIDS)
-def test_a_grid_goes_from_the_first_time_to_the_last(integrate):
+def test_a_grid_goes_from_the_first_time_to_the_last(integrate, within):
     """Forward, backward, and a little off by rounding; with the derivative in both ends."""
     missed = np.array([[-1.0, 0.5, 1.0], [0.0, 0.5, 2.0], [1.0, 0.5, 0.0], [0.0, 1.0, 0.5]], GRID.dtype)
 
@@ -88,8 +88,9 @@ def test_a_grid_goes_from_the_first_time_to_the_last(integrate):
         slope, (ys, stats) = run(ts, grid)
         exact = np.exp(-(0.5 * ts + 0.25 * ts**2) + (0.5 * ts[0] + 0.25 * ts[0] ** 2))
         assert stats.status == 0
-        np.testing.assert_allclose(ys, exact, atol=order)
-        np.testing.assert_allclose(slope, 0.5 * exact[-1] * np.array([1 + ts[0], 0, -1 - ts[-1]]), atol=3 * order)
+        np.testing.assert_allclose(ys, exact, **within(absolute=order))
+        of_ends = 0.5 * exact[-1] * np.array([1 + ts[0], 0, -1 - ts[-1]])
+        np.testing.assert_allclose(slope, of_ends, **within(absolute=3 * order))
 
 
 @pytest.mark.only("float32")
@@ -110,7 +111,7 @@ LATER.append(("shared", "float32", "float64"))  # which goes the way of "ours"
 @pytest.mark.parametrize(
     "name, of_state, of_time", [pytest.param(*row, marks=[pytest.mark.slow] if row in LATER else []) for row in MIXED]
 )
-def test_the_state_keeps_its_type_and_the_times_theirs(name, of_state, of_time):
+def test_the_state_keeps_its_type_and_the_times_theirs(name, of_state, of_time, within):
     integrate, seen = (ENGINES | GRIDS)[name], []
 
     def field(t, y, args):
@@ -122,7 +123,8 @@ def test_the_state_keeps_its_type_and_the_times_theirs(name, of_state, of_time):
     value, (of_ts, of_y0) = jax.jit(run)(ts, y0)
     assert {(t.name, y.name) for t, y in seen} == {(of_time, of_state)}
     assert (value.dtype, of_ts.dtype, of_y0.dtype) == (of_state, of_time, of_state)
-    np.testing.assert_allclose(value, np.float32(np.exp(-1)), atol=0.05 if name == "implicit" else 1e-4)
+    order = 0.05 if name == "implicit" else 1e-4
+    np.testing.assert_allclose(value, np.float32(np.exp(-1)), **within(absolute=order))
 
 
 # -- other derivatives
@@ -179,10 +181,10 @@ def test_second_derivatives_are_those_of_the_steps_as_taken(second, wanted, tole
 @pytest.mark.parametrize(
     "derivative", [jax.jacfwd, pytest.param(lambda f: jax.jacrev(jax.jacfwd(f)), marks=pytest.mark.slow)]
 )
-def test_derivatives_that_replay_has_not_are_taken_all_the_same(derivative):
+def test_derivatives_that_replay_has_not_are_taken_all_the_same(derivative, within):
     ours = ct.Integrate(diffrax.Bosh3(), diffrax.PIDController(rtol=1e-8, atol=1e-8), max_steps=1024)
     exact = derivative(lambda p: p[0] / (1 + p[0] * p[1]))(POINT)
-    np.testing.assert_allclose(derivative(end(ours))(POINT), exact, rtol=1e-5)
+    np.testing.assert_allclose(derivative(end(ours))(POINT), exact, **within(1e-5))
 
 
 @pytest.mark.only("float32")

@@ -38,7 +38,7 @@ OWN = Candidate("leaky RNN", lambda problem, key: leaky(key, problem.channels, s
 
 @pytest.mark.slow  # a candidate of one's own goes through the job in test_reconstruction.py too
 @pytest.mark.parametrize("candidate", OWN, ids=lambda candidate: candidate.name)
-def test_any_dynamics_goes_through_the_main_job(candidate, tmp_path):
+def test_any_dynamics_goes_through_the_main_job(candidate, tmp_path, tolerance):
     recipe = lambda n: Recipe(members=2, steps=20, window=4, batch_size=16, refreshes=1)
     out = tmp_path / "run"
     result = ct.reconstruct(noisy_lorenz63(600), models=[candidate], recipe=recipe, out=out, progress=False)
@@ -57,7 +57,7 @@ def test_any_dynamics_goes_through_the_main_job(candidate, tmp_path):
     inside, taus = problem.scaling.scale(y0[0]), jnp.asarray(ts[0] / problem.scaling.time_scale)
     ours = eqx.filter_vmap(lambda member, y: member(member.lift(y), taus).ys, in_axes=(eqx.if_array(0), None))
     np.testing.assert_allclose(
-        solve(y0, ts)[:, 0], problem.scaling.unscale(ours(trained.model, jnp.asarray(inside))), rtol=1e-3, atol=1e-3
+        solve(y0, ts)[:, 0], problem.scaling.unscale(ours(trained.model, jnp.asarray(inside))), **tolerance(10)
     )
 
 

@@ -130,7 +130,7 @@ def test_a_data_set_is_asked_anew_each_time_and_only_for_its_batch():
     assert data.asked == 5
 
 
-def test_numbers_of_other_types_are_those_of_the_device(tolerance):
+def test_numbers_of_other_types_are_those_of_the_device():
     """Files hold float64 whatever the models compute in, and plain lists."""
     wide = jax.tree.map(lambda x: x.astype(float) if x.dtype.kind == "f" else x, examples())
     wanted = run(ct.ArrayDataset(examples()), 2)

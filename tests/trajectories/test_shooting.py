@@ -31,11 +31,11 @@ def test_windows_have_their_own_clock_and_a_given_start_teaches_nothing():
     assert not batch.target.mask[:, 0].any() and batch.target.mask[:, 1:].all()
 
 
-def test_a_control_is_cut_with_its_window():
+def test_a_control_is_cut_with_its_window(tolerance):
     s = series()
     data = ct.Windows(s, 3, starts=s.ys, control=s)
     path = jax.tree.map(lambda a: a[0], data[jnp.array([5])].x.control)
-    np.testing.assert_allclose(path(jnp.array(0.25)), s.ys[6], rtol=1e-6)
+    np.testing.assert_allclose(path(jnp.array(0.25)), s.ys[6], **tolerance())
 
 
 @pytest.mark.only("float32")
@@ -45,7 +45,7 @@ def test_a_window_that_does_not_fit_is_refused(length):
         ct.Windows(series(), length)
 
 
-def test_the_true_trajectory_has_no_gaps_and_a_false_start_has():
+def test_the_true_trajectory_has_no_gaps_and_a_false_start_has(within):
     s = series()
     data = ct.Windows(s, 3, stride=2)
     batch = data[jnp.arange(len(data))]
@@ -55,10 +55,10 @@ def test_the_true_trajectory_has_no_gaps_and_a_false_start_has():
     wrong = ct.Shooting(rotation(), right.starts.at[1, 0].add(0.1))
     # 0.1 off at a start: its window misses by 0.01 in each of 3 samples, and two gaps open.
     squares = 0.01 * 3 + 10.0 * (0.01 + 0.01)
-    np.testing.assert_allclose(loss(wrong, batch, jax.random.key(0))[0], squares / (4 * 3 * 2), rtol=1e-2)
+    np.testing.assert_allclose(loss(wrong, batch, jax.random.key(0))[0], squares / (4 * 3 * 2), **within(1e-2))
 
 
-def test_model_and_starts_are_trained_together():
+def test_model_and_starts_are_trained_together(within):
     s = series()
     data = ct.Windows(s, 3, stride=2)
     shooting = ct.Shooting(rotation(), jnp.zeros((len(data), 2)))
@@ -66,7 +66,7 @@ def test_model_and_starts_are_trained_together():
     result = ct.fit(
         step, step.init(shooting, key=jax.random.key(0)), data, steps=300, batch_size=len(data), progress=False
     )
-    np.testing.assert_allclose(result.model.starts, s.ys[data.at], atol=5e-3)
+    np.testing.assert_allclose(result.model.starts, s.ys[data.at], **within(absolute=5e-3))
 
 
 def gappy() -> ct.Series:
