@@ -98,13 +98,13 @@ def pytest_configure(config) -> None:
         keep_programs(config.rootpath / ".jax_cache" / f"{jaxlib.__version__}-{processor()}" / precision())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tolerance():
     """Of rounding: `np.testing.assert_allclose(a, b, **tolerance())`; `**tolerance(10)` where it is harder."""
     return tolerance_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def within():
     """Of what a method errs by (its truncation, a difference quotient, chance, a solver's own tolerance), which is part
     of what is tested: `np.testing.assert_allclose(a, b, **within(1e-3))`; `**within(absolute=1e-4)`, or of both."""

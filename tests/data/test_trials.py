@@ -10,7 +10,7 @@ import optax
 import pandas as pd
 import pytest
 import xarray as xr
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import ctmodels as ct
 from ctmodels.data import Table, Trials, from_pandas, read
@@ -200,7 +200,7 @@ def toy_batch(seed):
     return trials.series(trials.scaling())
 
 
-few = settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=4)
 
 
 @few
