@@ -1,7 +1,6 @@
 """Adaptive steps of explicit Runge-Kutta methods with the discrete adjoint, on our engine: the training path."""
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optimistix as optx
@@ -12,6 +11,7 @@ from ctmodels._integrate._check import check_precision
 from ctmodels._integrate._engine._adjoint import solve_with_adjoint
 from ctmodels._integrate._engine._plan import Plan
 from ctmodels._integrate._engine._tableau import Method
+from ctmodels._integrate._layout import laid_out
 from ctmodels._integrate._problem import Problem, Solved
 from ctmodels._integrate._samples import sample_number, within_a_sample
 from ctmodels.measures import Measure
@@ -29,7 +29,9 @@ def takes(integrate) -> bool:
     return steps_usually(integrate) and isinstance(integrate.adjoint, DiscreteAdjoint)
 
 
-def plan_of(integrate, measures: tuple[Measure, ...] = (), sampling: tuple[str, ...] = ()) -> Plan:
+def plan_of(
+    integrate, by_components: bool, measures: tuple[Measure, ...] = (), sampling: tuple[str, ...] = ()
+) -> Plan:
     """What our engine has to know."""
     return Plan(
         method=Method(integrate.method),
@@ -41,36 +43,20 @@ def plan_of(integrate, measures: tuple[Measure, ...] = (), sampling: tuple[str, 
         summed=integrate.cotangents == "summed",
         hold=integrate.failed == "hold",
         sampling=sampling,
+        by_components=by_components,
     )
-
-
-def closed_over(field, t, y, args):
-    """`field` as a function (arrays, t, y) that closes over nothing, and its arrays, those with derivatives first: so
-    that a vmap or a gradient sees each of them."""
-    closed = eqx.filter_closure_convert(lambda t, y: field(t, y, args), t, y)
-    inexact, rest = eqx.partition(closed, eqx.is_inexact_array)
-    whole, static = eqx.partition(rest, eqx.is_array)
-    inexact, inexact_tree = jax.tree.flatten(inexact)
-    whole, whole_tree = jax.tree.flatten(whole)
-
-    def of(arrays, t, y):
-        a, b = arrays[: len(inexact)], arrays[len(inexact) :]
-        parts = jax.tree.unflatten(inexact_tree, a), jax.tree.unflatten(whole_tree, b), static
-        return eqx.combine(*parts)(t, y)
-
-    return of, inexact, whole
 
 
 def solve(problem: Problem) -> Solved:
     """On our engine, with the steps that are to be sampled."""
     integrate, ts, y0 = problem.integrate, problem.ts, problem.y0
     check_precision(integrate.controller, y0.dtype)  # pyright: ignore
-    plan = plan_of(integrate, problem.measures, problem.sampling)
-    of, inexact, whole = closed_over(problem.field, ts[0], y0, problem.args)
+    layout = laid_out(problem)
+    plan = plan_of(integrate, layout.by_components, problem.measures, problem.sampling)
     sample = sample_number() if plan.summed else None
     # In a rule for derivatives, say, which runs later, it is not known what becomes of the cotangents.
     plan = plan._replace(summed=plan.summed and (sample is None or within_a_sample()))
-    out = solve_with_adjoint((ts, y0, inexact), plan, of, whole, problem.draws, sample)
+    out = solve_with_adjoint((ts, y0, layout.inexact), plan, layout.field, layout.whole, problem.draws, sample)
     ends = out.ends
     attempts = ends.accepted + ends.rejected
     stats = Stats(

@@ -24,6 +24,7 @@ def check_settings(integrate: Any) -> None:
         ("batching", ("per_sample", "shared")),
         ("cotangents", ("per_sample", "summed")),
         ("failed", ("nan", "hold")),
+        ("layout", ("auto", "components", "whole")),
     ):
         if getattr(integrate, name) not in choices:
             raise ValueError(f"{name}={getattr(integrate, name)!r}: must be one of {', '.join(map(repr, choices))}")

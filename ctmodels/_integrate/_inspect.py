@@ -10,13 +10,16 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree, Real
 
-from ctmodels._integrate._adaptive import closed_over, plan_of
+from ctmodels._integrate._adaptive import plan_of
 from ctmodels._integrate._adjoint import DiscreteAdjoint
 from ctmodels._integrate._engine._draws import Draws
 from ctmodels._integrate._engine._forward import solve_lanes
 from ctmodels._integrate._engine._lanes import Lanes
 from ctmodels._integrate._engine._plan import Times
+from ctmodels._integrate._engine._state import State
 from ctmodels._integrate._integrate import Integrate
+from ctmodels._integrate._layout import laid_out
+from ctmodels._integrate._problem import Problem
 
 
 @eqx.filter_jit
@@ -25,10 +28,13 @@ def _solved(integrate: Integrate, field, ts, y0s, args):
     flat = jax.vmap(lambda y: ravel_pytree(y)[0])(y0s)
     unravel = ravel_pytree(jax.tree.map(lambda x: x[0], y0s))[1]
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
-    of, inexact, whole = closed_over(flat_field, ts[0], flat[0], args)
-    arrays = [*inexact, *whole]
+    problem = Problem(integrate, (), (), flat_field, ts, flat[0], args, Draws())
+    layout = laid_out(problem)
+    arrays = [*layout.inexact, *layout.whole]
     lanes = Lanes(shape=(flat.shape[0],), owned=((False,),) * len(arrays))
-    _, carry, history = solve_lanes(plan_of(integrate), lanes, of, arrays, Draws(), ts[None], flat)
+    plan = plan_of(integrate, layout.by_components)
+    y0 = State.of(flat, plan.by_components)
+    _, carry, history = solve_lanes(plan, lanes, layout.field, arrays, Draws(), ts[None], y0)
     return carry, history
 
 
@@ -50,7 +56,7 @@ def loop_widths(integrate: Integrate, field, ts, y0s, args=None) -> list[tuple[i
     """For each width at which the loop ran, in turn: the width, iterations forward, and iterations that the backward
     pass takes again."""
     carry, history = _solved(integrate, field, ts, y0s, args)
-    widths = plan_of(integrate).widths(Lanes(shape=carry.status.shape, owned=()))
+    widths = plan_of(integrate, by_components=False).widths(Lanes(shape=carry.status.shape, owned=()))
     # An iteration at which no lane's step is accepted is not taken again, so that attempts are counted apart.
     counts = np.sort(np.stack([carry.accepted + carry.rejected, history.ended]), axis=1)  # pyright: ignore
     done, out = np.zeros(2, int), []

@@ -85,6 +85,7 @@ class Integrate(AbstractSolver):
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
     cotangents: str = eqx.field(static=True, default="per_sample", kw_only=True)
     failed: str = eqx.field(static=True, default="nan", kw_only=True)
+    layout: str = eqx.field(static=True, default="auto", kw_only=True)
 
     def __check_init__(self):
         check_settings(self)

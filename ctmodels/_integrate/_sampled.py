@@ -13,6 +13,7 @@ from ctmodels._integrate._adjoint import DiscreteAdjoint
 from ctmodels._integrate._engine._batched_forward import Start
 from ctmodels._integrate._engine._control import tolerance
 from ctmodels._integrate._engine._tableau import Method
+from ctmodels._integrate._layout import closed_over
 from ctmodels._integrate._problem import Problem, Solved
 from ctmodels.measures import Measure
 
@@ -62,7 +63,7 @@ def starts_apart(problem: Problem) -> dict[str, Start]:
             "measures: `local_measure` takes a step of an explicit method that has an error estimate, of a length that "
             "a diffrax.PIDController chooses: give Integrate(diffrax.Tsit5(), diffrax.PIDController(...))"
         )
-    of, inexact, whole = _adaptive.closed_over(problem.field, ts[0], y0, problem.args)
+    of, inexact, whole = closed_over(problem.field, ts[0], y0, problem.args)
     still = jax.lax.stop_gradient(inexact)
     ts, y0 = jax.lax.stop_gradient((ts, y0))
     again = problem._replace(

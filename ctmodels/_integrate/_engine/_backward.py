@@ -16,13 +16,14 @@ from ctmodels._integrate._engine._loops import while_loop
 from ctmodels._integrate._engine._plan import Plan, Times
 from ctmodels._integrate._engine._pull import AdjointState, Backward, Cotangents, Wanted
 from ctmodels._integrate._engine._record import Clock, Record, thin
+from ctmodels._integrate._engine._state import State
 
 
 class Steps(NamedTuple):
     """The steps as they were taken, first one first: what is at hand in the backward pass, of all lanes or a few."""
 
-    y: Float[Array, "row all state"]
-    f: Float[Array, "row all state"]
+    y: State  # (row, all)
+    f: State  # (row, all)
     sigma: Float[Array, "row clock"]
     h: Float[Array, "iteration clock"]
     count: Int[Array, " clock"]
@@ -40,7 +41,7 @@ class Steps(NamedTuple):
             dense = steps.strides < steps.stride
             fewer = lambda x: jnp.where(dense.reshape(1, -1, *[1] * (x.ndim - 2)), thin(x), x)
             strides = jnp.where(dense, 2 * steps.strides, steps.strides)
-            return steps._replace(y=fewer(steps.y), f=fewer(steps.f), sigma=fewer(steps.sigma), strides=strides)
+            return steps._replace(y=steps.y.map(fewer), f=steps.f.map(fewer), sigma=fewer(steps.sigma), strides=strides)
 
         return while_loop(lambda steps: jnp.any(steps.strides < steps.stride), one, self)
 
@@ -51,9 +52,9 @@ class Steps(NamedTuple):
         """Of all lanes' rows, those of the few."""
         return x if self.lane is None else x[:, self.lane]
 
-    def state(self, row) -> tuple[Array, Array, Array]:
+    def state(self, row) -> tuple[Array, State, State]:
         """The kept one: sigma, y, f."""
-        return self._at(self.sigma, row), self._at(self.y, row), self._at(self.f, row)
+        return jax.tree.map(lambda rows: self._at(rows, row), (self.sigma, self.y, self.f))
 
     def length(self, step) -> Array:
         return self._at(self.h, step)
@@ -68,12 +69,12 @@ class Batch(NamedTuple):
 
     plan: Plan
     lanes: Lanes
-    field: Callable  # (arrays, t, y) -> slope, of one lane
+    field: Callable  # (arrays, t, State) -> slope, of one lane
     arrays: list[Array]
     draws: Draws
     wanted: Wanted
     ts: Float[Array, "clock time"]
-    y0: Float[Array, "lane state"]
+    y0: State
 
     def backward(self, cotangents: Cotangents) -> Backward:
         return Backward(
@@ -81,12 +82,13 @@ class Batch(NamedTuple):
         )
 
 
-def pull_back_solve(batch: Batch, record: Record, cotangents: Cotangents) -> tuple[Array, Array, list[Array]]:
-    """Cotangents of ts (lane, time), y0 (lane, state), and the wanted arrays."""
+def pull_back_solve(batch: Batch, record: Record, cotangents: Cotangents) -> tuple[Array, State, list[Array]]:
+    """Cotangents of ts (lane, time), y0, and the wanted arrays."""
     plan, lanes, ts, y0 = batch.plan, batch.lanes, batch.ts, batch.y0
     saved = jnp.clip(record.saved, 0, ts.shape[1])
     clock = record.clock.bounded(plan)
-    y, f = jnp.swapaxes(record.y, 0, 1), jnp.swapaxes(record.f, 0, 1)
+    by_row = lambda x: jnp.swapaxes(x, 0, 1)
+    y, f = y0.like(record.y).map(by_row), y0.like(record.f).map(by_row)
 
     def by_clock(clock: Clock, saved, cotangents):
         steps = Steps(y=y, f=f, sigma=clock.sigma.T, h=clock.h.T, count=clock.count, strides=clock.stride)
@@ -109,14 +111,14 @@ def pull_back_solve(batch: Batch, record: Record, cotangents: Cotangents) -> tup
         return left & ~mine, jax.tree.map(jnp.add, total, found)
 
     full = batch.backward(cotangents)
-    none = full.no_times()[2], jnp.zeros_like(y0), full.zeros()
+    none = full.no_times()[2], y0.map(jnp.zeros_like), full.zeros()
     return while_loop(lambda s: jnp.any(s[0]), one, (jnp.ones(lanes.number, bool), none), like=(y0, cotangents))[1]
 
 
-def pull_back_steps(batch: Batch, steps: Steps, left, cotangents: Cotangents) -> tuple[Array, Array, list[Array]]:
+def pull_back_steps(batch: Batch, steps: Steps, left, cotangents: Cotangents) -> tuple[Array, State, list[Array]]:
     """The same, of lanes whose steps are known."""
     plan, lanes, y0, wanted, times = batch.plan, batch.lanes, batch.y0, batch.wanted, Times.of(batch.ts)
-    at_start = jnp.broadcast_to(times.sigma <= 0, cotangents.ys.shape[:2]) & (
+    at_start = jnp.broadcast_to(times.sigma <= 0, (lanes.number, batch.ts.shape[1])) & (
         jnp.arange(batch.ts.shape[1], dtype=jnp.int32)[None] < cotangents.reached[:, None]
     )
     begun = jnp.sum(times.sigma <= 0, axis=1, dtype=jnp.int32)
@@ -126,16 +128,18 @@ def pull_back_steps(batch: Batch, steps: Steps, left, cotangents: Cotangents) ->
     if lanes.simple and lanes.shape:
         batch = batch._replace(arrays=lanes.take(batch.arrays, source))
     full = batch.backward(cotangents)
-    none = jnp.zeros_like(y0)
+    none = y0.map(jnp.zeros_like)
     state = AdjointState(
-        y=none, f=none if plan.method.fsal else none[:, :0], ts=full.no_times()[2], arrays=full.zeros(), left=left
+        y=none, f=none if plan.carries_slope else none.nothing(), ts=full.no_times()[2], arrays=full.zeros(), left=left
     )
     state = all_back(full, state, steps if plan.shared or plan.stride == 1 else steps.evened())
-    y = state.y + jnp.sum(jnp.where(at_start[:, :, None], cotangents.ys, 0), axis=1)
-    if not plan.method.fsal:
+    of_start = lambda ys: jnp.sum(jnp.where(at_start.reshape(*at_start.shape, *[1] * (ys.ndim - 2)), ys, 0), axis=1)
+    y = state.y + cotangents.ys.map(of_start)
+    if not plan.carries_slope:
         return state.ts, y, state.arrays
     t0 = jnp.broadcast_to(times.t0, moved.shape)
-    there, ct_f = select(moved, y0, y0[jnp.argmax(moved)][None]), select(moved, state.f, none)
+    one_that_moved = y0.map(lambda y0: y0[jnp.argmax(moved)][None])
+    there, ct_f = select(moved, y0, one_that_moved), select(moved, state.f, none)
     more, ct_t, ct_y = full.pull(batch.field, (t0, there), ct_f)
     some = jnp.any(moved)
     arrays = [a + jnp.where(some, b, 0) for a, b in zip(state.arrays, more, strict=True)]
@@ -157,10 +161,10 @@ def all_back(full: Backward, state: AdjointState, steps: Steps) -> AdjointState:
 def narrow_back(full: Backward, state: AdjointState, steps: Steps, start, stop) -> AdjointState:
     """The steps of the few lanes that took longest."""
     lane, part = steps.lane, full.for_lanes(steps.lane)
-    own = lambda x: x[lane]
+    own = lambda tree: jax.tree.map(lambda x: x[lane], tree)
     begun = AdjointState(y=own(state.y), f=own(state.f), ts=own(state.ts), arrays=part.zeros(), left=own(state.left))
     new = back(part, begun, steps, start, stop)
-    put = lambda x, new: x.at[lane].set(new)
+    put = lambda x, new: jax.tree.map(lambda x, new: x.at[lane].set(new), x, new)
     shared = full.plan.summed
     owned = full.wanted.split(full.lanes.owned)
     arrays = [
@@ -195,13 +199,16 @@ def block_back(
     low, high = jnp.maximum(stop - first, 0), jnp.minimum(steps.stride, start - first)
     put = lambda rows, i, x: jax.tree.map(lambda r, x: jax.lax.dynamic_update_index_in_dim(r, x, i, 0), rows, x)
     at = lambda rows, i: jax.tree.map(lambda x: x[i], rows)
-    rows = put(rows, 0, steps.state(row))
+    start = steps.state(row)
 
     def forward(s):
-        i, rows = s
-        return i + 1, put(rows, i + 1, lanes.take_again(at(rows, i), steps.length(first + i)))
+        # What is not read where it is written is written in place (XLA of JAX 0.10): so the state is carried beside.
+        i, now, rows = s
+        now = lanes.take_again(now, steps.length(first + i))
+        return i + 1, now, put(rows, i + 1, now)
 
-    _, rows = while_loop(lambda s: s[0] < high - 1, forward, (jnp.zeros_like(high), rows))
+    begun = jnp.zeros_like(high), start, put(rows, 0, start)
+    rows = while_loop(lambda s: s[0] < high - 1, forward, begun)[2]
 
     def one(s):
         i, state = s[0] - 1, s[1]

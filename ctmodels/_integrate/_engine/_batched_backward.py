@@ -112,13 +112,14 @@ class Pullback(NamedTuple):
             draws=draws,
             wanted=self.wanted,
             ts=s.flat_times(inputs.ts),
-            y0=y0,
+            y0=s.state(y0),
         )
         record = s.of_record(lambda x, lanewise: s.flat(x) if lanewise or self.apart else x, residuals.record)
 
         def one(of: OfOutput):
-            given = Cotangents(ys=of.ys, measured=of.measured, reached=reached, maximum_at=maximum_at)
-            return pull_back_solve(batch, record, given)  # pyright: ignore
+            given = Cotangents(ys=s.state(of.ys), measured=of.measured, reached=reached, maximum_at=maximum_at)
+            of_ts, of_y0, of_arrays = pull_back_solve(batch, record, given)  # pyright: ignore
+            return of_ts, of_y0.array(), of_arrays
 
         cotangents = jax.tree.map(levels.gather, cotangents)
         if levels.cotangents == 1:

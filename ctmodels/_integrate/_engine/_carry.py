@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from ctmodels._integrate._engine._control import Memory
 from ctmodels._integrate._engine._lanes import select
+from ctmodels._integrate._engine._state import State
 
 
 class SampledStep(NamedTuple):
@@ -16,11 +17,11 @@ class SampledStep(NamedTuple):
 
     sigma: Float[Array, " l"]
     h: Float[Array, " l"]
-    y: Float[Array, "l state"]
+    y: State
     draw: Float[Array, " l"]
 
     @classmethod
-    def before_any(cls, y0: Float[Array, "l state"], draw: Float[Array, " l"]) -> "SampledStep":
+    def before_any(cls, y0: State, draw: Float[Array, " l"]) -> "SampledStep":
         none = jnp.zeros_like(draw)
         return cls(sigma=none, h=none, y=y0, draw=draw)
 
@@ -54,8 +55,8 @@ RULES: dict[str, Callable[..., SampledStep]] = {
 class Carry(NamedTuple):
     """Where each lane (l) or group (g) is."""
 
-    y: Float[Array, "l state"]
-    f: Float[Array, "l state"]  # the slope there, if the method is FSAL; else without entries
+    y: State
+    f: State  # the slope there, if the method is FSAL; else without entries
     sigma: Float[Array, " g"]
     h: Float[Array, " g"]  # the next step's length
     memory: Memory

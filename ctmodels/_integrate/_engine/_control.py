@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ctmodels._integrate._engine._lanes import Size
+from ctmodels._integrate._engine._state import State
 from ctmodels._integrate._engine._tableau import Method
 
 
@@ -34,10 +35,15 @@ def tolerance(controller: diffrax.PIDController, y, y1) -> Array:
     return atol + rtol * size
 
 
-def mean_square(controller: diffrax.PIDController, y, y1, error) -> Float[Array, " lane"]:
+def scales(controller: diffrax.PIDController, y: State, y1: State) -> State:
+    """The tolerance of each entry."""
+    return y.map(lambda y, y1: tolerance(controller, y, y1), y1)
+
+
+def mean_square(controller: diffrax.PIDController, y: State, y1: State, error: State) -> Float[Array, " lane"]:
     """Mean over each lane's channels of (error / (atol + rtol |y|))^2; infinite where anything is not finite."""
-    q = jnp.mean(jnp.abs(error / tolerance(controller, y, y1)) ** 2, axis=1)
-    return jnp.where(jnp.isfinite(q) & jnp.all(jnp.isfinite(y1), axis=1), q, jnp.inf)
+    q = (error / scales(controller, y, y1)).mean_square()
+    return jnp.where(jnp.isfinite(q) & y1.is_finite(), q, jnp.inf)
 
 
 def adapt(controller: diffrax.PIDController, order: int, q, h, span, memory: Memory):
@@ -71,7 +77,7 @@ def _power(x, exponent):
 def first_step(controller: diffrax.PIDController, method: Method, evaluate, norm, y, f0, span):
     """The first step's length (Hairer, Norsett and Wanner 1993, II.4): `evaluate(h)` is the slope one step of Euler's
     further on, `norm` takes each group's root mean square."""
-    scale = tolerance(controller, y, y)
+    scale = scales(controller, y, y)
     d0, d1 = norm(y / scale), norm(f0 / scale)
     still = (d0 < 1e-5) | (d1 < 1e-5)
     h0 = jnp.where(still, 1e-6, 0.01 * d0 / jnp.where(still, 1, d1))

@@ -14,11 +14,12 @@ from ctmodels._core._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY
 from ctmodels._integrate._engine._carry import RULES, Carry, SampledStep
 from ctmodels._integrate._engine._control import Memory, adapt, first_step, mean_square
 from ctmodels._integrate._engine._draws import Draws
-from ctmodels._integrate._engine._lanes import Lanes, per_lane, select
+from ctmodels._integrate._engine._lanes import Lanes, select
 from ctmodels._integrate._engine._loops import while_loop
 from ctmodels._integrate._engine._plan import Attempt, Plan, Times, end_of
 from ctmodels._integrate._engine._record import StepHistory
 from ctmodels._integrate._engine._saves import save_first, save_within
+from ctmodels._integrate._engine._state import State
 
 MOST_FAILURES = 12  # tries that are not finite, less those that were, after which a lane is given up
 
@@ -40,12 +41,12 @@ class Forward:
         arrays = self.lanes.take(self.arrays, lane)
         return Forward(self.plan, lanes, self.field, arrays, draws, self.times.for_lanes(lane))
 
-    def slope(self, sigma, y):
+    def slope(self, sigma, y: State) -> State:
         return self.lanes.map(self.field, self.arrays, self.times.at(sigma), y)
 
-    def norm(self, x: Float[Array, "lane state"], alive) -> Float[Array, " group"]:
+    def norm(self, x: State, alive) -> Float[Array, " group"]:
         """Root mean square over a group's lanes that count."""
-        return self.group_error(jnp.mean(jnp.abs(x) ** 2, axis=1), alive)
+        return self.group_error(x.mean_square(), alive)
 
     def group_error(self, square: Float[Array, " lane"], alive) -> Float[Array, " group"]:
         if not self.plan.shared:
@@ -60,18 +61,18 @@ class Forward:
 
     # -- the beginning
 
-    def start(self, y0: Float[Array, "lane state"]) -> Carry:
+    def start(self, y0: State) -> Carry:
         plan, times, n = self.plan, self.times, self.lanes.number
         dtype = times.t0.dtype
         over = jnp.broadcast_to(self.length == 0, (self.groups,))
         sigma = over.astype(dtype)
         f = self.slope(jnp.zeros_like(sigma), y0)
-        alive = jnp.all(jnp.isfinite(y0) & jnp.isfinite(f), axis=1)
+        alive = y0.is_finite() & f.is_finite()
         none = jnp.zeros(self.groups, jnp.int32)
         begun = jnp.sum(times.sigma <= 0, axis=1, dtype=jnp.int32)
         return Carry(
             y=y0,
-            f=f if plan.method.fsal else f[:, :0],
+            f=f if plan.method.fsal else f.nothing(),
             sigma=sigma,
             h=self.first_length(y0, f, alive, over),
             memory=Memory.none(self.groups, dtype),
@@ -98,7 +99,7 @@ class Forward:
 
         def evaluate(h):
             reach = jnp.where(self.length == 0, 0, h / jnp.where(self.length == 0, 1, self.length))
-            return self.slope(reach, y0 + per_lane(times.span * reach).astype(y0.dtype) * f)
+            return self.slope(reach, y0 + (times.span * reach).astype(y0.dtype) * f)
 
         norm = lambda x: self.norm(x, alive).astype(dtype)
         length = jnp.where(over, 1, self.length)
@@ -205,8 +206,8 @@ def run_narrow(full: Forward, carry: Carry, ys, history: StepHistory | None, wid
 
 
 def solve_lanes(
-    plan: Plan, lanes: Lanes, field: Callable, arrays, draws: Draws, ts: Float[Array, "clock time"], y0
-) -> tuple[Float[Array, "lane time state"], Carry, StepHistory | None]:
+    plan: Plan, lanes: Lanes, field: Callable, arrays, draws: Draws, ts: Float[Array, "clock time"], y0: State
+) -> tuple[State, Carry, StepHistory | None]:
     """States at the save times, where each lane ended, and the steps' history, if there is a backward pass."""
     full = Forward(plan, lanes, field, arrays, draws, Times.of(ts))
     carry, ys = full.start(y0), save_first(full, y0)

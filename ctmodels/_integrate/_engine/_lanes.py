@@ -77,11 +77,6 @@ class Lanes(NamedTuple):
         return x.reshape(*self.shape, *x.shape[1:])
 
 
-def per_lane(x: Array) -> Array:
-    """A column of one value for each lane (or for all), to multiply states with."""
-    return x[:, None]
-
-
 def select(choose: Array, a, b):
     """Per lane, a or b."""
     return jax.tree.map(lambda x, y: jnp.where(choose.reshape(choose.shape + (1,) * (x.ndim - 1)), x, y), a, b)

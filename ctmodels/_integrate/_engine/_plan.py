@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from ctmodels._integrate._engine._control import tolerance
 from ctmodels._integrate._engine._draws import Draws
 from ctmodels._integrate._engine._lanes import Lanes, Size
+from ctmodels._integrate._engine._state import State
 from ctmodels._integrate._engine._tableau import Method
 from ctmodels.measures import Measure
 from ctmodels.measures._measure import measured
@@ -22,9 +23,9 @@ NARROWER = 8  # a batch whose lanes are nearly all done goes on with this fracti
 class Attempt(NamedTuple):
     """What a step of one lane comes to, before it is accepted or rejected."""
 
-    y1: Float[Array, "*lane state"]
-    slopes: tuple[Float[Array, "*lane state"], ...]
-    error: Float[Array, "*lane state"] | None
+    y1: State
+    slopes: tuple[State, ...]
+    error: State | None
     measured: dict[str, Float[Array, "*lane"]]
 
 
@@ -40,6 +41,7 @@ class Plan(NamedTuple):
     summed: bool  # cotangents of what lanes have in common: summed over them, or one for each
     hold: bool  # what a failed lane did not reach is its initial state, not NaN
     sampling: tuple[str, ...]  # rules by which one step of each lane is sampled
+    by_components: bool  # how states are laid out
     backwards: bool = True  # whether there will be a backward pass, for which states are kept
 
     @property
@@ -51,20 +53,35 @@ class Plan(NamedTuple):
         return stride
 
     @property
+    def carries_slope(self) -> bool:
+        """Whether the cotangent of a step's first slope goes on to the step before, of which it is the last one: of
+        large states, where a slope is what costs."""
+        return self.method.fsal and not self.by_components
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(m.name for m in self.measures)
 
-    def step(self, field: Callable, axes: tuple[str, ...], arrays, draws: Draws, alive, t, h, y, f) -> Attempt:
+    def step(
+        self, field: Callable, axes: tuple[str, ...], arrays, draws: Draws, alive, t, h, y: State, f: State
+    ) -> Attempt:
         """One lane's step. `axes`: names of the lanes' axes, over which lanes with a common step take their norm."""
-        method, at = self.method, lambda t, y: field(arrays, t, y)
-        y1, slopes = method.step(at, t, h, y, f)
-        found = {}
-        if self.measures:
-            norm = rms_over(alive, axes) if self.shared and axes else rms
-            by = tolerance(self.controller, y, y1)
-            step = method.taken(at, t, h, y, y1, slopes, tolerance=by, noise=draws.noise, norm=norm)
-            found = measured(self.measures, step)
-        return Attempt(y1=y1, slopes=slopes, error=method.error(h, slopes), measured=found)
+        y1, slopes = self.method.step(lambda t, y: field(arrays, t, y), t, h, y, f)
+        found = self.measure(field, axes, arrays, draws, alive, t, h, y, y1, slopes)
+        return Attempt(y1=y1, slopes=slopes, error=self.method.error(h, slopes), measured=found)
+
+    def measure(
+        self, field: Callable, axes: tuple[str, ...], arrays, draws: Draws, alive, t, h, y: State, y1: State, slopes
+    ) -> dict[str, Float[Array, ""]]:
+        """The measures of one lane's step."""
+        if not self.measures:
+            return {}
+        norm = rms_over(alive, axes) if self.shared and axes else rms
+        of_array = lambda t, x: field(arrays, t, y.like(x)).array()
+        ends, k = (y.array(), y1.array()), [f.array() for f in slopes]
+        by = tolerance(self.controller, *ends)
+        step = self.method.taken(of_array, t, h, *ends, k, tolerance=by, noise=draws.noise, norm=norm)
+        return measured(self.measures, step)
 
     def widths(self, lanes: Lanes) -> list[Size]:
         """The widths at which the loop runs: that of the batch, and narrower ones for the lanes that take longest."""

@@ -14,8 +14,10 @@ from jaxtyping import Array, Float, Int
 from ctmodels._core._output import is_largest
 from ctmodels._integrate._engine._draws import Draws
 from ctmodels._integrate._engine._lanes import Lanes, select
-from ctmodels._integrate._engine._plan import Attempt, Plan, Times, end_of
-from ctmodels._integrate._engine._saves import SaveCotangents, pull_back_saves
+from ctmodels._integrate._engine._plan import Plan, Times, end_of
+from ctmodels._integrate._engine._saves import pull_back_saves
+from ctmodels._integrate._engine._stages import StepCotangents, pull_back_at_once, pull_back_stages
+from ctmodels._integrate._engine._state import State
 
 
 class Wanted(NamedTuple):
@@ -35,7 +37,7 @@ class Wanted(NamedTuple):
 class Cotangents(NamedTuple):
     """Of what the solve returned, and what says which of its steps they concern."""
 
-    ys: Float[Array, "lane time state"]
+    ys: State  # (lane, time)
     measured: dict[str, Float[Array, " lane"]]
     reached: Int[Array, " lane"]  # how many of its states each lane did return
     maximum_at: dict[str, Float[Array, " lane"]]  # of a maximum over steps, sigma of the step that has it
@@ -44,8 +46,8 @@ class Cotangents(NamedTuple):
 class AdjointState(NamedTuple):
     """Cotangents on their way back: of the state, of the slope there, of the save times, of the arrays."""
 
-    y: Float[Array, "lane state"]
-    f: Float[Array, "lane state"]
+    y: State
+    f: State  # without entries if it is pulled back within its step
     ts: Float[Array, "lane time"]  # of length zero if not wanted
     arrays: list[Array]
     left: Int[Array, " clock"]  # save times that are still to give theirs
@@ -114,10 +116,10 @@ class Backward:
 
         return self.lanes.map(one, self.arrays, cotangent, fixed, *lanewise)
 
-    def step(self, arrays, draws, live, t, h, y, f) -> Attempt:
-        """One lane's step, without the error, which carries no cotangent."""
-        taken = self.plan.step(self.field, self.lanes.axes, arrays, draws, live, t, h, y, f)
-        return taken._replace(error=None)
+    def step(self, t, h, y: State, f: State) -> tuple[State, tuple[State, ...]]:
+        """Of each lane, taken again: y1 and the slopes."""
+        taken = lambda arrays, *step: self.plan.method.step(lambda t, y: self.field(arrays, t, y), *step)
+        return self.lanes.map(taken, self.arrays, t, h, y, f)
 
     def live(self, sigma, h):
         """Lanes whose step was accepted, and mattered."""
@@ -130,38 +132,42 @@ class Backward:
         if self.groups > 1 or t.shape[0] > 1 or self.wanted.ts:
             t, H = jnp.broadcast_to(t, live.shape), jnp.where(live, H, 0)
         a_live_one = jnp.argmax(live)
-        own_or_taken = lambda x: select(live, x, x[a_live_one][None])
+        own_or_taken = lambda x: select(live, x, jax.tree.map(lambda x: x[a_live_one][None], x))
         return own_or_taken(t) if t.shape == live.shape else t, H, own_or_taken(y), own_or_taken(f)
 
-    def pull_back(self, state: AdjointState, start: tuple[Array, Array, Array], h) -> AdjointState:
+    def pull_back(self, state: AdjointState, start: tuple[Array, State, State], h) -> AdjointState:
         """Cotangents at the end of a step as those at its start: sigma, state and slope."""
         sigma, y, f = start
-        method, live = self.plan.method, self.live(sigma, h)
-        moved = self.lanewise(live, sigma, h, y, f)
-        zero = jnp.zeros_like(y)
-        slopes = (zero,) * method.stages
-        if method.fsal:
-            slopes = (*slopes[:-1], select(live, state.f, zero))
-        t, length, ts = self.no_times()
-        saves = SaveCotangents(
-            left=state.left, y=zero, y1=select(live, state.y, zero), slopes=slopes, t=t, h=length, ts=ts
-        )
-        saves = pull_back_saves(self, saves, live, sigma, h, moved)
-        counts = {name: live & self.has_maximum(name, sigma, h) for name in self.cotangents.measured}
-        measured = {name: jnp.where(counts[name], c, 0) for name, c in self.cotangents.measured.items()}
-        end = Attempt(y1=saves.y1, slopes=saves.slopes, error=None, measured=measured)
-        arrays, ct_t, ct_h, ct_y, ct_f = self.pull(self.step, moved, end, (self.draws, live))
+        live = self.live(sigma, h)
         some = jnp.any(live)
+        moved = self.lanewise(live, sigma, h, y, f)
+        taken = self.step(*moved) if self.plan.by_components or self.wanted.ts else None
+        step = pull_back_saves(self, self.given(state, live, y), live, sigma, h, moved, taken)
+        of_measures = {
+            name: jnp.where(live & self.has_maximum(name, sigma, h), c, 0)
+            for name, c in self.cotangents.measured.items()
+        }
+        pull_back = pull_back_stages if self.plan.by_components else pull_back_at_once
+        arrays, ct_t, ct_h, ct_y, ct_f = pull_back(self, live, moved, taken, step, of_measures)
         ts = state.ts
         if self.wanted.ts:
-            ts = ts + saves.ts + self.at_ends(live, sigma, h, ct_t + saves.t, ct_h + saves.h)
+            ts = ts + step.ts + self.at_ends(live, sigma, h, ct_t, ct_h)
         return AdjointState(
-            y=select(live, ct_y + saves.y, state.y),
+            y=select(live, ct_y, state.y),
             f=select(live, ct_f, state.f),
             ts=ts,
             arrays=[a + jnp.where(some, b, 0) for a, b in zip(state.arrays, arrays, strict=True)],
-            left=saves.left,
+            left=step.left,
         )
+
+    def given(self, state: AdjointState, live, y: State) -> StepCotangents:
+        """Of a step's parts, before what lies within it gives its own."""
+        zero = y.map(jnp.zeros_like)
+        slopes = (zero,) * self.plan.method.stages
+        if self.plan.carries_slope:
+            slopes = (*slopes[:-1], select(live, state.f, zero))
+        t, h, ts = self.no_times()
+        return StepCotangents(left=state.left, y=zero, y1=select(live, state.y, zero), slopes=slopes, t=t, h=h, ts=ts)
 
     def has_maximum(self, name: str, sigma, h):
         """Whether this step counts for a measure: of a maximum over steps, the one that began near enough to it."""
@@ -174,10 +180,10 @@ class Backward:
         ts = jnp.zeros((self.lanes.number, self.times.sigma.shape[1]), ct_t.dtype)
         return ts.at[:, 0].add(first).at[:, -1].add(last)
 
-    def take_again(self, start: tuple[Array, Array, Array], h) -> tuple[Array, Array, Array]:
+    def take_again(self, start: tuple[Array, State, State], h) -> tuple[Array, State, State]:
         """The step once more, forwards: sigma, state and slope at its end, from those at its start."""
         sigma, y, f = start
         live = self.live(sigma, h)
-        tried = self.lanes.map(self.step, self.arrays, self.draws, live, *self.lanewise(live, sigma, h, y, f))
-        f1 = select(live, tried.slopes[-1], f) if self.plan.method.fsal else f
-        return jnp.where(h > 0, end_of(sigma, h), sigma), select(live, tried.y1, y), f1
+        y1, slopes = self.step(*self.lanewise(live, sigma, h, y, f))
+        f1 = select(live, slopes[-1], f) if self.plan.method.fsal else f
+        return jnp.where(h > 0, end_of(sigma, h), sigma), select(live, y1, y), f1

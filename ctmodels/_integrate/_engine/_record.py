@@ -1,5 +1,6 @@
 """What a solve leaves behind for the backward pass."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels._integrate._engine._carry import Carry
 from ctmodels._integrate._engine._plan import Plan
+from ctmodels._integrate._engine._state import State
 
 
 class StepHistory(NamedTuple):
@@ -18,8 +20,8 @@ class StepHistory(NamedTuple):
     row more takes what is not to be kept.
     """
 
-    y: Float[Array, "row l state"]
-    f: Float[Array, "row l state"]
+    y: State  # (row, l)
+    f: State  # (row, l)
     sigma: Float[Array, "row g"]
     h: Float[Array, "iteration g"]  # zero where no step was accepted
     count: Int[Array, ""]
@@ -33,8 +35,8 @@ class StepHistory(NamedTuple):
             return None
         rows = lambda x: jnp.zeros((plan.buffer + 1, *x.shape), x.dtype)
         return cls(
-            y=rows(carry.y),
-            f=rows(carry.f),
+            y=carry.y.map(rows),
+            f=carry.f.map(rows),
             sigma=rows(carry.sigma),
             h=jnp.zeros((plan.stride * plan.buffer, *carry.h.shape), carry.h.dtype),
             count=jnp.zeros((), jnp.int32),
@@ -45,24 +47,29 @@ class StepHistory(NamedTuple):
     def with_step(self, carry: Carry, h, moved, lane) -> "StepHistory":
         """The state of some lanes before a step, and its length; a step that no group accepted is overwritten by the
         next."""
-        row = jnp.where(self.count % self.stride == 0, self.count // self.stride, self.y.shape[0] - 1)
+        row = jnp.where(self.count % self.stride == 0, self.count // self.stride, self.sigma.shape[0] - 1)
 
-        def put(rows, x, at):
+        def put(at, rows, x):
             if x.shape[0] == rows.shape[1]:
                 return jax.lax.dynamic_update_index_in_dim(rows, x, at, 0)
             return rows.at[at, lane].set(x, unique_indices=True)
 
-        y, f, sigma = put(self.y, carry.y, row), put(self.f, carry.f, row), put(self.sigma, carry.sigma, row)
-        h = put(self.h, h, self.count)
-        return self._replace(y=y, f=f, sigma=sigma, h=h, count=self.count + moved)
+        in_row = functools.partial(put, row)
+        return self._replace(
+            y=self.y.map(in_row, carry.y),
+            f=self.f.map(in_row, carry.f),
+            sigma=in_row(self.sigma, carry.sigma),
+            h=put(self.count, self.h, h),
+            count=self.count + moved,
+        )
 
     @property
     def full(self) -> Bool[Array, ""]:
-        return self.count == self.stride * (self.y.shape[0] - 1)
+        return self.count == self.stride * (self.sigma.shape[0] - 1)
 
     def thinned(self) -> "StepHistory":
         """With every second state only."""
-        return self._replace(y=thin(self.y), f=thin(self.f), sigma=thin(self.sigma), stride=2 * self.stride)
+        return self._replace(y=self.y.map(thin), f=self.f.map(thin), sigma=thin(self.sigma), stride=2 * self.stride)
 
     def ended_for(self, lane) -> "StepHistory":
         """These lanes, the only ones that moved of late, move no more."""
@@ -70,7 +77,7 @@ class StepHistory(NamedTuple):
 
     def by_lane(self, saved: Int[Array, " clock"], shared: bool) -> "Record":
         """Lane by lane; the clock, if lanes share their steps, once."""
-        y, f = jnp.swapaxes(self.y, 0, 1), jnp.swapaxes(self.f, 0, 1)
+        y, f = (x.map(lambda x: jnp.swapaxes(x, 0, 1)).array() for x in (self.y, self.f))
         if shared:
             clock = Clock(sigma=self.sigma[:, 0], h=self.h[:, 0], count=self.count, stride=self.stride)
         else:

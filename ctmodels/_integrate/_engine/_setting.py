@@ -10,6 +10,7 @@ from ctmodels._integrate._engine._draws import Draws
 from ctmodels._integrate._engine._lanes import Lanes, Size
 from ctmodels._integrate._engine._plan import Plan
 from ctmodels._integrate._engine._record import Record
+from ctmodels._integrate._engine._state import State
 
 
 class Inputs(NamedTuple):
@@ -26,7 +27,7 @@ class Setting(NamedTuple):
     """What is solved, for lanes with the given axes."""
 
     plan: Plan
-    field: Callable  # (arrays, t, y) -> slope, of one lane
+    field: Callable  # (arrays, t, State) -> slope, of one lane
     lanes: Lanes
     clocked: bool  # whether each lane has times of its own
 
@@ -75,6 +76,10 @@ class Setting(NamedTuple):
             saved=f(record.saved, True),
             clock=jax.tree.map(lambda x: f(x, not self.plan.shared), record.clock),
         )
+
+    def state(self, x) -> State:
+        """As states are laid out inside of loops."""
+        return State.of(x, self.plan.by_components)
 
     def flat_times(self, ts):
         return ts.reshape(-1, ts.shape[-1])

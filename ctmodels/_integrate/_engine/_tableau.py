@@ -4,6 +4,7 @@ matrix."""
 import functools
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import diffrax
 import jax
@@ -26,6 +27,7 @@ class Method:
         self.order = int(solver.order(diffrax.ODETerm(lambda t, y, args: y)))  # pyright: ignore
         self.stages = len(self.tableau.b_sol)
         self.fsal = bool(self.tableau.fsal)
+        self.nodes = [0.0, *self.tableau.c.tolist()]
         self.interpolant = _interpolant(type(solver))
 
     @property
@@ -33,18 +35,30 @@ class Method:
         """Field evaluations of a step: the first slope is the last of the step before, if the method is FSAL."""
         return self.stages - self.fsal
 
-    def step(self, field, t, h, y, f0) -> tuple[Array, tuple[Array, ...]]:
-        """y1 and the slopes of all stages; `f0` is field(t, y), and not looked at unless the method is FSAL."""
+    def step(self, field, t, h, y, f0) -> tuple[Any, tuple]:
+        """Of an array, or a state that has its arithmetic: y1 and the slopes of all stages; `f0` is field(t, y), and not looked at unless the method is FSAL."""
         h_y = h.astype(y.dtype)
         fs = [f0 if self.fsal else field(t, y)]
         g = y
-        for a_i, c_i in zip(self.tableau.a_lower, self.tableau.c, strict=True):
-            g = y + h_y * combine(a_i, fs)
-            fs.append(field(t + c_i.item() * h, g))
-        y1 = g if self.tableau.ssal else y + h_y * combine(self.tableau.b_sol, fs)
+        for i in range(1, self.stages):
+            g = self.point(i, h_y, y, fs)
+            fs.append(field(t + self.nodes[i] * h, g))
+        y1 = g if self.tableau.ssal else y + h_y * self.along(None, fs)
         return y1, tuple(fs)
 
-    def error(self, h, fs: Sequence[Array]) -> Array | None:
+    def along(self, i: int | None, fs: Sequence) -> Any:
+        """sum_j a_ij f_j, by which the i-th stage is away from y0 (i > 0); sum_j b_j f_j (None)."""
+        return combine(self.tableau.b_sol if i is None else self.tableau.a_lower[i - 1], fs)
+
+    def point(self, i: int, h, y, fs: Sequence) -> Any:
+        """g_i, where the i-th slope is taken."""
+        return y + h * self.along(i, fs) if i else y
+
+    def weight(self, i: int, j: int) -> float:
+        """a_ij, for i > j."""
+        return self.tableau.a_lower[i - 1][j].item()
+
+    def error(self, h, fs: Sequence) -> Any:
         """The embedded estimate of the local error; None where the method has none."""
         if not np.any(self.tableau.b_error):
             return None
@@ -80,7 +94,8 @@ class Method:
         return jax.jvp(self.weights, (theta,), (jnp.ones_like(theta),))[1]
 
 
-def combine(weights: np.ndarray, fs: Sequence[Array]) -> Array:
+def combine(weights: np.ndarray, fs: Sequence) -> Any:
+    """Of slopes, arrays or states, their weighted sum."""
     return functools.reduce(operator.add, (w.item() * f for w, f in zip(weights, fs, strict=False) if w != 0))
 
 
