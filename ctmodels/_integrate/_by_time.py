@@ -15,6 +15,8 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float, Int
 
 from ctmodels._core._output import gather, gathered
+from ctmodels._integrate._engine._lanes import select
+from ctmodels._integrate._engine._state import State
 
 SLACK = 0.01  # of a step: times that are regular but for their rounding take no step more
 BASE = 16  # blocks are counted by digits of this base, or of one with which three are enough: few are asked in vain
@@ -50,8 +52,8 @@ class Grid(NamedTuple):
 class Carry(NamedTuple):
     """Where the steps have come to, what is saved, and what was measured."""
 
-    y: Float[Array, " state"]
-    ys: Float[Array, "interval state"]
+    y: State
+    ys: State  # (interval,)
     measured: dict[str, Float[Array, ""]]
 
 
@@ -59,14 +61,14 @@ class Solution(NamedTuple):
     """States at `ts[1:]`, NaN where they were not reached, as the first `reached` of them were; how many steps it took
     to each; what was measured."""
 
-    ys: Float[Array, "interval state"]
+    ys: State  # (interval,)
     counts: Int[Array, " interval"]
     measured: dict[str, Float[Array, ""]]
     reached: Int[Array, ""]
 
 
 def by_time(
-    one: Callable, ts: Float[Array, " time"], y0: Float[Array, " state"], n: int, longest: float, most: int | None
+    one: Callable, ts: Float[Array, " time"], y0: State, n: int, longest: float, most: int | None
 ) -> Solution:
     """From save time to save time by steps `one(y, t, h) -> (y, measures)`, `n` in each interval and more where they
     would be longer than `longest`, up to `most` more in all."""
@@ -78,13 +80,13 @@ def by_time(
         first = nth * usual
         y, (ys, taken) = jax.lax.scan(lambda y, step: _kept(one(y, *step)), carry.y, grid.steps(first, usual))
         at = grid.ends - first  # counted from the block's start
-        found = jnp.concatenate([carry.y[None], ys])[jnp.clip(at, 0, usual)]
-        saved = jnp.where(((at >= 0) & (at <= usual))[:, None], found, carry.ys)
+        found = carry.y.map(lambda y, ys: jnp.concatenate([y[None], ys])[jnp.clip(at, 0, usual)], ys)
+        saved = select((at >= 0) & (at <= usual), found, carry.ys)
         new = gathered(taken)
         return Carry(y=y, ys=saved, measured={name: gather(name, carry.measured[name], new[name]) for name in new})
 
     nothing = {name: jnp.zeros(x.shape, x.dtype) for name, x in jax.eval_shape(one, y0, ts[0], ts[0])[1].items()}
-    unreached = jnp.full((ts.shape[0] - 1, *y0.shape), jnp.nan, y0.dtype)
+    unreached = y0.map(lambda y0: jnp.full((ts.shape[0] - 1, *y0.shape), jnp.nan, y0.dtype))
     carry = block(0, Carry(y=y0, ys=unreached, measured=nothing))
     wanted = of_all_lanes(jnp.minimum(-(-grid.ends[-1] // usual), 1 + more))
     base = max(BASE, math.ceil(more ** (1 / 3)))
@@ -98,7 +100,7 @@ def in_sequence(stacked: Solution) -> Solution:
     """Of solves from each time to the next, stacked: one."""
     reached = jnp.sum(jnp.cumsum(stacked.reached == 0) == 0)
     return Solution(
-        ys=stacked.ys[:, 0], counts=stacked.counts[:, 0], measured=gathered(stacked.measured), reached=reached
+        ys=stacked.ys.map(lambda ys: ys[:, 0]), counts=stacked.counts[:, 0], measured=gathered(stacked.measured), reached=reached
     )
 
 

@@ -13,7 +13,9 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels._core._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats, gathered
 from ctmodels._integrate._by_time import by_time, in_sequence
+from ctmodels._integrate._engine._state import State
 from ctmodels._integrate._engine._tableau import Method, combine
+from ctmodels._integrate._layout import Layout, laid_out
 from ctmodels._integrate._problem import Problem, Solved
 from ctmodels.measures import Step
 from ctmodels.measures._measure import measured
@@ -133,37 +135,46 @@ class _OnGrid(NamedTuple):
     reached: Int[Array, ""] | int
 
 
-def _step_of(problem: Problem) -> Callable:
-    """`one(y, t, h) -> (y, measures)`. It is rematerialised in the backward pass, which is faster than storing its
-    inside."""
-    tableau = _tableau_of(problem)
+def _step_of(problem: Problem) -> tuple[Callable, Layout]:
+    """`one(y, t, h) -> (y, measures)`, of a `State`. It is rematerialised in the backward pass, which is faster than
+    storing its inside."""
+    method, layout = Method(problem.integrate.method), laid_out(problem)  # pyright: ignore
 
     @jax.checkpoint
-    def one(y, t, h):
-        step = rk_step(tableau, problem.field, t, h, y, problem.args, noise=problem.draws.noise)
-        return step.y1, measured(problem.measures, step)
+    def one(y: State, t, h):
+        y1, slopes = method.step(layout.slope, t, h, y, layout.slope(t, y) if method.fsal else None)
+        return y1, _measured(problem, method, layout, t, h, y, y1, slopes)
 
-    return one
+    return one, layout
 
 
-def _tableau_of(problem: Problem) -> diffrax.ButcherTableau:
-    return problem.integrate.method.tableau  # pyright: ignore
+def _measured(problem: Problem, method: Method, layout: Layout, t, h, y: State, y1: State, slopes) -> dict:
+    if not problem.measures:
+        return {}
+    arrays, k = (y.array(), y1.array()), [f.array() for f in slopes]
+    step = method.taken(layout.slope_of_array, t, h, *arrays, k, noise=problem.draws.noise)
+    return measured(problem.measures, step)
+
+
+def _stages_of(problem: Problem) -> int:
+    return len(problem.integrate.method.tableau.b_sol)  # pyright: ignore
 
 
 def _between_saves(problem: Problem) -> _OnGrid:
     """`n` steps between neighbouring `ts`."""
-    n, one, ts, y0 = problem.integrate.controller.n, _step_of(problem), problem.ts, problem.y0  # pyright: ignore
+    n, ts, y0 = problem.integrate.controller.n, problem.ts, problem.y0  # pyright: ignore
+    one, layout = _step_of(problem)
 
     def interval(y, edges):
         t0, h = edges[0], (edges[1] - edges[0]) / n
         y, taken = jax.lax.scan(lambda y, i: one(y, t0 + i * h, h), y, jnp.arange(n, dtype=ts.dtype))
         return y, (y, taken)
 
-    _, (ys, taken) = jax.lax.scan(interval, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))
+    _, (ys, taken) = jax.lax.scan(interval, layout.state(y0), jnp.stack([ts[:-1], ts[1:]], axis=1))
     steps = jnp.asarray((ts.shape[0] - 1) * n)
     return _OnGrid(
-        ys=jnp.concatenate([y0[None], ys]),
-        evaluations=steps * len(_tableau_of(problem).b_sol),
+        ys=jnp.concatenate([y0[None], ys.array()]),
+        evaluations=steps * _stages_of(problem),
         steps=steps,
         measured=gathered(taken),
         lengths=jnp.abs(jnp.diff(ts)) / n,
@@ -173,19 +184,20 @@ def _between_saves(problem: Problem) -> _OnGrid:
 
 def _by_time(problem: Problem) -> _OnGrid:
     """`n` steps between neighbouring `ts`, more where they would be too long."""
-    integrate, one, ts, y0 = problem.integrate, _step_of(problem), problem.ts, problem.y0
+    integrate, ts, y0 = problem.integrate, problem.ts, problem.y0
     n, longest = integrate.controller.n, integrate.controller.longest  # pyright: ignore
+    one, layout = _step_of(problem)
     between = lambda ts, y: by_time(one, ts, y, n, longest, integrate.max_steps)  # pyright: ignore
     if isinstance(ts.shape[0], int):
-        solution = between(ts, y0)
+        solution = between(ts, layout.state(y0))
     else:  # exported for any number of times: from one to the next
-        to_next = lambda y, edges: (lambda one: (one.ys[0], one))(between(edges, y))
-        solution = in_sequence(jax.lax.scan(to_next, y0, jnp.stack([ts[:-1], ts[1:]], axis=1))[1])
+        to_next = lambda y, edges: (lambda one: (one.ys.map(lambda ys: ys[0]), one))(between(edges, y))
+        solution = in_sequence(jax.lax.scan(to_next, layout.state(y0), jnp.stack([ts[:-1], ts[1:]], axis=1))[1])
     lengths = jnp.abs(jnp.diff(ts)) / jnp.maximum(solution.counts, 1).astype(ts.dtype)
     steps = jnp.sum(jnp.where(jnp.arange(lengths.shape[0]) < solution.reached, solution.counts, 0), dtype=jnp.int32)
     return _OnGrid(
-        ys=jnp.concatenate([y0[None], solution.ys]),
-        evaluations=steps * len(_tableau_of(problem).b_sol),
+        ys=jnp.concatenate([y0[None], solution.ys.array()]),
+        evaluations=steps * _stages_of(problem),
         steps=steps,
         measured=solution.measured,
         lengths=lengths,
@@ -195,25 +207,28 @@ def _by_time(problem: Problem) -> _OnGrid:
 
 def _at_times(problem: Problem) -> _OnGrid:
     """Steps between neighbouring times of `diffrax.StepTo`, saved at `ts` by the interpolant."""
-    integrate, ts, y0, noise = problem.integrate, problem.ts, problem.y0, problem.draws.noise
+    integrate, ts, y0, layout = problem.integrate, problem.ts, problem.y0, laid_out(problem)
     grid, method = jnp.asarray(integrate.controller.ts, ts.dtype), Method(integrate.method)  # pyright: ignore
-    f = lambda t, y: problem.field(t, y, problem.args)
+    # A small state's slope is cheaper to take again than to carry, with its cotangent.
+    carries_slope = method.fsal and not layout.by_components
+    slope_at = lambda t, y: layout.slope(t, y) if carries_slope else y.nothing()
 
     @jax.checkpoint
     def one(carry, edges):
-        y, slope = carry
-        y1, fs = method.step(f, edges[0], edges[1] - edges[0], y, slope)
-        step = method.taken(f, edges[0], edges[1] - edges[0], y, y1, fs, noise=noise)
-        return (y1, fs[-1]), (jnp.concatenate([y[None], y1[None], step.k]), measured(problem.measures, step))
+        (y, slope), t, h = carry, edges[0], edges[1] - edges[0]
+        y1, fs = method.step(layout.slope, t, h, y, slope if carries_slope else layout.slope(t, y))
+        terms = y.map(lambda *terms: jnp.stack(terms), y1, *(h.astype(y.dtype) * f for f in fs))
+        slope = fs[-1] if carries_slope else slope
+        return (y1, slope), (terms, _measured(problem, method, layout, t, h, y, y1, fs))
 
-    edges = jnp.stack([grid[:-1], grid[1:]], axis=1)
-    _, (terms, taken) = jax.lax.scan(one, (y0, f(ts[0], y0)), edges)
+    edges, start = jnp.stack([grid[:-1], grid[1:]], axis=1), layout.state(y0)
+    _, (terms, taken) = jax.lax.scan(one, (start, slope_at(ts[0], start)), edges)
     forward = jnp.sign(grid[-1] - grid[0])
     at = jnp.clip(jnp.searchsorted(forward * grid, forward * ts, side="left") - 1, 0, edges.shape[0] - 1)
     w = method.weights((ts - grid[at]) / (grid[at + 1] - grid[at])).astype(y0.dtype)
     steps = jnp.asarray(edges.shape[0])
     return _OnGrid(
-        ys=jnp.einsum("sw,swd->sd", w, terms[at]),
+        ys=terms.map(lambda terms: jnp.einsum("sw,sw...->s...", w, terms[at])).array(),
         evaluations=steps * method.fresh + 1,
         steps=steps,
         measured=gathered(taken),

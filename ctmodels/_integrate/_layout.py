@@ -22,6 +22,15 @@ class Layout(NamedTuple):
     whole: list[Array]
     by_components: bool
 
+    def state(self, x: Array) -> State:
+        return State.of(x, self.by_components)
+
+    def slope(self, t, y: State) -> State:
+        return self.field([*self.inexact, *self.whole], t, y)
+
+    def slope_of_array(self, t, y: Array) -> Array:
+        return self.slope(t, self.state(y)).array()
+
 
 def laid_out(problem: Problem) -> Layout:
     """By components where it pays, unless it is said: small states, of fields without products of matrices, on the

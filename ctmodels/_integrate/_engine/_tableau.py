@@ -28,7 +28,12 @@ class Method:
         self.stages = len(self.tableau.b_sol)
         self.fsal = bool(self.tableau.fsal)
         self.nodes = [0.0, *self.tableau.c.tolist()]
-        self.interpolant = _interpolant(type(solver))
+        self._solver = type(solver)
+
+    @property
+    def interpolant(self) -> np.ndarray:
+        """Coefficients (power of theta, term) of w."""
+        return _interpolant(self._solver)
 
     @property
     def fresh(self) -> int:
