@@ -225,7 +225,7 @@ def _at_times(problem: Problem) -> _OnGrid:
     _, (terms, taken) = jax.lax.scan(one, (start, slope_at(ts[0], start)), edges)
     forward = jnp.sign(grid[-1] - grid[0])
     at = jnp.clip(jnp.searchsorted(forward * grid, forward * ts, side="left") - 1, 0, edges.shape[0] - 1)
-    w = method.weights((ts - grid[at]) / (grid[at + 1] - grid[at])).astype(y0.dtype)
+    w = jnp.stack(method.weights((ts - grid[at]) / (grid[at + 1] - grid[at])), axis=1).astype(y0.dtype)
     steps = jnp.asarray(edges.shape[0])
     return _OnGrid(
         ys=terms.map(lambda terms: jnp.einsum("sw,sw...->s...", w, terms[at])).array(),

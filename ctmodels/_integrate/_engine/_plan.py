@@ -87,8 +87,9 @@ class Plan(NamedTuple):
         """The widths at which the loop runs: that of the batch, and narrower ones for the lanes that take longest."""
         widths = [lanes.number]
         known = isinstance(lanes.number, int)  # not in an exported model, which takes any batch
-        while known and not self.shared and lanes.simple and widths[-1] >= 4 * NARROWER:
-            widths.append(widths[-1] // NARROWER)
+        narrower = NARROWER**2 if self.by_components else NARROWER
+        while known and not self.shared and lanes.simple and widths[-1] >= 4 * narrower:
+            widths.append(widths[-1] // narrower)
         return widths
 
 

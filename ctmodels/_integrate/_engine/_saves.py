@@ -45,8 +45,8 @@ def save_within(forward, carry: Carry, ys: State, end, H, accept, moves, tried: 
     def one(state):
         i, ys = state
         due = pending(i)
-        w = method.weights((sigma_at(i) - carry.sigma) / h).astype(ys.dtype)
-        y = w[:, 0] * carry.y + w[:, 1] * tried.y1 + H.astype(ys.dtype) * along(w, tried.slopes)
+        w = [w.astype(ys.dtype) for w in method.weights((sigma_at(i) - carry.sigma) / h)]
+        y = w[0] * carry.y + w[1] * tried.y1 + H.astype(ys.dtype) * along(w, tried.slopes)
         put = put_of_all if forward.together else put_of_each
         return i + due.astype(i.dtype), ys.map(functools.partial(put, i, due), y)
 
@@ -60,9 +60,9 @@ def save_within(forward, carry: Carry, ys: State, end, H, accept, moves, tried: 
     return while_loop(lambda state: jnp.any(pending(state[0])), one, (carry.saved, ys))
 
 
-def along(w: Float[Array, "lane term"], slopes: Sequence[State]) -> State:
+def along(w: Sequence[Float[Array, " lane"]], slopes: Sequence[State]) -> State:
     """The interpolant's sum over the slopes."""
-    return functools.reduce(operator.add, (w[:, 2 + j] * f for j, f in enumerate(slopes)))
+    return functools.reduce(operator.add, map(operator.mul, slopes, w[2:]))
 
 
 def pull_back_saves(backward, step: StepCotangents, live, sigma, h, moved, taken) -> StepCotangents:
@@ -81,11 +81,10 @@ def pull_back_saves(backward, step: StepCotangents, live, sigma, h, moved, taken
         due, i = pending(s), jnp.maximum(s.left - 1, 0)
         u = cotangent_of_save(backward, i, due & live & (i < backward.cotangents.reached))
         theta = (sigma_at(i) - sigma) / h
-        w = method.weights(theta).astype(u.dtype)
-        part = lambda w, j: w[:, j] * u
-        slopes = tuple(c + H.astype(u.dtype) * part(w, 2 + j) for j, c in enumerate(s.slopes))
+        w = [w.astype(u.dtype) for w in method.weights(theta)]
+        slopes = tuple(c + H.astype(u.dtype) * w * u for c, w in zip(s.slopes, w[2:], strict=True))
         left = s.left - due.astype(s.left.dtype)
-        new = s._replace(left=left, y=s.y + part(w, 0), y1=s.y1 + part(w, 1), slopes=slopes)
+        new = s._replace(left=left, y=s.y + w[0] * u, y1=s.y1 + w[1] * u, slopes=slopes)
         return with_times(method, new, i, u, theta, w, H, y, taken) if backward.wanted.ts else new
 
     return while_loop(lambda s: jnp.any(pending(s)), one, step)
@@ -107,8 +106,8 @@ def cotangent_of_save(backward, i, due) -> State:
 def with_times(method: Method, s: StepCotangents, i, u: State, theta, w, H, y: State, taken) -> StepCotangents:
     """With those of the times, by theta = (t_save - t) / H."""
     dtype, (y1, slopes) = H.dtype, taken
-    slope = method.slopes(theta).astype(u.dtype)
-    rise = slope[:, 0] * y + slope[:, 1] * y1 + H.astype(u.dtype) * along(slope, slopes)
+    slope = [w.astype(u.dtype) for w in method.slopes(theta)]
+    rise = slope[0] * y + slope[1] * y1 + H.astype(u.dtype) * along(slope, slopes)
     ct_theta = (u * rise).sum().astype(dtype) / jnp.where(H != 0, H, 1)
     ct_h = (u * along(w, slopes)).sum().astype(dtype) - ct_theta * theta
     lane = jnp.arange(s.t.shape[0])

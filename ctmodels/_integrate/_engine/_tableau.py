@@ -86,15 +86,12 @@ class Method:
             norm=norm,
         )
 
-    def weights(self, theta: Float[Array, "..."]) -> Float[Array, "... term"]:
+    def weights(self, theta: Float[Array, "..."]) -> list[Float[Array, "..."]]:
         """w(theta): weights of y0, y1 and the slopes times h."""
-        P = jnp.asarray(self.interpolant, theta.dtype)
-        powers = [jnp.ones_like(theta)]
-        for _ in range(P.shape[0] - 1):
-            powers.append(powers[-1] * theta)
-        return jnp.stack(powers, axis=-1) @ P
+        horner = lambda w, c: w * theta + c.item()
+        return [functools.reduce(horner, c[::-1], jnp.zeros_like(theta)) for c in self.interpolant.T]
 
-    def slopes(self, theta: Float[Array, "..."]) -> Float[Array, "... term"]:
+    def slopes(self, theta: Float[Array, "..."]) -> list[Float[Array, "..."]]:
         """dw/dtheta."""
         return jax.jvp(self.weights, (theta,), (jnp.ones_like(theta),))[1]
 
