@@ -18,8 +18,8 @@ class Layout(NamedTuple):
     whole numbers; and whether states are kept by components."""
 
     field: Callable
-    inexact: list[Array]
-    whole: list[Array]
+    inexact: list
+    whole: list
     by_components: bool
 
     def state(self, x: Array) -> State:
@@ -49,7 +49,7 @@ def by_components(traced: ClosedJaxpr, inexact: list, whole: list) -> Layout:
     of_parts, shapes = by_entries(traced), [x.shape for x in inexact]
     taken_apart = [entry for x in inexact for entry in (Parts.of(x).entries if is_small(x.shape) else [x])]
 
-    def field(arrays: Sequence[Array], t, y: State) -> State:
+    def field(arrays: Sequence, t, y: State) -> State:
         entries = iter(arrays)
         own = [Parts.taken(entries, shape) if is_small(shape) else next(entries) for shape in shapes]
         slope = of_parts([*own, *entries], Parts((t,), ()), Parts(y.parts, (len(y.parts),)))
