@@ -1,15 +1,15 @@
 """Laws of a few components, solved for many lanes: how much a gradient costs, beside other libraries.
 
-On one core, which it pins, unless there is a GPU. Each lane has a start and parameters of its own; Tsit5 with rtol = atol =
-1e-8 in float64 and 1e-5 in float32, saved at both ends. The loss is the mean square of the ends, its gradient is in starts and
-parameters, and in the weights where the field has some. All take turns in one process, warm; medians. Compilation is not
-counted, but for `first_call_s`.
+On one core, which it pins, unless there is a GPU. Each lane has a start and parameters of its own; Tsit5 with rtol =
+atol = 1e-8 in float64 and 1e-5 in float32, saved at both ends. The loss is the mean square of the ends, its gradient is
+in starts and parameters, and in the weights where the field has some. All take turns in one process, warm; medians.
+Compilation is not counted, but for `first_call_s`: the gradient's, in seconds of the processor.
 
-`gradient_x_forward`: our gradient over our forward pass, steps of its own for each lane; `shared_gradient_x_forward`: with one
-step for all. `speedup_*`: the peer's gradient over ours, `shared_speedup_*`: over ours with one step; `forward_speedup_*`
-likewise. gradsolve records its steps once, which is not counted, and returns ends only; torchdiffeq has one step for all;
-SciPy's `solve_ivp` is a loop over lanes, forwards only, of which a few are timed. `growth`: time per lane, at most lanes over
-fewest.
+`gradient_x_forward`: our gradient over our forward pass, with steps of its own for each lane;
+`shared_gradient_x_forward`: with one step for all. `speedup_*`: the peer's gradient over ours, `shared_speedup_*`: over
+ours with one step; `forward_speedup_*` likewise. gradsolve (float64 only) records its steps once, which is not counted,
+and replays them; torchdiffeq has one step for all; SciPy's `solve_ivp` is a loop over lanes, forwards only, of which a
+few are timed. `growth`: time per lane, at most lanes over fewest.
 """
 
 import time
@@ -223,7 +223,10 @@ def measure(name: str, lanes: int, precision: str, seconds: float) -> tuple[list
             summary[f"{kind}speedup_{peer.lower()}"] = ratio((peer, "gradient"), (who, "gradient"))
             summary[f"{kind}forward_speedup_{peer.lower()}"] = ratio((peer, "forward"), (who, "forward"))
     row = lambda who: {
-        **{"law": name, "lanes": lanes, "precision": precision, "solver": who},
+        "law": name,
+        "lanes": lanes,
+        "precision": precision,
+        "solver": who,
         **{f"{what} ms": 1e3 * taken[who, what] if (who, what) in taken else "" for what in ("forward", "gradient")},
         "gradient, x ours": ratio((who, "gradient"), ("ctmodels", "gradient")) or "",
     }
@@ -240,7 +243,9 @@ def run(quick: bool) -> tuple[list[dict], dict]:
         rows += more
         summary.setdefault(name, {}).setdefault(str(lanes), {})[precision] = numbers
         jax.clear_caches()
-    time_of = {row["lanes"]: row["gradient ms"] for row in rows if row["law"] == "lorenz" and row["solver"] == "ctmodels"}
+    time_of = {
+        row["lanes"]: row["gradient ms"] for row in rows if row["law"] == "lorenz" and row["solver"] == "ctmodels"
+    }
     if len(time_of) > 1:
         few, many = min(time_of), max(time_of)
         summary["growth"] = time_of[many] / time_of[few] / (many / few)

@@ -29,9 +29,7 @@ def takes(integrate) -> bool:
     return steps_usually(integrate) and isinstance(integrate.adjoint, DiscreteAdjoint)
 
 
-def plan_of(
-    integrate, by_components: bool, measures: tuple[Measure, ...] = (), sampling: tuple[str, ...] = ()
-) -> Plan:
+def plan_of(integrate, by_components: bool, measures: tuple[Measure, ...] = (), sampling: tuple[str, ...] = ()) -> Plan:
     """What our engine has to know."""
     return Plan(
         method=Method(integrate.method),

@@ -67,9 +67,7 @@ class Solution(NamedTuple):
     reached: Int[Array, ""]
 
 
-def by_time(
-    one: Callable, ts: Float[Array, " time"], y0: State, n: int, longest: float, most: int | None
-) -> Solution:
+def by_time(one: Callable, ts: Float[Array, " time"], y0: State, n: int, longest: float, most: int | None) -> Solution:
     """From save time to save time by steps `one(y, t, h) -> (y, measures)`, `n` in each interval and more where they
     would be longer than `longest`, up to `most` more in all."""
     usual = n * (ts.shape[0] - 1)
@@ -100,7 +98,10 @@ def in_sequence(stacked: Solution) -> Solution:
     """Of solves from each time to the next, stacked: one."""
     reached = jnp.sum(jnp.cumsum(stacked.reached == 0) == 0)
     return Solution(
-        ys=stacked.ys.map(lambda ys: ys[:, 0]), counts=stacked.counts[:, 0], measured=gathered(stacked.measured), reached=reached
+        ys=stacked.ys.map(lambda ys: ys[:, 0]),
+        counts=stacked.counts[:, 0],
+        measured=gathered(stacked.measured),
+        reached=reached,
     )
 
 

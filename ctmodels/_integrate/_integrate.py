@@ -67,6 +67,9 @@ class Integrate(AbstractSolver):
     - `failed`: what a failed solve returns where it did not come to: `"nan"`, or `"hold"` (its initial state, made
       finite, to be masked by `Stats.status`; its gradient may be NaN all the same: [`ctmodels.objective`][] sees to
       that).
+    - `layout`: `"components"` keeps a state as one array for each of its numbers, over the batch where there is one;
+      `"whole"` as one array; `"auto"` the former for small states whose field multiplies no matrices, on the CPU, where
+      gradients are several times faster so. The field sees one array in either. Our engine and fixed grids only.
 
     The gradient is that of the accepted steps as taken: the step sizes carry none. State and times each keep their
     precision, whatever the other's: the field gets both as they are, and returns the state's.

@@ -88,7 +88,9 @@ SOLVERS = {
         diffrax.Heun(), diffrax.PIDController(rtol=1e-3, atol=1e-3), adjoint=ct.DiscreteAdjoint(4), max_steps=256
     ),
     "substeps": ct.Integrate(ct.RK4(), ct.Substeps(2)),
-    "substeps by time": ct.Integrate(diffrax.Tsit5(), ct.Substeps(1, longest=0.05), measures=(ct.measures.local_error,)),
+    "substeps by time": ct.Integrate(
+        diffrax.Tsit5(), ct.Substeps(1, longest=0.05), measures=(ct.measures.local_error,)
+    ),
     "given steps": ct.Integrate(diffrax.Tsit5(), diffrax.StepTo(jnp.linspace(0.0, 0.5, 21))),
 }
 
@@ -121,7 +123,9 @@ def test_many_cotangents_of_one_solve(tolerance):
         solver = ct.Integrate(diffrax.Tsit5(), diffrax.PIDController(rtol=1e-5, atol=1e-5), layout=layout)
         field = lambda t, y, k: jnp.stack([y[1], -k * jnp.sin(y[0])])
         ends = lambda y, k: solver(field, jnp.linspace(0.0, 1.0, 3), y, k)[0][-1]
-        return jax.vmap(jax.jacrev(ends, (0, 1)), (0, None))(jnp.asarray(Y[:2] * np.ones((2, 1)), float), jnp.asarray(2.0))
+        return jax.vmap(jax.jacrev(ends, (0, 1)), (0, None))(
+            jnp.asarray(Y[:2] * np.ones((2, 1)), float), jnp.asarray(2.0)
+        )
 
     components, whole = jax.jit(lambda: (jacobian("components"), jacobian("whole")))()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance(100)), components, whole)

@@ -38,7 +38,9 @@ class Ends(NamedTuple):
 
     @classmethod
     def of(cls, carry: Carry, times: Times) -> "Ends":
-        starts = {rule: Start(t=times.at(s.sigma), h=times.span * s.h, y=s.y.array()) for rule, s in carry.sampled.items()}
+        starts = {
+            rule: Start(t=times.at(s.sigma), h=times.span * s.h, y=s.y.array()) for rule, s in carry.sampled.items()
+        }
         return cls(
             accepted=carry.accepted,
             rejected=carry.rejected,
@@ -81,7 +83,9 @@ def solved(setting: Setting, inputs: Inputs) -> tuple[Output, Record | None]:
     lanes, times = setting.lanes, setting.flat_times(inputs.ts)
     y0, draws = setting.flat((inputs.y0, inputs.draws))
     arrays = lanes.flatten_owned(inputs.arrays)
-    ys, carry, history = solve_lanes(setting.plan, lanes.simplified(), setting.field, arrays, draws, times, setting.state(y0))
+    ys, carry, history = solve_lanes(
+        setting.plan, lanes.simplified(), setting.field, arrays, draws, times, setting.state(y0)
+    )
     whole = lambda x: setting.unflat(jnp.broadcast_to(x, (lanes.number, *x.shape[1:])))
     out = Output(
         ys=setting.unflat(ys.array()),

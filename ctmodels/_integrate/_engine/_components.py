@@ -1,9 +1,9 @@
 """A function of small arrays, run by their components: one number for each, which under `vmap` is one array over lanes.
 
-The user's field sees an array and returns one, and takes it apart and puts it together as it likes: `y[0]`, `jnp.stack`,
-`jnp.roll`. On the CPU, XLA makes of the transposes of these ever longer chains of pads (JAX 0.10). So the traced program
-is run anew on arrays of NumPy that hold the components: what moves them about is then done while tracing, what acts on
-each is done to each, and what knows no such rule, such as a matrix product, is given its array and returns one.
+The user's field sees an array and returns one, and takes it apart and puts it together as it likes: `y[0]`,
+`jnp.stack`, `jnp.roll`. On the CPU, XLA makes of the transposes of these ever longer chains of pads (JAX 0.10). So the
+traced program is run anew by its entries: what moves them about is done while tracing, what acts on each is done to
+each, and what has no such rule is given its array and returns one.
 """
 
 import functools
@@ -22,9 +22,10 @@ SMALL = 16  # entries, up to which an array is taken apart
 
 # By JAX's names of its operations. These act on each entry alone:
 EACH = frozenset(
-    "add sub mul div rem pow max min atan2 nextafter neg abs sign integer_pow square sqrt rsqrt cbrt exp exp2 log log1p "
-    "expm1 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh logistic erf erfc floor ceil round eq ne lt le gt "
-    "ge and or xor not is_finite select_n clamp convert_element_type copy stop_gradient real imag conj".split()
+    "add sub mul div rem pow max min atan2 nextafter neg abs sign integer_pow square sqrt rsqrt cbrt exp exp2 "
+    "log log1p expm1 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh logistic erf erfc floor ceil "
+    "round eq ne lt le gt ge and or xor not is_finite select_n clamp convert_element_type copy stop_gradient "
+    "real imag conj".split()
 )
 
 
@@ -121,7 +122,7 @@ def by_entries(traced: ClosedJaxpr) -> Callable:
 def _evaluate(closed: ClosedJaxpr, args: Sequence) -> list:
     jaxpr = closed.jaxpr
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *args], strict=True))
-    read = lambda v: np.asarray(v.val, v.aval.dtype) if isinstance(v, Literal) else known[v]
+    read = lambda v: np.asarray(v.val, v.aval.dtype) if isinstance(v, Literal) else known[v]  # pyright: ignore
     for eqn in jaxpr.eqns:
         known.update(zip(eqn.outvars, _apply(eqn, [read(v) for v in eqn.invars]), strict=True))
     return [read(v) for v in jaxpr.outvars]

@@ -1,8 +1,8 @@
 """The stages of a step, pulled back one by one.
 
-Of g_i = y + h sum_j a_ij f_j and f_i = field(t_i, g_i), the cotangent of each g_i is kept, and no other: what the slopes
-get from later stages is a sum of these. XLA computes each result of a step by a loop of its own, from the beginning (JAX
-0.10, on the CPU): the fewer and the shorter, the better.
+Of g_i = y + h sum_j a_ij f_j and f_i = field(t_i, g_i), the cotangent of each g_i is kept, and no other: what the
+slopes get from later stages is a sum of these. XLA computes each result of a step by a loop of its own, from the
+beginning (JAX 0.10, on the CPU): the fewer and the shorter, the better.
 """
 
 import functools

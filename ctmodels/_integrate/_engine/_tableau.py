@@ -41,7 +41,8 @@ class Method:
         return self.stages - self.fsal
 
     def step(self, field, t, h, y, f0) -> tuple[Any, tuple]:
-        """Of an array, or a state that has its arithmetic: y1 and the slopes of all stages; `f0` is field(t, y), and not looked at unless the method is FSAL."""
+        """Of an array, or a state that has its arithmetic: y1 and the slopes of all stages. `f0` is field(t, y), and
+        not looked at unless the method is FSAL."""
         h_y = h.astype(y.dtype)
         fs = [f0 if self.fsal else field(t, y)]
         g = y
