@@ -54,8 +54,8 @@ class Plan(NamedTuple):
 
     @property
     def carries_slope(self) -> bool:
-        """Whether the cotangent of a step's first slope goes on to the step before, of which it is the last one: of
-        large states, where a slope is what costs."""
+        """Whether a step's first slope is kept for the backward pass, and its cotangent goes on to the step before, of
+        which it is the last one: of large states, where a slope is what costs."""
         return self.method.fsal and not self.by_components
 
     @property

@@ -118,7 +118,11 @@ class Backward:
 
     def step(self, t, h, y: State, f: State) -> tuple[State, tuple[State, ...]]:
         """Of each lane, taken again: y1 and the slopes."""
-        taken = lambda arrays, *step: self.plan.method.step(lambda t, y: self.field(arrays, t, y), *step)
+
+        def taken(arrays, t, h, y, f):
+            slope = lambda t, y: self.field(arrays, t, y)
+            return self.plan.method.step(slope, t, h, y, f if self.plan.carries_slope else slope(t, y))
+
         return self.lanes.map(taken, self.arrays, t, h, y, f)
 
     def live(self, sigma, h):
@@ -185,5 +189,5 @@ class Backward:
         sigma, y, f = start
         live = self.live(sigma, h)
         y1, slopes = self.step(*self.lanewise(live, sigma, h, y, f))
-        f1 = select(live, slopes[-1], f) if self.plan.method.fsal else f
+        f1 = select(live, slopes[-1], f) if self.plan.carries_slope else f
         return jnp.where(h > 0, end_of(sigma, h), sigma), select(live, y1, y), f1

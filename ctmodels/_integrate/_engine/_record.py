@@ -21,7 +21,7 @@ class StepHistory(NamedTuple):
     """
 
     y: State  # (row, l)
-    f: State  # (row, l)
+    f: State  # (row, l), without entries if slopes are taken again
     sigma: Float[Array, "row g"]
     h: Float[Array, "iteration g"]  # zero where no step was accepted
     count: Int[Array, ""]
@@ -36,7 +36,7 @@ class StepHistory(NamedTuple):
         rows = lambda x: jnp.zeros((plan.buffer + 1, *x.shape), x.dtype)
         return cls(
             y=carry.y.map(rows),
-            f=carry.f.map(rows),
+            f=(carry.f if plan.carries_slope else carry.y.nothing()).map(rows),
             sigma=rows(carry.sigma),
             h=jnp.zeros((plan.stride * plan.buffer, *carry.h.shape), carry.h.dtype),
             count=jnp.zeros((), jnp.int32),
@@ -57,7 +57,7 @@ class StepHistory(NamedTuple):
         in_row = functools.partial(put, row)
         return self._replace(
             y=self.y.map(in_row, carry.y),
-            f=self.f.map(in_row, carry.f),
+            f=self.f.map(in_row, carry.f) if self.f.parts[0].size else self.f,
             sigma=in_row(self.sigma, carry.sigma),
             h=put(self.count, self.h, h),
             count=self.count + moved,
@@ -138,7 +138,7 @@ class Record(NamedTuple):
         count = jnp.zeros(clocks, jnp.int32)
         return cls(
             y=blank(y0.dtype, *shape, rows, size),
-            f=blank(y0.dtype, *shape, rows, size * plan.method.fsal),
+            f=blank(y0.dtype, *shape, rows, size * plan.carries_slope),
             saved=jnp.zeros(shape, jnp.int32),
             clock=Clock(
                 sigma=blank(dtype, *clocks, rows),
