@@ -15,7 +15,7 @@ own. Adam, in another such loop, is taken off ours. With a step per sample, each
 
 `stiff_lane_slowdown`: forward and backward of 256 samples of which one is stiff, over 255 without it and it alone.
 `first_call_s`, `cached_call_s`: the first call of the training step (shared) in a fresh process, without and with JAX's
-persistent cache. `scaling_*`: growth of the time over growth of the size, from one size to the next; the worst.
+persistent cache; `per_sample_*` with a step per sample, `diffrax_*` of diffrax. `scaling_*`: growth of the time over growth of the size, from one size to the next; the worst.
 """
 
 from typing import NamedTuple
@@ -41,7 +41,7 @@ SHARED, PER_SAMPLE = "ctmodels, shared step", "ctmodels, a step per sample"
 UNCOUNTED, CLOCKED = "ctmodels, shared step, no measures", "ctmodels, shared step, own clocks"
 SAMPLES = "what the samples needed"
 LIMIT_OF = {SHARED: SHARED, PER_SAMPLE: PER_SAMPLE, UNCOUNTED: SHARED, CLOCKED: SHARED}
-LIBRARIES, BATCHINGS = ("ctmodels", "diffrax"), ("shared", "per_sample")
+BATCHINGS = "shared", "per_sample"
 COLUMNS = "case", "solver", "ms", "us per unit", "evaluations", "x limit", "x ours shared", "loss"
 
 
@@ -50,7 +50,7 @@ def run(quick: bool) -> tuple[list[dict], dict]:
     small, middle = (settings[0], settings[0]) if quick else settings[1:3]
     measured = {setting.name: measure(setting, seconds) for setting in settings}
     stiff, slowdown = stiff_lane(small, 100.0 if quick else 2000.0, seconds / 2)
-    first, calls = first_calls(middle, LIBRARIES[: 1 if quick else 2], 1 if quick else 3)
+    first, calls = first_calls(middle, BATCHINGS[:1] if quick else (*BATCHINGS, "diffrax"), 1 if quick else 3)
     grown, growth = scaling(middle.width, BATCHINGS[: 1 if quick else 2], 2 if quick else 4, seconds / 6)
     rows = [*(row for m in measured.values() for row in m.rows()), *stiff, *first, *grown]
     summary = {

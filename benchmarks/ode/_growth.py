@@ -56,28 +56,30 @@ def stiff_lane(setting: Setting, lam: float, seconds: float) -> tuple[list[dict]
 # -- the first call
 
 
-def first_call(setting: Setting, library: str) -> float:
-    """Seconds of the first call of a training step: to be asked for in a fresh process."""
+def first_call(setting: Setting, solver: str) -> float:
+    """Seconds of the first call of a training step, ours with that batching or diffrax's: to be asked for in a fresh
+    process."""
     problem = Problem(setting)
-    step = training(problem, "shared") if library == "ctmodels" else diffrax_vmap(problem).step
+    step = diffrax_vmap(problem).step if solver == "diffrax" else training(problem, solver)
     begun = time.perf_counter()
     step()
     return time.perf_counter() - begun
 
 
-def first_calls(setting: Setting, libraries: tuple[str, ...], repeats: int) -> tuple[list[dict], dict]:
+def first_calls(setting: Setting, solvers: tuple[str, ...], repeats: int) -> tuple[list[dict], dict]:
     taken = {}
-    for library in libraries:
-        taken[library, "no cache"] = statistics.median(_apart(setting, library) for _ in range(repeats))
+    for solver in solvers:
+        taken[solver, "no cache"] = statistics.median(_apart(setting, solver) for _ in range(repeats))
         with tempfile.TemporaryDirectory() as cache:
-            _apart(setting, library, cache)  # fills it
-            taken[library, "cached"] = statistics.median(_apart(setting, library, cache) for _ in range(repeats))
+            _apart(setting, solver, cache)  # fills it
+            taken[solver, "cached"] = statistics.median(_apart(setting, solver, cache) for _ in range(repeats))
     rows = [{"case": f"first call, {how}", "solver": name, "ms": 1e3 * s} for (name, how), s in taken.items()]
-    summary = {"first_call_s": taken["ctmodels", "no cache"], "cached_call_s": taken["ctmodels", "cached"]}
-    return rows, summary
+    names = {"shared": "", "per_sample": "per_sample_", "diffrax": "diffrax_"}
+    calls = {"no cache": "first_call_s", "cached": "cached_call_s"}
+    return rows, {f"{names[solver]}{calls[how]}": s for (solver, how), s in taken.items()}
 
 
-def _apart(setting: Setting, library: str, cache: str | None = None) -> float:
+def _apart(setting: Setting, solver: str, cache: str | None = None) -> float:
     """`first_call` in a process of its own."""
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     if cache is not None:
@@ -87,7 +89,7 @@ def _apart(setting: Setting, library: str, cache: str | None = None) -> float:
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "TF_CPP_MIN_LOG_LEVEL": "3",  # of each program from the cache XLA says at length which CPU it is for
         }
-    code = f"from benchmarks.ode._growth import *; print(first_call(Setting{tuple(setting)!r}, {library!r}))"
+    code = f"from benchmarks.ode._growth import *; print(first_call(Setting{tuple(setting)!r}, {solver!r}))"
     command = [sys.executable, "-c", code]
     return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout)
 

@@ -48,6 +48,7 @@ class TrainStep:
         trainable,
         ensemble: bool,
         mesh: Mesh | None,
+        compiler_options: dict | None,
     ):
         self.objective = objective
         self.optimiser = optimiser
@@ -59,7 +60,8 @@ class TrainStep:
         # Counts how often JAX traces the step; a whole run must trace it once.
         self._counted = eqx.debug.assert_max_traces(self._advance, max_traces=None)
         over = eqx.filter_vmap(self._counted, in_axes=eqx.if_array(0)) if ensemble else self._counted
-        self._jitted = eqx.filter_jit(self._constrained(over), donate="all-except-first")
+        options = {} if compiler_options is None else {"compiler_options": dict(compiler_options)}
+        self._jitted = eqx.filter_jit(self._constrained(over), donate="all-except-first", **options)
 
     @property
     def traces(self) -> int:
@@ -193,6 +195,7 @@ def make_step(
     trainable: Callable[[PyTree], PyTree] | PyTree = _all_but_settings,
     ensemble: bool = False,
     mesh: Mesh | None = None,
+    compiler_options: dict[str, bool | int | float | str] | None = None,
 ) -> TrainStep:
     """A compiled step that minimises `objective`.
 
@@ -212,9 +215,11 @@ def make_step(
       one device but for rounding. Model and optimiser state are on every device. Batches are given whole, and the same
       ones to each process if there are several, or lie on the mesh already. An objective of your own needs `axis`, as
       [`ctmodels.objective`][] says.
+    - `compiler_options`: of XLA, for this step alone, by name: as `{"xla_backend_optimization_level": 0}` for drafts,
+      which are compiled sooner and run slower. XLA refuses a name that it does not know.
 
     **Returns:** `step` with `state = step.init(model, key=key)` and `state, metrics = step(state, batch)`.
     The randomness of step n is `fold_in(state.key, n)`: a restart repeats itself. A step whose loss, gradient or update
     is not finite leaves model and optimiser as they were and is counted, in `metrics["skipped"]`.
     """
-    return TrainStep(objective, optimiser, trainable, ensemble, mesh)
+    return TrainStep(objective, optimiser, trainable, ensemble, mesh, compiler_options)

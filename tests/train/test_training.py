@@ -237,3 +237,18 @@ def test_a_grid_of_steps_is_not_trained():
     trained, rest = compiled_once().split(m)
     assert trained.integrate.controller.ts is None and rest.integrate.controller.ts is not None
     assert len(arrays(trained)) == len(arrays(model()))
+
+
+def test_options_of_the_compiler_are_the_steps_own(tolerance):
+    batch, state = windows()[jnp.arange(4)], begun()
+    plain, _ = compiled_once()(state, batch)
+    draft = ct.make_step(
+        ct.objective(ct.losses.squared), optax.adam(1e-2), compiler_options={"xla_backend_optimization_level": 0}
+    )
+    drafted, _ = draft(draft.init(model(), key=jax.random.key(1)), batch)
+    leaves = lambda state: jax.tree.leaves(eqx.filter(state.model, eqx.is_array))
+    for one, other in zip(leaves(drafted), leaves(plain), strict=True):
+        np.testing.assert_allclose(one, other, **tolerance(10))
+    unknown = ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2), compiler_options={"no_such_option": 1})
+    with pytest.raises(jax.errors.JaxRuntimeError, match="No such compile option: 'no_such_option'"):
+        unknown(unknown.init(model(), key=jax.random.key(1)), batch)
