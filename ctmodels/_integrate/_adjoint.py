@@ -10,13 +10,19 @@ class DiscreteAdjoint(eqx.Module):
     `diffrax.DirectAdjoint()` by itself; but not inside what was under `jax.jit` or `jax.lax.scan` before it was
     differentiated: there JAX refuses `custom_vjp` under `jvp`, or fails to linearize, and these are to be given.
 
-    `buffer`: states kept on the way, a power of two. Where a solve takes more steps, every second, every fourth, ... is
-    kept and the others are computed anew: one evaluation more for each, and memory of `buffer + max_steps / buffer`
-    states.
+    `buffer`: states kept on the way, a power of two; None is for 64, or 256 small ones (`Integrate.layout`). Where a
+    solve takes more steps, every second, every fourth, ... is kept and the others are computed anew: one evaluation
+    more for each, and memory of `buffer + max_steps / buffer` states.
     """
 
-    buffer: int = eqx.field(static=True, default=64)
+    buffer: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        if self.buffer < 2 or self.buffer & (self.buffer - 1):
+        if self.buffer is not None and (self.buffer < 2 or self.buffer & (self.buffer - 1)):
             raise ValueError(f"buffer={self.buffer}: must be a power of two, at least 2")
+
+    def rows(self, by_components: bool) -> int:
+        """How many states are kept."""
+        if self.buffer is None:
+            return 256 if by_components else 64
+        return self.buffer
