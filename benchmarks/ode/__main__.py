@@ -15,7 +15,8 @@ own. Adam, in another such loop, is taken off ours. With a step per sample, each
 
 `stiff_lane_slowdown`: forward and backward of 256 samples of which one is stiff, over 255 without it and it alone.
 `first_call_s`, `cached_call_s`: the first call of the training step (shared) in a fresh process, without and with JAX's
-persistent cache; `per_sample_*` with a step per sample, `diffrax_*` of diffrax. `scaling_*`: growth of the time over growth of the size, from one size to the next; the worst.
+persistent cache; `per_sample_*` with a step per sample, `diffrax_*` of diffrax. `scaling_*`: growth of the time over
+growth of the size, from one size to the next; the worst.
 """
 
 from typing import NamedTuple
