@@ -81,7 +81,7 @@ def pull_back_stages(backward, live, moved: tuple, taken, step: StepCotangents, 
     last = method.stages - 1
     for i in reversed(range(method.stages)):
         # The last slope of an FSAL method is the next step's first, and pulled back there: here for what is saved only.
-        of_saves_only = i == last and method.fsal and not of_measures
+        of_saves_only = i == last and method.fsal and tableau.ssal and not of_measures
         more, of_t, of_points[i] = if_any(step.slopes[i], functools.partial(pull, i)) if of_saves_only else pull(i)
         if i == last and tableau.ssal:
             of_points[i] = of_points[i] + step.y1
