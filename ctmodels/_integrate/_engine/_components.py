@@ -87,16 +87,23 @@ class Parts(NamedTuple):
 
 
 def has_products(traced: ClosedJaxpr) -> bool:
-    """Whether it multiplies matrices, or vectors by them, that are not small."""
+    """Whether it multiplies matrices, or vectors by them, in more than a few multiplications: a network, be it as small
+    as can be, is slower by entries, and slower to compile."""
+    return _multiplications(traced.jaxpr) > SMALL
 
-    def found(jaxpr: Jaxpr) -> bool:
-        return any(
-            (eqn.primitive.name in ("dot_general", "conv_general_dilated") and not all(map(is_small, shapes_of(eqn))))
-            or any(map(found, inner_of(eqn)))
-            for eqn in jaxpr.eqns
-        )
 
-    return found(traced.jaxpr)
+def _multiplications(jaxpr: Jaxpr) -> int:
+    """Of products of matrices."""
+    return sum(_of_product(eqn) + sum(map(_multiplications, inner_of(eqn))) for eqn in jaxpr.eqns)
+
+
+def _of_product(eqn) -> int:
+    if eqn.primitive.name not in ("dot_general", "conv_general_dilated"):
+        return 0
+    if eqn.primitive.name != "dot_general" or not all(map(is_small, shapes_of(eqn))):
+        return SMALL + 1
+    (contracted, _), _ = eqn.params["dimension_numbers"]
+    return math.prod(eqn.outvars[0].aval.shape) * math.prod(eqn.invars[0].aval.shape[i] for i in contracted)
 
 
 def shapes_of(eqn) -> list[tuple]:
