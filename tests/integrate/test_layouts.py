@@ -34,6 +34,10 @@ FIELDS = {
     "split": lambda y: jnp.concatenate(jnp.split(y, [1])[::-1]),
     "product": lambda y: jnp.asarray(A, y.dtype) @ y,
     "from the left": lambda y: y @ jnp.asarray(A, y.dtype),
+    "summed in another type": lambda y: jnp.dot(
+        y.astype(jnp.bfloat16), jnp.asarray(A, jnp.bfloat16), preferred_element_type=jnp.float32
+    ).astype(y.dtype),
+    "differentiated": lambda y: jax.grad(lambda y: jnp.prod(y) + jnp.sum(jnp.sin(y) ** 2))(y),
     "outer": lambda y: jnp.outer(y, y)[1] + jnp.sum(y[:, None] * y[None], axis=0) + (y[None] * 2).T[:, 0],
     "norms": lambda y: y / jnp.linalg.norm(y) + jnp.sum(y**2, keepdims=True) + jnp.mean(y),
     "where": lambda y: jnp.where(y > 0, jnp.sin(y), jnp.clip(y, -1.0, 1.0)),

@@ -184,10 +184,12 @@ def _product(eqn, x: Parts, y: Parts) -> Parts:
         lengths = (math.prod(numbers.shape[i] for i in axes) for axes in (batch, free, contracted))
         return numbers.transpose(*batch, *free, *contracted).reshape(*lengths)
 
+    of = eqn.outvars[0].aval  # it may be summed in a wider type
+    left, right = ([jax.lax.convert_element_type(entry, of.dtype) for entry in z.entries] for z in (x, y))
     a, b = rows(x.numbers(), batch_x, of_x), rows(y.numbers(), batch_y, of_y)
-    dot = lambda i, j: functools.reduce(operator.add, (x.entries[k] * y.entries[m] for k, m in zip(i, j, strict=True)))
+    dot = lambda i, j: functools.reduce(operator.add, (left[k] * right[m] for k, m in zip(i, j, strict=True)))
     entries = tuple(dot(i, j) for i_rows, j_rows in zip(a, b, strict=True) for i in i_rows for j in j_rows)
-    return Parts(entries, eqn.outvars[0].aval.shape)
+    return Parts(entries, of.shape)
 
 
 def _as_it_is(eqn, args: list) -> list:
