@@ -60,7 +60,7 @@ class TrainStep:
         # Counts how often JAX traces the step; a whole run must trace it once.
         self._counted = eqx.debug.assert_max_traces(self._advance, max_traces=None)
         over = eqx.filter_vmap(self._counted, in_axes=eqx.if_array(0)) if ensemble else self._counted
-        options = {} if compiler_options is None else {"compiler_options": dict(compiler_options)}
+        options = {} if compiler_options is None else {"compiler_options": compiler_options}
         self._jitted = eqx.filter_jit(self._constrained(over), donate="all-except-first", **options)
 
     @property
@@ -139,11 +139,14 @@ class TrainStep:
         return eqx.filter_value_and_grad(loss, has_aux=True)(trained)
 
 
-def _check_step(objective, optimiser, **_) -> None:
+def _check_step(objective, optimiser, compiler_options=None, **_) -> None:
     check_called("objective", objective, "(model, batch, key, step) -> (scalar, metrics)", _OBJECTIVE)
     if not (callable(getattr(optimiser, "init", None)) and callable(getattr(optimiser, "update", None))):
         remedy = "call it: optax.adam(1e-3)" if callable(optimiser) else "give one of optax: optax.adam(1e-3)"
         raise TypeError(f"optimiser: {kind_of(optimiser)} has no `init` and `update`; {remedy}")
+    if not isinstance(compiler_options, dict | None):
+        wanted = 'a dictionary of XLA\'s options is wanted, as {"xla_backend_optimization_level": 0}'
+        raise TypeError(f"compiler_options: {kind_of(compiler_options)}, where {wanted}")
 
 
 _OBJECTIVE = "give ct.objective(ct.losses.squared), or a function of your own"

@@ -249,6 +249,8 @@ def test_options_of_the_compiler_are_the_steps_own(tolerance):
     leaves = lambda state: jax.tree.leaves(eqx.filter(state.model, eqx.is_array))
     for one, other in zip(leaves(drafted), leaves(plain), strict=True):
         np.testing.assert_allclose(one, other, **tolerance(10))
+    with pytest.raises(TypeError, match="compiler_options: .*where a dictionary of XLA's options is wanted"):
+        ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2), compiler_options="fast")
     unknown = ct.make_step(ct.objective(ct.losses.squared), optax.adam(1e-2), compiler_options={"no_such_option": 1})
     with pytest.raises(jax.errors.JaxRuntimeError, match="No such compile option: 'no_such_option'"):
         unknown(unknown.init(model(), key=jax.random.key(1)), batch)
