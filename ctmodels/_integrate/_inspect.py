@@ -56,12 +56,12 @@ def loop_widths(integrate: Integrate, field, ts, y0s, args=None) -> list[tuple[i
     """For each width at which the loop ran, in turn: the width, iterations forward, and iterations that the backward
     pass takes again."""
     carry, history = _solved(integrate, field, ts, y0s, args)
-    widths = plan_of(integrate, by_components=False).widths(Lanes(shape=carry.status.shape, owned=()))
+    few = plan_of(integrate, by_components=False).few(Lanes(shape=carry.status.shape, owned=()))
     # An iteration at which no lane's step is accepted is not taken again, so that attempts are counted apart.
-    counts = np.sort(np.stack([carry.accepted + carry.rejected, history.ended]), axis=1)  # pyright: ignore
-    done, out = np.zeros(2, int), []
-    for width, after in zip(widths, [*widths[1:], 0], strict=True):
-        last = np.maximum(counts[:, -1 - after], done)
-        out.append((width, *map(int, last - done)))
-        done = last
-    return out
+    counts = np.sort(np.stack([carry.accepted + carry.rejected, history.ended]), axis=1)[:, ::-1]  # pyright: ignore
+    together = counts[:, few[0] if few else 0]
+    widths = [(counts.shape[1], *together.tolist())]
+    if few:  # those that took most make the first few, the next few go as far as the longest of them
+        apart = np.maximum(counts[:, : few[0] : few[1]] - together[:, None], 0).sum(axis=1)
+        widths.append((few[1], *apart.tolist()))
+    return widths

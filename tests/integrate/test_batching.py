@@ -22,8 +22,9 @@ def stiff(t, y, rate):
 
 
 def test_narrowed_batches_give_each_lane_what_it_has_alone(tolerance):
-    integrate = ct.Integrate(diffrax.Bosh3(), PID, max_steps=512, adjoint=ct.DiscreteAdjoint(64))
-    rates = jnp.concatenate([jnp.linspace(0.5, 2.0, 62), jnp.array([60.0, 300.0])])
+    integrate = ct.Integrate(diffrax.Bosh3(), PID, max_steps=512, adjoint=ct.DiscreteAdjoint(64), layout="whole")
+    # Of 128, sixteen may be left: eleven go on, in two groups. The first one's steps fill the buffer, which is thinned.
+    rates = jnp.concatenate([jnp.array([300.0]), jnp.linspace(90.0, 30.0, 10), jnp.linspace(0.5, 2.0, 117)])
     one = lambda rate: integrate(stiff, TS, jnp.zeros(2), rate)
     # A closure over a lane's own parameter, so that what it closes over has to be narrowed too.
     loss = lambda rate: jnp.sum(one(rate)[0] ** 2)
@@ -31,7 +32,7 @@ def test_narrowed_batches_give_each_lane_what_it_has_alone(tolerance):
     gradient = jax.jit(jax.grad(lambda rates: jnp.sum(jax.vmap(loss)(rates))))(rates)
     alone = jax.jit(jax.grad(lambda rate: (lambda ys, stats: (jnp.sum(ys**2), (ys, stats)))(*one(rate)), has_aux=True))
     assert stats.accepted.max() > 4 * stats.accepted.min()
-    for i in (0, 40, 62, 63):
+    for i in (0, 1, 4, 7, 8, 10, 11, 127):
         slope, (y, own) = alone(rates[i])
         np.testing.assert_allclose(ys[i], y, **tolerance(10))
         np.testing.assert_allclose(gradient[i], slope, **tolerance(10))

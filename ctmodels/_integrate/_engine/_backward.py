@@ -149,17 +149,28 @@ def pull_back_steps(batch: Batch, steps: Steps, left, cotangents: Cotangents) ->
 
 def all_back(full: Backward, state: AdjointState, steps: Steps) -> AdjointState:
     """All steps, last one first: those that few lanes took by these few alone."""
-    narrower, start = full.plan.widths(full.lanes)[1:], jnp.max(steps.count)
-    order = jnp.argsort(steps.count, descending=True) if narrower else None
-    for width in reversed(narrower):
-        stop = steps.count[order[width]]  # pyright: ignore
-        state = narrow_back(full, state, steps.for_lanes(order[:width]), start, stop)  # pyright: ignore
-        start = stop
+    few, start = full.plan.few(full.lanes), jnp.max(steps.count)
+    if few:
+        order = jnp.argsort(steps.count, descending=True)
+        stop = steps.count[order[few[0]]]
+        state, start = few_back(full, state, steps, order, stop, few[1]), stop
     return back(full, state, steps, start, jnp.zeros_like(start))
 
 
+def few_back(full: Backward, state: AdjointState, steps: Steps, order, stop, width: int) -> AdjointState:
+    """The steps beyond number `stop` of the lanes that took more, `width` of them at a time, those with most first."""
+
+    def one(s):
+        first, state = s
+        lane = jax.lax.dynamic_slice_in_dim(order, first, width)
+        return first + width, narrow_back(full, state, steps.for_lanes(lane), steps.count[lane[0]], stop)
+
+    more = lambda s: steps.count[order[s[0]]] > stop
+    return while_loop(more, one, (jnp.zeros_like(stop), state), like=state)[1]
+
+
 def narrow_back(full: Backward, state: AdjointState, steps: Steps, start, stop) -> AdjointState:
-    """The steps of the few lanes that took longest."""
+    """The steps of a few lanes, from number `start` down to `stop`."""
     lane, part = steps.lane, full.for_lanes(steps.lane)
     own = lambda tree: jax.tree.map(lambda x: x[lane], tree)
     begun = AdjointState(y=own(state.y), f=own(state.f), ts=own(state.ts), arrays=part.zeros(), left=own(state.left))

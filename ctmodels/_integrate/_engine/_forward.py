@@ -197,12 +197,26 @@ class Forward:
         return while_loop(lambda s: going(s[0]), until_full, state)
 
 
-def run_narrow(full: Forward, carry: Carry, ys, history: StepHistory | None, width: int, until: int):
-    """The run of `width` lanes: those still on their way, and as many others as it takes."""
-    lane = jnp.argsort(~full.active(carry), stable=True)[:width]
-    part, ys, history = full.for_lanes(lane).run(jax.tree.map(lambda x: x[lane], carry), ys, history, lane, until)
-    carry = jax.tree.map(lambda x, new: x.at[lane].set(new), carry, part)
-    return carry, ys, None if history is None else history.ended_for(lane)
+def run_few(full: Forward, carry: Carry, ys, history: StepHistory | None, width: int):
+    """The run of those still on their way, `width` at a time: one loop, compiled once. All of them go on from the same
+    row of the history."""
+    begun = None if history is None else history.count
+
+    def one(state):
+        carry, ys, history = state
+        lane = jnp.argsort(idle(carry, history), stable=True)[:width]
+        history = None if history is None else history._replace(count=begun)
+        moving = full.active(carry)[lane]
+        part, ys, history = full.for_lanes(lane).run(jax.tree.map(lambda x: x[lane], carry), ys, history, lane, 0)
+        carry = jax.tree.map(lambda x, new: x.at[lane].set(new), carry, part)
+        return carry, ys, None if history is None else history.ended_for(lane, moving)
+
+    def idle(carry: Carry, history: StepHistory | None):
+        """Zero of those on their way; where there is room for others, those with rows of their own come last."""
+        own_rows = 0 if history is None else (history.ended > begun).astype(jnp.int32)
+        return (~full.active(carry)).astype(jnp.int32) + own_rows
+
+    return while_loop(lambda state: jnp.any(full.active(state[0])), one, (carry, ys, history))
 
 
 def solve_lanes(
@@ -211,11 +225,10 @@ def solve_lanes(
     """States at the save times, where each lane ended, and the steps' history, if there is a backward pass."""
     full = Forward(plan, lanes, field, arrays, draws, Times.of(ts))
     carry, ys = full.start(y0), save_first(full, y0)
-    widths, everyone = plan.widths(lanes), jnp.arange(lanes.number)
-    untils = [*widths[1:], 0]
-    carry, ys, history = full.run(carry, ys, StepHistory.blank(plan, carry), everyone, untils[0])
-    history = None if history is None else history.ended_for(everyone)
-    for width, until in zip(widths[1:], untils[1:], strict=True):
-        carry, ys, history = run_narrow(full, carry, ys, history, width, until)
+    few, everyone = plan.few(lanes), jnp.arange(lanes.number)
+    carry, ys, history = full.run(carry, ys, StepHistory.blank(plan, carry), everyone, few[0] if few else 0)
+    history = None if history is None else history.ended_for(everyone, jnp.ones_like(everyone, bool))
+    if few:
+        carry, ys, history = run_few(full, carry, ys, history, few[1])
     unfinished = (carry.status == SUCCESS) & (carry.sigma < 1)
     return ys, carry._replace(status=jnp.where(unfinished, TOO_MANY_STEPS, carry.status)), history

@@ -10,14 +10,15 @@ from jaxtyping import Array, Float, Int
 
 from ctmodels._integrate._engine._control import tolerance
 from ctmodels._integrate._engine._draws import Draws
-from ctmodels._integrate._engine._lanes import Lanes, Size
+from ctmodels._integrate._engine._lanes import Lanes
 from ctmodels._integrate._engine._state import State
 from ctmodels._integrate._engine._tableau import Method
 from ctmodels.measures import Measure
 from ctmodels.measures._measure import measured
 from ctmodels.measures._step import rms, rms_over
 
-NARROWER = 8  # a batch whose lanes are nearly all done goes on with this fraction of its width
+FEW = 8  # what part of a batch may be left when the loop goes on with a few lanes at a time, which are at most
+WIDTH, SMALL_WIDTH = 8, 128  # so many, where states are whole and by components: a step of these costs that of a few
 
 
 class Attempt(NamedTuple):
@@ -83,14 +84,15 @@ class Plan(NamedTuple):
         step = self.method.taken(of_array, t, h, *ends, k, tolerance=by, noise=draws.noise, norm=norm)
         return measured(self.measures, step)
 
-    def widths(self, lanes: Lanes) -> list[Size]:
-        """The widths at which the loop runs: that of the batch, and narrower ones for the lanes that take longest."""
-        widths = [lanes.number]
-        known = isinstance(lanes.number, int)  # not in an exported model, which takes any batch
-        narrower = NARROWER**2 if self.by_components else NARROWER
-        while known and not self.shared and lanes.simple and widths[-1] >= 4 * narrower:
-            widths.append(widths[-1] // narrower)
-        return widths
+    def few(self, lanes: Lanes) -> tuple[int, int] | None:
+        """How many lanes may be left when the loop goes on with few at a time, and how many these are; None: it goes on
+        with all. Where steps are common there are no few, and in an exported model, which takes any batch, the number
+        is not known."""
+        part = FEW**2 if self.by_components else FEW
+        if self.shared or not lanes.simple or not isinstance(lanes.number, int) or lanes.number < 4 * part:
+            return None
+        few = lanes.number // part
+        return few, min(few, SMALL_WIDTH if self.by_components else WIDTH)
 
 
 class Times(NamedTuple):

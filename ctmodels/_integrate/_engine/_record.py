@@ -71,9 +71,9 @@ class StepHistory(NamedTuple):
         """With every second state only."""
         return self._replace(y=self.y.map(thin), f=self.f.map(thin), sigma=thin(self.sigma), stride=2 * self.stride)
 
-    def ended_for(self, lane) -> "StepHistory":
-        """These lanes, the only ones that moved of late, move no more."""
-        return self._replace(ended=self.ended.at[lane].set(self.count))
+    def ended_for(self, lane, moved: Bool[Array, " l"]) -> "StepHistory":
+        """These lanes, of which some moved of late, move no more."""
+        return self._replace(ended=self.ended.at[lane].set(jnp.where(moved, self.count, self.ended[lane])))
 
     def by_lane(self, saved: Int[Array, " clock"], shared: bool) -> "Record":
         """Lane by lane; the clock, if lanes share their steps, once."""
