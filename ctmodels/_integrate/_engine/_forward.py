@@ -200,13 +200,13 @@ class Forward:
 def run_few(full: Forward, carry: Carry, ys, history: StepHistory | None, width: int):
     """The run of those still on their way, `width` at a time: one loop, compiled once. All of them go on from the same
     row of the history."""
-    begun = None if history is None else history.count
+    begun = jnp.zeros((), jnp.int32) if history is None else history.count
 
     def one(state):
         carry, ys, history = state
         lane = jnp.argsort(idle(carry, history), stable=True)[:width]
-        history = None if history is None else history._replace(count=begun)
         moving = full.active(carry)[lane]
+        history = None if history is None else history._replace(count=begun)
         part, ys, history = full.for_lanes(lane).run(jax.tree.map(lambda x: x[lane], carry), ys, history, lane, 0)
         carry = jax.tree.map(lambda x, new: x.at[lane].set(new), carry, part)
         return carry, ys, None if history is None else history.ended_for(lane, moving)
