@@ -11,6 +11,7 @@ from ctmodels import (
     losses as losses,
     measures as measures,
     models as models,
+    noise as noise,
     paths as paths,
     regularisers as regularisers,
     signatures as signatures,
@@ -40,6 +41,7 @@ from ctmodels._encoders import ReverseGRUEncoder as ReverseGRUEncoder, ReverseOD
 from ctmodels._export import export as export
 from ctmodels._integrate import (
     RK4 as RK4,
+    SRI as SRI,
     DiscreteAdjoint as DiscreteAdjoint,
     Integrate as Integrate,
     Substeps as Substeps,

@@ -14,7 +14,8 @@ from jaxtyping import PyTree
 ULPS = 8  # times closer than this many units in the last place are not distinguished reliably
 
 
-def _known(x) -> np.ndarray | None:
+def value_of(x) -> np.ndarray | None:
+    """None where it is not known yet."""
     return None if isinstance(x, jax.core.Tracer) else np.asarray(x)
 
 
@@ -51,7 +52,7 @@ def _check_controller(controller: diffrax.PIDController) -> None:
 
 
 def _check_tolerance(name: str, value) -> None:
-    known = _known(value)
+    known = value_of(value)
     if known is None:
         raise ValueError(f"{name} is traced: a tolerance is a number, known before anything is compiled")
     if known.ndim or not np.isfinite(known) or known < 0:
@@ -74,7 +75,7 @@ def check_times(ts) -> None:
         raise ValueError(f"ts has {ts.shape[0]} time(s): a solve needs at least two, its start and its end")
     if not jnp.issubdtype(ts.dtype, jnp.floating):
         raise ValueError(f"ts has dtype {ts.dtype}: times are floating point numbers")
-    known = _known(ts)
+    known = value_of(ts)
     if known is None:
         return
     bad = np.flatnonzero(~np.isfinite(known))
@@ -103,7 +104,7 @@ def check_grid(controller: Any, ts) -> None:
     """A grid of its own goes from the first of the times to the last."""
     if not isinstance(controller, diffrax.StepTo):
         return
-    grid, known = _known(controller.ts), _known(ts)
+    grid, known = value_of(controller.ts), value_of(ts)
     if grid is None or known is None or meets(grid.astype(known.dtype), known, np):
         return
     if not meets(grid[[0, -1]], known, np):
@@ -136,25 +137,26 @@ def check_start(y0: PyTree) -> None:
         name = "y0" + jax.tree_util.keystr(path)
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
             raise ValueError(f"{name} has dtype {jnp.result_type(leaf)}: a state is of floating point numbers")
-        known = _known(leaf)
+        known = value_of(leaf)
         if known is not None and not np.all(np.isfinite(known)):
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(known))[0])
             raise ValueError(f"{name}{list(at)} is {known[at]}: a solve starts from finite values; mask or drop it")
 
 
-def check_field(field: Callable, ts, y0: PyTree, args: PyTree) -> list:
-    """Refuse a field that returns another structure, shape or type than the state's: broadcasting would go unseen.
+def check_field(field: Callable, ts, y0: PyTree, args: PyTree, name: str = "field") -> list:
+    """Refuse a field, or what has this name, that returns another structure, shape or type than the state's:
+    broadcasting would go unseen.
 
     **Returns:** the arrays that it closes over.
     """
     jaxpr, out = jax.make_jaxpr(lambda t, y: field(t, y, args), return_shape=True)(ts[0], y0)
     want, got = (jax.tree.map(lambda x: x.shape, tree) for tree in (jax.eval_shape(lambda: y0), out))
     if want != got:
-        raise ValueError(f"field returns shape {got} for a state of shape {want}: make them equal")
+        raise ValueError(f"{name} returns shape {got} for a state of shape {want}: make them equal")
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(out), jax.tree.leaves(y0), strict=True):
         if a.dtype != jnp.result_type(b):
             place = jax.tree_util.keystr(path)
             raise ValueError(
-                f"field{place} returns {a.dtype} for a state of {jnp.result_type(b)}: return `.astype(y.dtype)`"
+                f"{name}{place} returns {a.dtype} for a state of {jnp.result_type(b)}: return `.astype(y.dtype)`"
             )
     return jaxpr.consts

@@ -8,6 +8,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import optimistix as optx
 from jaxtyping import Array
 
@@ -108,9 +109,9 @@ def _one_solve(problem: Problem) -> Solved:
     if isinstance(controller, diffrax.StepTo):
         controller = diffrax.StepTo(controller.ts.astype(times.dtype))
     begun = jnp.all(jnp.isfinite(y0))
-    narrower = lambda t, y, args: problem.field(jnp.asarray(t, ts.dtype), y.astype(y0.dtype), args)
+    terms, controller = _terms_of(problem, wider, times, controller)
     sol = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, y, args: narrower(t, y, args).astype(wider)),
+        terms,  # pyright: ignore
         _method_of(problem),
         t0=times[0],
         t1=times[-1],
@@ -130,6 +131,36 @@ def _one_solve(problem: Problem) -> Solved:
     blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
     stats = _stats(integrate.method, bool(measures), sol, status, ts, reached)
     return Solved(ys=jnp.where(reached, ys, blank[None]), stats=stats)
+
+
+def _terms_of(problem: Problem, wider, times, controller):
+    """The field's; of an SDE, with those of its diffusion along a Brownian tree, and the controller that keeps steps
+    above what the tree tells apart: shorter ones would see no noise."""
+    ts, y0, noise = problem.ts, problem.y0, problem.noise
+    narrower = lambda of: lambda t, y, args: of(jnp.asarray(t, ts.dtype), y.astype(y0.dtype), args).astype(wider)
+    drift = diffrax.ODETerm(narrower(problem.field))
+    if noise is None:
+        return drift, controller
+    shortest = getattr(controller, "dtmin", None)
+    if shortest is None:
+        shortest = jnp.where(times[-1] > times[0], times[-1] - times[0], 1) / (4 * problem.integrate.max_steps)
+        controller = dataclasses.replace(controller, dtmin=shortest, force_dtmin=False)
+    tree = diffrax.VirtualBrownianTree(
+        times[0],
+        jnp.where(times[-1] > times[0], times[-1], times[0] + 1),
+        tol=shortest / 2,
+        shape=jax.ShapeDtypeStruct(noise.shape, wider),
+        key=noise.key,
+        levy_area=diffrax.SpaceTimeLevyArea,
+    )
+    of = narrower(noise.diffusion)
+    if noise.kind == "diagonal":
+        diffusion = lambda t, y, args: lx.DiagonalLinearOperator(of(t, y, args))
+    elif noise.kind == "scalar":
+        diffusion = of
+    else:
+        diffusion = lambda t, y, args: lx.MatrixLinearOperator(of(t, y, args))
+    return diffrax.MultiTerm(drift, diffrax.ControlTerm(diffusion, tree)), controller
 
 
 def _method_of(problem: Problem) -> diffrax.AbstractSolver:
@@ -204,7 +235,7 @@ def _status(result, ys):
 def _stats(method, measuring: bool, sol, status, ts, reached) -> Stats:
     accepted, rejected = sol.stats["num_accepted_steps"], sol.stats["num_rejected_steps"]
     tableau = getattr(method, "tableau", None)
-    stages, fsal = (len(tableau.b_sol), int(tableau.fsal)) if tableau is not None else (1, 0)
+    stages, fsal = (len(tableau.b_sol), int(getattr(tableau, "fsal", False))) if tableau is not None else (1, 0)
     # One more for the first stage, which the other steps inherit. (None for the size of the first step: diffrax 0.7.2
     # takes 0.01 there, since it does not see that the term it has wrapped is an ODE's.)
     evaluations = (accepted + rejected) * (stages - fsal) + fsal

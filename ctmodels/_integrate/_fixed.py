@@ -98,12 +98,17 @@ def rk_step(
 
 def solve(problem: Problem) -> Solved:
     """Steps on a grid that is known: between the save times, or at times of its own."""
-    integrate, ts, y0 = problem.integrate, problem.ts, problem.y0
-    if isinstance(integrate.controller, Substeps):
-        on_grid = _between_saves if integrate.controller.longest is None else _by_time
+    controller = problem.integrate.controller
+    if isinstance(controller, Substeps):
+        on_grid = _between_saves if controller.longest is None else _by_time
     else:
         on_grid = _at_times
-    solution = on_grid(problem)
+    return finished(problem, on_grid(problem))
+
+
+def finished(problem: Problem, solution: "OnGrid") -> Solved:
+    """What it came to, and its statistics; from where it is not finite, the states of a failed solve."""
+    integrate, ts, y0 = problem.integrate, problem.ts, problem.y0
     finite = jnp.all(jnp.isfinite(solution.ys), axis=1)
     last = jnp.argmin(jnp.where(finite, 1, 0)) - 1  # -1 is the end if all are finite
     why = jnp.where(last + 1 <= solution.reached, NON_FINITE, TOO_MANY_STEPS)
@@ -124,7 +129,7 @@ def solve(problem: Problem) -> Solved:
     return Solved(ys=ys, stats=stats)
 
 
-class _OnGrid(NamedTuple):
+class OnGrid(NamedTuple):
     """States at the save times, of which those up to the number `reached` were; the work; the steps' lengths."""
 
     ys: Float[Array, "time state"]
@@ -160,7 +165,7 @@ def _stages_of(problem: Problem) -> int:
     return len(problem.integrate.method.tableau.b_sol)  # pyright: ignore
 
 
-def _between_saves(problem: Problem) -> _OnGrid:
+def _between_saves(problem: Problem) -> OnGrid:
     """`n` steps between neighbouring `ts`."""
     n, ts, y0 = problem.integrate.controller.n, problem.ts, problem.y0  # pyright: ignore
     one, layout = _step_of(problem)
@@ -172,7 +177,7 @@ def _between_saves(problem: Problem) -> _OnGrid:
 
     _, (ys, taken) = jax.lax.scan(interval, layout.state(y0), jnp.stack([ts[:-1], ts[1:]], axis=1))
     steps = jnp.asarray((ts.shape[0] - 1) * n)
-    return _OnGrid(
+    return OnGrid(
         ys=jnp.concatenate([y0[None], ys.array()]),
         evaluations=steps * _stages_of(problem),
         steps=steps,
@@ -182,7 +187,7 @@ def _between_saves(problem: Problem) -> _OnGrid:
     )
 
 
-def _by_time(problem: Problem) -> _OnGrid:
+def _by_time(problem: Problem) -> OnGrid:
     """`n` steps between neighbouring `ts`, more where they would be too long."""
     integrate, ts, y0 = problem.integrate, problem.ts, problem.y0
     n, longest = integrate.controller.n, integrate.controller.longest  # pyright: ignore
@@ -195,7 +200,7 @@ def _by_time(problem: Problem) -> _OnGrid:
         solution = in_sequence(jax.lax.scan(to_next, layout.state(y0), jnp.stack([ts[:-1], ts[1:]], axis=1))[1])
     lengths = jnp.abs(jnp.diff(ts)) / jnp.maximum(solution.counts, 1).astype(ts.dtype)
     steps = jnp.sum(jnp.where(jnp.arange(lengths.shape[0]) < solution.reached, solution.counts, 0), dtype=jnp.int32)
-    return _OnGrid(
+    return OnGrid(
         ys=jnp.concatenate([y0[None], solution.ys.array()]),
         evaluations=steps * _stages_of(problem),
         steps=steps,
@@ -205,7 +210,7 @@ def _by_time(problem: Problem) -> _OnGrid:
     )
 
 
-def _at_times(problem: Problem) -> _OnGrid:
+def _at_times(problem: Problem) -> OnGrid:
     """Steps between neighbouring times of `diffrax.StepTo`, saved at `ts` by the interpolant."""
     integrate, ts, y0, layout = problem.integrate, problem.ts, problem.y0, laid_out(problem)
     grid, method = jnp.asarray(integrate.controller.ts, ts.dtype), Method(integrate.method)  # pyright: ignore
@@ -227,7 +232,7 @@ def _at_times(problem: Problem) -> _OnGrid:
     at = jnp.clip(jnp.searchsorted(forward * grid, forward * ts, side="left") - 1, 0, edges.shape[0] - 1)
     w = jnp.stack(method.weights((ts - grid[at]) / (grid[at + 1] - grid[at])), axis=1).astype(y0.dtype)
     steps = jnp.asarray(edges.shape[0])
-    return _OnGrid(
+    return OnGrid(
         ys=terms.map(lambda terms: jnp.einsum("sw,sw...->s...", w, terms[at])).array(),
         evaluations=steps * method.fresh + 1,
         steps=steps,

@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 from ctmodels._core._arguments import before
 from ctmodels._core._model import AbstractSolver
 from ctmodels._core._output import BAD_TIMES, SUCCESS, Stats
-from ctmodels._integrate import _adaptive, _diffrax, _fixed
+from ctmodels._integrate import _adaptive, _diffrax, _fixed, _sde
 from ctmodels._integrate._adjoint import DiscreteAdjoint
 from ctmodels._integrate._asked import (
     check_adjoint,
@@ -33,13 +33,15 @@ from ctmodels._integrate._check import (
     in_order,
     meets,
 )
+from ctmodels._integrate._check_sde import check_sde
 from ctmodels._integrate._described import describe
 from ctmodels._integrate._engine._draws import Draws
 from ctmodels._integrate._engine._loops import varying_alike
 from ctmodels._integrate._fixed import Substeps
 from ctmodels._integrate._orders import adjoint_for
-from ctmodels._integrate._problem import Problem, Solved
+from ctmodels._integrate._problem import Noise, Problem, Solved
 from ctmodels._integrate._sampled import local_measures
+from ctmodels.fields import SDE
 from ctmodels.measures import Measure
 
 
@@ -97,7 +99,7 @@ class Integrate(AbstractSolver):
     @before(check_call)
     def __call__(
         self,
-        field: Callable,
+        field: Callable | SDE,
         ts: Real[Array, " time"],
         y0: PyTree,
         args: PyTree = None,
@@ -106,9 +108,10 @@ class Integrate(AbstractSolver):
     ) -> tuple[PyTree, Stats]:
         """Solve from `ts[0]` and save at `ts`.
 
-        **Arguments:** `field(t, y, args)`, shaped as `y`; `ts`: monotone, repeats allowed (padding), at least two
-        (under `jit`, bad ones: a status and NaN); `y0`: the state at `ts[0]`; `args`: handed on to the field (control
-        or parameters); `key`: of the measures that draw something (None: the same draw each time).
+        **Arguments:** `field(t, y, args)`, shaped as `y`, or a [`ctmodels.fields.SDE`][], whose times go forwards;
+        `ts`: monotone, repeats allowed (padding), at least two (under `jit`, bad ones: a status and NaN); `y0`: the
+        state at `ts[0]`; `args`: handed on to the field (control or parameters); `key`: of the noise of an SDE, which
+        has to be given, and of the measures that draw something (None: the same draw each time).
 
         **Returns:** states at `ts`, with a leading time axis, and [`ctmodels.Stats`][]. Where all of `ts` are one time,
         the states are `y0`, and no step is taken.
@@ -116,7 +119,10 @@ class Integrate(AbstractSolver):
         check_times(ts)
         check_grid(self.controller, ts)
         check_start(y0)
-        within = check_field(field, ts, y0, args)
+        if isinstance(field, SDE):
+            within = check_sde(self, field, ts, y0, args, key)
+        else:
+            within = check_field(field, ts, y0, args)
         integrate = self
         if isinstance(self.adjoint, DiscreteAdjoint):
             integrate = dataclasses.replace(self, adjoint=adjoint_for(self.adjoint, field, ts, y0, args, within))
@@ -137,18 +143,20 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key) -> tuple[PyTree, 
         field, ts, y0, args, key = varying_alike((field, ts, y0, args, key))
     flat0, unravel = ravel_pytree(y0)
     draws = Draws.for_measures(integrate.measures, key, flat0)
-    sound, integrate, ts = _sound(integrate, ts)
+    drift = field.drift if isinstance(field, SDE) else field
+    sound, integrate, ts = _sound(integrate, ts, forwards=isinstance(field, SDE))
     problem = Problem(
         integrate=integrate,
         measures=tuple(m for m in integrate.measures if not m.sampling),
         sampling=tuple(sorted({m.sampling for m in integrate.measures if m.sampling})),
-        field=lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0],
+        field=lambda t, y, args: ravel_pytree(drift(t, unravel(y), args))[0],
         ts=ts,
         y0=flat0,
         args=args,
         draws=draws,
+        noise=_noise_of(field, key, ts[0], flat0, unravel, args) if isinstance(field, SDE) else None,
     )
-    solved = _solver_for(integrate)(problem)
+    solved = _solver_for(problem)(problem)
     measures = {**solved.stats.measures, **local_measures(problem, solved)}
     stats = dataclasses.replace(solved.stats, measures=measures)
     ys, stats = _masked(integrate.failed == "hold", sound, ts, flat0, solved.ys, stats)
@@ -158,17 +166,30 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key) -> tuple[PyTree, 
 _compiled = eqx.filter_jit(_integrate)
 
 
-def _solver_for(integrate: Integrate) -> Callable[[Problem], Solved]:
+def _noise_of(sde: SDE, key, t0, y0, unravel: Callable, args) -> Noise:
+    """Of a flattened state."""
+    flat = sde.noise in ("diagonal", "scalar")
+    diffusion = lambda t, y, args: sde.diffusion(t, unravel(y), args)
+    of = (lambda t, y, args: ravel_pytree(diffusion(t, y, args))[0]) if flat else diffusion
+    width = jax.eval_shape(of, t0, y0, args).shape[-1:]
+    return Noise(diffusion=of, kind=sde.noise, key=key, shape=() if sde.noise == "scalar" else width)
+
+
+def _solver_for(problem: Problem) -> Callable[[Problem], Solved]:
     """The way to solve that takes these settings."""
+    integrate = problem.integrate
     fixed = isinstance(integrate.controller, Substeps | diffrax.StepTo)
+    if problem.noise is not None:
+        return _sde.solve if fixed else _diffrax.solve
     if fixed and isinstance(integrate.method, diffrax.AbstractERK):
         return _fixed.solve
     return _adaptive.solve if _adaptive.takes(integrate) else _diffrax.solve
 
 
-def _sound(integrate: Integrate, ts) -> tuple[Array, Integrate, Array]:
-    """Whether the times can be solved; the solver and the times, for others that are harmless where they cannot."""
-    sound = in_order(ts)
+def _sound(integrate: Integrate, ts, forwards: bool) -> tuple[Array, Integrate, Array]:
+    """Whether the times can be solved; the solver and the times, for others that are harmless where they cannot.
+    `forwards`: whether they may go in that direction only."""
+    sound = in_order(ts) & (ts[-1] >= ts[0]) if forwards else in_order(ts)
     if not isinstance(integrate.controller, diffrax.StepTo):
         return sound, integrate, jnp.where(sound, ts, 0)
     # Its ends are those of the times, to the last bit, and carry their gradient; what lies between carries none.

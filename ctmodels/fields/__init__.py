@@ -7,3 +7,4 @@ from ctmodels.fields._fields import (
     SecondOrder as SecondOrder,
     SumField as SumField,
 )
+from ctmodels.fields._sde import SDE as SDE

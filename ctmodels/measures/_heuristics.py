@@ -75,7 +75,7 @@ def stages_at_end(tableau: diffrax.ButcherTableau) -> tuple[int, int]:
     if len(at_end) < 2:
         raise ValueError(
             "measures: `stiffness` compares two stages at the end of the step, as Tsit5, Dopri5 and Dopri8 "
-            "have; this method has fewer"
+            "have; this method has fewer, or is of an SDE"
         )
     return int(at_end[-1]), int(at_end[-2])
 

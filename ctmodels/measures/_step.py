@@ -13,7 +13,8 @@ class Step(NamedTuple):
     """One accepted step of a Runge-Kutta method on the flattened state of one sample.
 
     - `t`, `h`: its start and length; `y0`, `y1`: the states before and after.
-    - `k`: the stages' increments h f(t_i, g_i), `(stage, state)`; `tableau`: the method's.
+    - `k`: the stages' increments h f(t_i, g_i), `(stage, state)`; `tableau`: the method's. Of an SDE's
+      step, the drift's, as if by Euler's method.
     - `error`: the embedded estimate of the local error, or None; `tolerance`: atol + rtol max(|y0|, |y1|), by which the
       controller divides it, or None on a fixed grid.
     - `field`: (t, y) -> slope, to be evaluated elsewhere too.
