@@ -17,9 +17,11 @@ from ctmodels.reconstruction import CANDIDATES
 NEURAL = CANDIDATES["neural"].build
 
 
+@functools.cache
 def model(key=0):
-    field = ct.fields.MLPField(2, width=4, depth=1, key=jax.random.key(key))
-    return ct.NeuralODE(field, 2, 0, ct.Integrate(ct.RK4(), ct.Substeps(1)))
+    with jax.ensure_compile_time_eval():  # kept, wherever it is asked for first
+        field = ct.fields.MLPField(2, width=4, depth=1, key=jax.random.key(key))
+    return ct.NeuralODE(field, 2, 0, ct.Integrate(diffrax.Heun(), ct.Substeps(1)))  # of two stages: compiled soon
 
 
 def series(n=16):
@@ -30,6 +32,13 @@ def series(n=16):
 def windows(length=4):
     s = series()
     return ct.Windows(s, length, starts=s.ys)
+
+
+@functools.cache
+def first(n):
+    """The first windows, as a batch."""
+    with jax.ensure_compile_time_eval():
+        return windows()[jnp.arange(n)]
 
 
 def scores(**values) -> dict[str, Score]:
@@ -73,7 +82,7 @@ class Fragile(eqx.Module):
 
     def __init__(self):
         self.slopes = jnp.array([[0.1, -0.5], [0.4, 0.2]])
-        self.integrate = ct.Integrate(ct.RK4(), ct.Substeps(1))
+        self.integrate = ct.Integrate(diffrax.Heun(), ct.Substeps(1))
 
     def __call__(self, x, ts, *, key=None):
         lost = x.y0[0] > 2

@@ -142,7 +142,7 @@ def end(integrate):
     return lambda p: integrate(riccati, jnp.array([0.0, 1.0]), p[:1], p[1])[0][-1, 0]
 
 
-COARSE = ct.Integrate(diffrax.Bosh3(), diffrax.PIDController(rtol=1e-3, atol=1e-6))
+COARSE = ct.Integrate(diffrax.Heun(), diffrax.PIDController(rtol=1e-3, atol=1e-6))
 
 
 @functools.cache
