@@ -31,11 +31,14 @@ def windows(length=4):
     return ct.Windows(s, length, starts=s.ys)
 
 
+taken = eqx.filter_jit(lambda data, index: data[index])  # in one program
+
+
 @functools.cache
 def first(n):
     """The first windows, as a batch."""
     with jax.ensure_compile_time_eval():
-        return windows()[jnp.arange(n)]
+        return taken(windows(), np.arange(n))
 
 
 def scores(**values) -> dict[str, Score]:
