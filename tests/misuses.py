@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from toys import model, series, step_and_state, windows
+from toys import first, model, series, step_and_state, windows
 
 import ctmodels as ct
 
@@ -34,7 +34,7 @@ def step():
 
 def objective(loss, *more, **kwargs):
     def run():
-        return ct.objective(loss, *more, **kwargs)(model(), windows()[jnp.arange(2)], KEY, 0)
+        return ct.objective(loss, *more, **kwargs)(model(), first(2), KEY, 0)
 
     return run
 

@@ -16,8 +16,7 @@ import numpy as np
 import ctmodels as ct
 
 CHANNELS, LATENT = 2, 3
-GRID = ct.Integrate(ct.RK4(), ct.Substeps(1))
-ADAPTIVE = ct.Integrate(diffrax.Bosh3(), max_steps=64)
+ADAPTIVE = ct.Integrate(diffrax.Heun(), max_steps=256)
 HEUN = ct.Integrate(diffrax.Heun(), ct.Substeps(1))
 
 
@@ -220,10 +219,10 @@ class LeakyRNN(ct.AbstractDynamics):
         return "a map from sample to sample"
 
 
-def leaky(key, channels: int = CHANNELS, size: int = 4) -> LeakyRNN:
+def leaky(key, channels: int = CHANNELS, size: int = 4, kind: type = LeakyRNN) -> LeakyRNN:
     of_w, of_c = jax.random.split(key)
     W = jax.random.normal(of_w, (size, size)) / np.sqrt(size)
-    return LeakyRNN(W, jnp.zeros(size), jax.random.normal(of_c, (channels, size)))
+    return kind(W, jnp.zeros(size), jax.random.normal(of_c, (channels, size)))
 
 
 def mlp(channels, **kwargs):
@@ -266,7 +265,7 @@ def draws(name, make, **flags) -> Row:
 
 
 MODELS = [
-    moves("neural ODE", neural_ode(mlp(2), integrate=GRID)),
+    moves("neural ODE", neural_ode(mlp(2))),
     moves("neural ODE, adaptive", neural_ode(mlp(2), integrate=ADAPTIVE), only="float32"),
     moves("neural ODE, augmented", neural_ode(mlp(3), augment=1)),
     moves(
@@ -276,9 +275,9 @@ MODELS = [
     ),
     moves("neural ODE, hybrid", neural_ode(hybrid)),
     moves("neural ODE, driven", neural_ode(mlp(2, inputs=1)), driven, only="float32"),
-    moves("neural ODE, Heun", neural_ode(mlp(2), integrate=ct.Integrate(diffrax.Heun(), ct.Substeps(2)))),
+    moves("neural ODE, RK4", neural_ode(mlp(2), integrate=ct.Integrate(ct.RK4(), ct.Substeps(2))), slow=True),
     moves("leaky RNN", leaky, only="float32"),
-    Row("neural CDE", cde(), records),
+    Row("neural CDE", cde(forecast_solver=HEUN), records),
     Row(
         "neural CDE, adaptive",
         cde(solver=ADAPTIVE, forecast_solver=HEUN),

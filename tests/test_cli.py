@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toys import on_a_grid
+from models import leaky
 
 from ctmodels.cli import main
 from ctmodels.reconstruction import CANDIDATES, Candidate, _reconstruct
@@ -135,7 +135,7 @@ def test_calendar_times_are_read_and_forecast_as_dates(tmp_path, capsys, monkeyp
     days = np.datetime64("2024-02-20") + np.arange(30)
     stamps = days.astype("datetime64[ms]").astype(int)
     path, out = tmp_path / "data.csv", tmp_path / "out"
-    monkeypatch.setitem(CANDIDATES, "neural", Candidate("neural", on_a_grid))  # which is compiled sooner
+    monkeypatch.setitem(CANDIDATES, "neural", Candidate("neural", lambda problem, key: leaky(key, problem.channels)))
     monkeypatch.setattr(_reconstruct, "LYAPUNOV_STEPS", 100)
     path.write_text("when,x\n" + "\n".join(f"{s},{np.sin(i):.4f}" for i, s in enumerate(stamps)))
     assert main(["reconstruct", str(path), "--time", "when", "--out", str(out), "--model", "neural", *TOY]) == 0

@@ -29,7 +29,7 @@ assert not {"ctmodels", "equinox", "diffrax", "safetensors"} & set(sys.modules),
 
 def model(inputs=0, augment=0, key=0):
     field = ct.fields.MLPField(2 + augment, inputs=inputs, width=4, depth=1, key=jax.random.key(key))
-    return ct.NeuralODE(field, 2, augment, ct.Integrate(ct.RK4(), ct.Substeps(1)))
+    return ct.NeuralODE(field, 2, augment, ct.Integrate(diffrax.Heun(), ct.Substeps(1)))
 
 
 def scaling(log=False):
@@ -55,7 +55,7 @@ def of_inputs():
 
 SINGLE = {
     "grid": (lambda: model(augment=1), scaling(log=True)),
-    "adaptive": (lambda: eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(diffrax.Bosh3())), scaling()),
+    "adaptive": (lambda: eqx.tree_at(lambda m: m.integrate, model(), ct.Integrate(diffrax.Heun())), scaling()),
 }
 
 

@@ -93,11 +93,12 @@ def by_hand(W, grid, y0s, noise) -> dict:
         y1 = y + h * sum(b_i * k_i for b_i, k_i in zip(b, k, strict=True))
         error = h * sum(b_i * k_i for b_i, k_i in zip(b_hat, k, strict=True))
         S = rms(k[6] - k[5]) / rms(g[6] - g[5])
-        rates = []
-        for c_i, g_i, k_i in zip(c, g, k, strict=True):
-            pulled, third = derivatives(t + c_i * h, g_i, noise, W)
-            rates.append(jnp.stack([rms(k_i) ** 2, rms(k_i), rms(pulled) ** 2, rms(k_i) ** 2, rms(third) ** 2]))
-        integrals = h * jnp.asarray(b) @ jnp.stack(rates)
+
+        def rates(t, g, k):
+            pulled, third = derivatives(t, g, noise, W)
+            return jnp.stack([rms(k) ** 2, rms(k), rms(pulled) ** 2, rms(k) ** 2, rms(third) ** 2])
+
+        integrals = h * jnp.asarray(b) @ jax.vmap(rates)(t + jnp.asarray(c) * h, jnp.stack(g), jnp.stack(k))
         heuristics = [
             rms(error) * h,
             rms(error / (ATOL + RTOL * jnp.maximum(abs(y), abs(y1)))) * h,
@@ -109,6 +110,11 @@ def by_hand(W, grid, y0s, noise) -> dict:
     each = jax.lax.scan(step, y0s, (grid[:-1], jnp.diff(grid)))[1]
     found = dict(zip(NAMES, jnp.sum(each, axis=0), strict=True))
     return {**found, "largest_eigenvalue": jnp.max(each[:, NAMES.index("largest_eigenvalue")])}
+
+
+def of_one_length(grid):
+    """For one program."""
+    return jnp.asarray(np.pad(grid, (0, 24 - len(grid)), mode="edge"))
 
 
 def noise_of(lanes):
@@ -141,8 +147,7 @@ def test_formulas_and_gradients_on_the_frozen_grid(batching, cotangents, toleran
     wanted, slopes = [], []
     for lanes in groups:
         grid, noise = grid_of(lanes, batching), noise_of(lanes)
-        grid = jnp.asarray(np.pad(grid, (0, 24 - len(grid)), mode="edge"))  # of one length: one program
-        hand = functools.partial(by_hand, grid=grid, y0s=Y0S[lanes], noise=noise)
+        hand = functools.partial(by_hand, grid=of_one_length(grid), y0s=Y0S[lanes], noise=noise)
         h = np.zeros((2, 2))
         h[1, 0] = 1e-4
         near, far, low, lower = (hand(W + n * h) for n in (1, 2, -1, -2))
@@ -176,7 +181,7 @@ def test_the_fixed_grid_has_the_same_measures(tolerance):
     fixed = ct.Integrate(METHOD, diffrax.StepTo(grid), measures=asked)
     between = ct.Integrate(METHOD, ct.Substeps(4), measures=asked)
     found = [jax.jit(lambda y, s=s: s(field, TS, y, W, key=keys()[0])[1].measures)(Y0S[0]) for s in (fixed, between)]
-    hand = by_hand(W, grid, Y0S[:1], noise_of(slice(0, 1)))
+    hand = by_hand(W, of_one_length(grid), Y0S[:1], noise_of(slice(0, 1)))
     for one in found:
         for name in one:
             np.testing.assert_allclose(one[name], hand[name], **tolerance(100), err_msg=name)

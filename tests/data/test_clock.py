@@ -6,11 +6,12 @@ import re
 import shutil
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from toys import on_a_grid
+from models import LeakyRNN, leaky
 
 import ctmodels as ct
 from ctmodels.cli import main
@@ -367,6 +368,14 @@ def driven(clock, u=None) -> str:
     return "t,y,u\n" + "".join(f"{t},{a:.6f},{b:.6f}\n" for t, a, b in zip(clock, y, u, strict=True))
 
 
+class Pushed(LeakyRNN):
+    """By its input too, as it is at the end of a step."""
+
+    def flow(self, t0, t1, z, control=None):
+        moved, stats = super().flow(t0, t1, z, control)
+        return jnp.where(t1 > t0, moved + 0.1 * control(t1), z), stats
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A model of a day-first zoned clock with inputs, one of whose values is a named sentinel."""
@@ -378,7 +387,7 @@ def folder(tmp_path_factory):
     table = read(path / "a.csv", "t", sentinels=[-999])
     toy = lambda n: dataclasses.replace(Recipe.default(n), members=1, steps=2, window=4, free_starts=True)
     with pytest.MonkeyPatch.context() as patch:  # a model that is compiled sooner, by the name that files are read by
-        patch.setitem(CANDIDATES, "neural", Candidate("neural", on_a_grid))
+        patch.setitem(CANDIDATES, "neural", Candidate("neural", lambda problem, key: leaky(key, 1, kind=Pushed)))
         reconstruct(table, models=["neural"], inputs=["u"], recipe=toy, out=path / "out", progress=False)
         yield path / "out"
 

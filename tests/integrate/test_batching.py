@@ -22,7 +22,7 @@ def stiff(t, y, rate):
 
 
 def test_narrowed_batches_give_each_lane_what_it_has_alone(tolerance):
-    integrate = ct.Integrate(diffrax.Bosh3(), PID, max_steps=512, adjoint=ct.DiscreteAdjoint(64), layout="whole")
+    integrate = ct.Integrate(diffrax.Heun(), PID, max_steps=512, adjoint=ct.DiscreteAdjoint(64), layout="whole")
     # Of 128, sixteen may be left: eleven go on, in two groups. The first one's steps fill the buffer, which is thinned.
     rates = jnp.concatenate([jnp.array([300.0]), jnp.linspace(90.0, 30.0, 10), jnp.linspace(0.5, 2.0, 117)])
     one = lambda rate: integrate(stiff, TS, jnp.zeros(2), rate)

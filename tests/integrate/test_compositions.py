@@ -18,12 +18,13 @@ import ctmodels as ct
 X64 = jax.config.jax_enable_x64
 PID = diffrax.PIDController(rtol=1e-7 if X64 else 1e-5, atol=1e-8 if X64 else 1e-6)
 integrate = functools.partial(ct.Integrate, controller=PID, max_steps=512)
+COARSE = diffrax.PIDController(rtol=1e-5, atol=1e-6)  # the step of Heun's method is held by its error of first order
 OURS = {  # of few stages, as each is compiled in every solve of every case
-    "ours": integrate(diffrax.Bosh3()),
-    "ours, shared": integrate(diffrax.Bosh3(), batching="shared"),
-    "ours, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.DiscreteAdjoint(4)),
+    "ours": integrate(diffrax.Heun(), controller=COARSE),
+    "ours, shared": integrate(diffrax.Heun(), controller=COARSE, batching="shared"),
+    "ours, a small buffer": integrate(diffrax.Heun(), controller=COARSE, adjoint=ct.DiscreteAdjoint(4)),
     "ours, shared, a small buffer": integrate(diffrax.Bosh3(), adjoint=ct.DiscreteAdjoint(4), batching="shared"),
-    "ours, Heun": integrate(diffrax.Heun()),
+    "ours, Bosh3": integrate(diffrax.Bosh3()),
     "ours, Dopri8": integrate(diffrax.Dopri8()),
 }
 OTHERS = {
@@ -146,11 +147,11 @@ CASES = {
     by_cond_of_two_in_scan: exact(lambda which: jnp.where(which < 2, -1.0, -4.0)),
     inside: exact(lambda which: 1.0),
 }
-TABLE = [("ours", case) for case in CASES]
+TABLE = [("ours", case) for case in CASES if case is not by_map]  # whose sums Heun's method does not follow closely
 TABLE += [("ours, shared", case) for case in (by_switch, by_cond_of_unequal, by_one_cond, by_cond_of_two_in_scan)]
 TABLE += [("ours, a small buffer", case) for case in (by_cond_of_unequal, by_cond_of_two_in_scan)]
 TABLE += [("ours, shared, a small buffer", case) for case in (by_cond_of_unequal, by_checkpoint)]
-TABLE += [("ours, Heun", by_map)]
+TABLE += [("ours, Bosh3", by_map)]
 TABLE += [("ours, Dopri8", case) for case in (by_cond_of_unequal, by_map)]
 TABLE += [(name, case) for name in OTHERS for case in (by_switch, by_scan)] + [
     ("StepTo", by_cond),
@@ -164,7 +165,7 @@ USUAL = {
     ("ours, shared", by_one_cond),
     ("ours, a small buffer", by_cond_of_unequal),
     ("ours, shared, a small buffer", by_checkpoint),
-    ("ours, Heun", by_map),
+    ("ours, Bosh3", by_map),
     ("fixed grid", by_switch),
     ("StepTo", by_cond),
     ("fixed grid", by_scan),
@@ -173,7 +174,7 @@ USUAL = {
 
 def marked(row):
     """Long, and what they show does not depend on the precision: the two processes share them."""
-    light = row[0] in OTHERS or row[0] in ("ours, Heun", "ours, Dopri8", "ours, shared, a small buffer")
+    light = row[0] in OTHERS or row[0] in ("ours, Bosh3", "ours, Dopri8", "ours, shared, a small buffer")
     marks = [pytest.mark.only("float32" if light else "float64")]
     return pytest.param(*row, marks=marks if row in USUAL else [*marks, pytest.mark.slow])
 
@@ -235,7 +236,7 @@ TOGETHER = pytest.param("shared", ALL, marks=[pytest.mark.only("float32"), pytes
 
 @pytest.mark.parametrize("batching, asked", [EACH, MORE, TOGETHER], ids=["per_sample", "all_per_sample", "all_shared"])
 def test_gradients_of_an_objective_for_each_batch_and_each_sample(batching, asked, close):
-    engine = integrate(diffrax.Bosh3(), batching=batching)
+    engine = integrate(diffrax.Heun(), controller=COARSE, batching=batching)
     y0 = jnp.arange(1.0, 7.0).reshape(3, 2, 1)
     times = jnp.linspace(0, 1, 3)
     target = lambda *lead: ct.Series(
@@ -269,7 +270,7 @@ def test_gradients_of_an_objective_for_each_batch_and_each_sample(batching, aske
 
 @pytest.mark.only("float32")
 def test_a_loss_that_takes_the_gradient_of_its_sample(close):
-    engine = integrate(diffrax.Bosh3())
+    engine = integrate(diffrax.Heun(), controller=COARSE)
 
     def weighted(model, y0, key):
         still = jax.lax.stop_gradient

@@ -80,8 +80,8 @@ def lorenz(t, y, args):
     return {"ab": jnp.stack([sigma * (b - a), a * (rho[0] - c) - b + jnp.sin(t)]), "c": a * b - beta * c}
 
 
-SOLVERS = {
-    "per sample": ct.Integrate(diffrax.Tsit5(), diffrax.PIDController(rtol=1e-5, atol=1e-5)),
+SOLVERS = {  # of few stages, as each is compiled in both layouts
+    "per sample": ct.Integrate(diffrax.Bosh3(), diffrax.PIDController(rtol=1e-5, atol=1e-5)),
     "shared, summed, measured": ct.Integrate(
         diffrax.Dopri5(),
         diffrax.PIDController(rtol=1e-4, atol=1e-4),
@@ -93,10 +93,8 @@ SOLVERS = {
         diffrax.Heun(), diffrax.PIDController(rtol=1e-3, atol=1e-3), adjoint=ct.DiscreteAdjoint(4), max_steps=256
     ),
     "substeps": ct.Integrate(ct.RK4(), ct.Substeps(2)),
-    "substeps by time": ct.Integrate(
-        diffrax.Tsit5(), ct.Substeps(1, longest=0.05), measures=(ct.measures.local_error,)
-    ),
-    "given steps": ct.Integrate(diffrax.Tsit5(), diffrax.StepTo(jnp.linspace(0.0, 0.5, 21))),
+    "substeps by time": ct.Integrate(diffrax.Heun(), ct.Substeps(1, longest=0.05), measures=(ct.measures.local_error,)),
+    "given steps": ct.Integrate(diffrax.Bosh3(), diffrax.StepTo(jnp.linspace(0.0, 0.5, 21))),
 }
 
 

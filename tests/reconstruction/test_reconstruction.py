@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,16 @@ from toys import equal, on_a_grid
 import ctmodels as ct
 from ctmodels.data import Table
 from ctmodels.demo import noisy_lorenz63
-from ctmodels.reconstruction import Candidate, MeanDynamics, Recipe, export_model, forecast_csv, load_model, reconstruct
+from ctmodels.reconstruction import (
+    Candidate,
+    MeanDynamics,
+    Problem,
+    Recipe,
+    export_model,
+    forecast_csv,
+    load_model,
+    reconstruct,
+)
 from ctmodels.reconstruction._preparing import dominant_period
 
 pytestmark = pytest.mark.only("float32")
@@ -48,9 +58,11 @@ def smoothed(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_steps_to_exponents():
-    """Whose values are no matter of these tests."""
+def few_stages_and_few_steps_to_exponents():
+    """Neither the method nor the exponents' values are a matter of these tests."""
+    usual = Problem.integrate
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Problem, "integrate", lambda problem: dataclasses.replace(usual(problem), method=diffrax.Heun()))
         patch.setattr(sys.modules[reconstruct.__module__], "LYAPUNOV_STEPS", 100)
         yield
 

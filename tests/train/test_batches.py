@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from toys import arrays, compiled_once, equal, model, series, windows
+from toys import arrays, compiled_once, equal, first, model, series, windows
 
 import ctmodels as ct
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.only("float32")
 
 
 def examples(n=8):
-    return jax.tree.map(lambda x: np.array(x[:n]), windows()[jnp.arange(13)])
+    return jax.tree.map(lambda x: np.array(x[:n]), first(13))
 
 
 def one(tree, i):
