@@ -10,12 +10,13 @@ drawn given both (Foster, Oberhauser, Lyons 2020).
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 MOST = 2**32 - 1  # that a key is folded with
 AT_ONCE = 4  # halvings that are made side by side, into sixteen increments
@@ -114,3 +115,27 @@ class Brownian(NamedTuple):
         rows = jnp.concatenate([x for xs in zip(*map(_known, (first, *drawn)), strict=True) for x in xs])
         matrix = jnp.asarray(_halving(times, self.area), self.dtype)
         return Increment(*(matrix @ rows.reshape(rows.shape[0], -1)).reshape(1 + self.area, 2**times, *self.shape))
+
+    def along(self, one: Callable, carry: PyTree, interval, reverse: bool = False) -> tuple[PyTree, PyTree]:
+        """`one(carry, i, increment) -> (carry, out)` for each step of an interval, in order or in reverse; what comes
+        out is stacked, `(n, ...)`."""
+
+        def through(carry, increment: Increment, generation: int, i):
+            if generation == len(self.halvings):
+                return one(carry, i, increment)
+            halves, of_each = self.halved(increment, interval, generation, i), 2 ** self.halvings[generation]
+            each = of_each * i + jnp.arange(of_each, dtype=jnp.int32), halves
+            next_one = lambda carry, x: through(carry, x[1], generation + 1, x[0])
+            carry, out = jax.lax.scan(next_one, carry, each, reverse=reverse)
+            return carry, out if generation == len(self.halvings) - 1 else jax.tree.map(_flat, out)
+
+        part = lambda carry, i: through(carry, self.of_part(interval, i), 0, i)
+        if self.parts == 1:
+            carry, out = part(carry, jnp.zeros((), jnp.int32))
+            return carry, out if self.halvings else jax.tree.map(lambda x: x[None], out)
+        carry, out = jax.lax.scan(part, carry, jnp.arange(self.parts, dtype=jnp.int32), reverse=reverse)
+        return carry, jax.tree.map(_flat, out) if self.halvings else out
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(-1, *x.shape[2:])

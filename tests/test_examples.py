@@ -38,6 +38,7 @@ TOYS = {
     "lyapunov_spectrum": (dict(time=30.0, iterations=2000), "lorenz_max", (0.5, 1.5)),
     "many_trials": (dict(trials=6, samples=12, width=8, steps=6, batch_size=4), "ratio", (0, 5)),
     "multiple_shooting": (dict(windows=3, window=7, width=8, steps=6), "nrmse", (0, 10)),
+    "neural_sde": (dict(number=8, samples=8, width=8, steps=6, batch_size=4), "variation", (0, 100)),
     "neural_ode_spiral": (
         dict(series=8, samples=8, t1=1.0, width=8, steps=6, batch_size=4),
         "rmse",

@@ -80,31 +80,14 @@ def _between_saves(problem: Problem) -> OnGrid:
     """`n` steps between neighbouring `ts`."""
     n, ts = problem.integrate.controller.n, problem.ts  # pyright: ignore
     stepper = _Stepper(problem, n)
-    brownian = stepper.brownian
 
     def interval(carry, x):
         number, t0, t1 = x
         h = (t1 - t0) / n
 
-        def move(carry, increment: Increment, generation: int, i):
-            """Along the i-th increment of its generation: by a step, or along its halves."""
-            if generation == len(brownian.halvings):
-                return stepper.one(carry, t0 + i.astype(ts.dtype) * h, h, increment)
-            halves = brownian.halved(increment, number, generation, i)
-            of_each = 2 ** brownian.halvings[generation]
-            along = lambda carry, x: move(carry, x[1], generation + 1, x[0])
-            carry, taken = jax.lax.scan(along, carry, (of_each * i + jnp.arange(of_each, dtype=jnp.int32), halves))
-            return carry, gathered(taken)
-
-        def part(carry, i):
-            return move(carry, brownian.of_part(number, i), 0, i)
-
-        if brownian.parts == 1:
-            carry, taken = part(carry, jnp.zeros((), jnp.int32))
-        else:
-            carry, taken = jax.lax.scan(part, carry, jnp.arange(brownian.parts, dtype=jnp.int32))
-            taken = gathered(taken)
-        return carry, (carry[0], taken)
+        one = lambda carry, i, increment: stepper.one(carry, t0 + i.astype(ts.dtype) * h, h, increment)
+        carry, taken = stepper.brownian.along(one, carry, number)
+        return carry, (carry[0], gathered(taken))
 
     intervals = jnp.arange(ts.shape[0] - 1, dtype=jnp.int32), ts[:-1], ts[1:]
     _, (ys, taken) = jax.lax.scan(interval, stepper.begin(), intervals)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ctmodels.noise import Brownian, Increment
+from ctmodels.noise import Brownian
 
 pytestmark = pytest.mark.only("float64")
 SHAPE = (2,)
@@ -16,15 +16,8 @@ def path(key, n, area, interval=0):
     """All increments of an interval, in units of its length: `w`, `h`, each `(n, 2)`."""
     brownian = Brownian(key, n, SHAPE, jnp.dtype("float64"), area)
 
-    def walk(one: Increment, generation, number):
-        if generation == len(brownian.halvings):
-            return [one]
-        halves, of_each = brownian.halved(one, interval, generation, number), 2 ** brownian.halvings[generation]
-        each = (jax.tree.map(lambda x, i=i: x[i], halves) for i in range(of_each))
-        return [leaf for i, half in enumerate(each) for leaf in walk(half, generation + 1, of_each * number + i)]
-
-    leaves = [leaf for i in range(brownian.parts) for leaf in walk(brownian.of_part(interval, i), 0, i)]
-    return [jnp.stack(xs) / n**0.5 for xs in zip(*leaves, strict=True) if xs[0] is not None]
+    _, leaves = brownian.along(lambda carry, i, one: (carry, one), 0, interval)
+    return [x / n**0.5 for x in leaves if x is not None]
 
 
 @pytest.fixture(scope="module")
