@@ -44,6 +44,7 @@ from ctmodels._integrate import (
     SRI as SRI,
     DiscreteAdjoint as DiscreteAdjoint,
     Integrate as Integrate,
+    ReversibleAdjoint as ReversibleAdjoint,
     Substeps as Substeps,
     accepted_times as accepted_times,
     rk_step as rk_step,

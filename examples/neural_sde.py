@@ -82,7 +82,8 @@ def main(number=256, samples=60, dt=0.05, width=32, steps=1500, batch_size=64, l
     learned = ct.fit(step, state, data, steps=steps, batch_size=min(batch_size, number)).model
 
     # Judged where the paths were, and by new paths from the starts of those that were held out.
-    grid = jnp.linspace(*np.quantile(np.asarray(observed), [0.05, 0.95]), 50)[:, None]
+    low, high = np.quantile(np.asarray(observed), [0.05, 0.95])
+    grid = jnp.linspace(low, high, 50)[:, None]
     along = lambda f: np.asarray(jax.vmap(lambda y: f(ts[0], y, None))(grid))[:, 0]
     slopes, noises = ([along(of(sde)) for sde in (TRUTH, learned)] for of in (lambda s: s.drift, lambda s: s.diffusion))
     error = lambda pair: float(np.linalg.norm(pair[1] - pair[0]) / np.linalg.norm(pair[0]))

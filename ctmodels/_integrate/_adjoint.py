@@ -1,4 +1,4 @@
-"""The adjoint of our engine, to be asked for."""
+"""Our adjoints, to be asked for."""
 
 import equinox as eqx
 
@@ -26,3 +26,23 @@ class DiscreteAdjoint(eqx.Module):
         if self.buffer is None:
             return 256 if by_components else 64
         return self.buffer
+
+
+class ReversibleAdjoint(eqx.Module):
+    """Steps that are taken back exactly in the backward pass, which keeps none of them: memory does not grow with
+    their number. On the fixed grid of [`ctmodels.Substeps`][] only.
+
+    Of SDEs, with `diffrax.ReversibleHeun()`: Kidger, Foster, Li, Lyons (2021). Of ODEs, with any explicit Runge-Kutta
+    method, of which it makes a pair of states, at twice the evaluations: McCallum, Foster (2024). The solution is then
+    that of the pair, of the method's order, and the gradient is that of the steps as taken, but for rounding on the way
+    back, which grows where the field contracts.
+
+    `coupling`: of a pair, at most 1 and above 0: how much of the first state a step keeps. **Good values:** 0.999;
+    on the way back it is divided by.
+    """
+
+    coupling: float = eqx.field(static=True, default=0.999)
+
+    def __check_init__(self):
+        if not 0 < self.coupling <= 1:
+            raise ValueError(f"coupling={self.coupling}: must be above 0 and at most 1, such as 0.999")

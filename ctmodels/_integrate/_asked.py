@@ -8,7 +8,7 @@ import numpy as np
 
 from ctmodels._core._arguments import check_key
 from ctmodels._core._words import kind_of
-from ctmodels._integrate._adjoint import DiscreteAdjoint
+from ctmodels._integrate._adjoint import DiscreteAdjoint, ReversibleAdjoint
 from ctmodels._integrate._fixed import Substeps
 from ctmodels.fields import SDE
 from ctmodels.measures import Measure
@@ -28,7 +28,7 @@ def check_controller(controller):
 
 
 def check_adjoint(adjoint):
-    return _checked("adjoint", adjoint, (diffrax.AbstractAdjoint, DiscreteAdjoint), ADJOINTS)
+    return _checked("adjoint", adjoint, (diffrax.AbstractAdjoint, DiscreteAdjoint, ReversibleAdjoint), ADJOINTS)
 
 
 def check_measures(measures):
@@ -61,6 +61,26 @@ def check_together(method, controller) -> None:
         raise ValueError(
             f"controller: {name} estimates no error, by which {type(controller).__name__} could choose its steps: give "
             f"a fixed grid, ct.Integrate({name}(), ct.Substeps(1)), or a method that estimates it, as diffrax.Tsit5()"
+        )
+
+
+def check_reversible(integrate, stochastic: bool) -> None:
+    """Refuse what is not taken back."""
+    method, controller = integrate.method, integrate.controller
+    if not isinstance(controller, Substeps) or controller.longest is not None:
+        raise ValueError("adjoint: ReversibleAdjoint takes back the steps of a fixed grid: give ctmodels.Substeps(n)")
+    if stochastic and not isinstance(method, diffrax.ReversibleHeun):
+        name = type(method).__name__
+        raise ValueError(f"adjoint: ReversibleAdjoint of an SDE takes diffrax.ReversibleHeun(), and not {name}()")
+    if not stochastic and not isinstance(method, diffrax.AbstractERK):
+        raise ValueError(
+            f"adjoint: ReversibleAdjoint takes an explicit Runge-Kutta method, as ctmodels.RK4(), and not "
+            f"{type(method).__name__}()"
+        )
+    if integrate.measures:
+        raise ValueError(
+            f"measures: `{integrate.measures[0].name}` is not measured of steps that are taken back: leave them empty, "
+            "or give ctmodels.DiscreteAdjoint()"
         )
 
 

@@ -14,14 +14,15 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 from ctmodels._core._arguments import before
 from ctmodels._core._model import AbstractSolver
 from ctmodels._core._output import BAD_TIMES, SUCCESS, Stats
-from ctmodels._integrate import _adaptive, _diffrax, _fixed, _sde
-from ctmodels._integrate._adjoint import DiscreteAdjoint
+from ctmodels._integrate import _adaptive, _diffrax, _fixed, _reversible, _sde
+from ctmodels._integrate._adjoint import DiscreteAdjoint, ReversibleAdjoint
 from ctmodels._integrate._asked import (
     check_adjoint,
     check_call,
     check_controller,
     check_measures,
     check_method,
+    check_reversible,
     check_together,
 )
 from ctmodels._integrate._check import (
@@ -54,8 +55,8 @@ class Integrate(AbstractSolver):
       controller, or on a fixed grid, any diffrax solver.
     - `controller`: `diffrax.PIDController`, or another of diffrax's (adaptive steps); [`ctmodels.Substeps`][] or
       `diffrax.StepTo` (a fixed grid).
-    - `adjoint`: [`ctmodels.DiscreteAdjoint`][], or one of diffrax's. Explicit methods with a PID controller and the
-      former run on our engine; all else runs on diffrax's.
+    - `adjoint`: [`ctmodels.DiscreteAdjoint`][], [`ctmodels.ReversibleAdjoint`][], or one of diffrax's. Explicit methods
+      with a PID controller and the first run on our engine; all else that adapts runs on diffrax's.
     - `max_steps`: adaptive solves only; reaching it is a status, not an exception.
     - `measures`: of the accepted steps, such as [`ctmodels.measures.local_error`][] and
       [`ctmodels.measures.stiffness`][], or [`ctmodels.measures.local_measure`][] ones; what is asked here comes back in
@@ -84,7 +85,9 @@ class Integrate(AbstractSolver):
     controller: diffrax.AbstractStepSizeController | Substeps = eqx.field(
         default=diffrax.PIDController(rtol=1e-4, atol=1e-6), converter=check_controller
     )
-    adjoint: diffrax.AbstractAdjoint | DiscreteAdjoint = eqx.field(default=DiscreteAdjoint(), converter=check_adjoint)
+    adjoint: diffrax.AbstractAdjoint | DiscreteAdjoint | ReversibleAdjoint = eqx.field(
+        default=DiscreteAdjoint(), converter=check_adjoint
+    )
     max_steps: int = eqx.field(static=True, default=4096)
     measures: tuple[Measure, ...] = eqx.field(static=True, default=(), converter=check_measures)
     batching: str = eqx.field(static=True, default="per_sample", kw_only=True)
@@ -124,6 +127,8 @@ class Integrate(AbstractSolver):
         else:
             within = check_field(field, ts, y0, args)
         integrate = self
+        if isinstance(self.adjoint, ReversibleAdjoint):
+            check_reversible(self, isinstance(field, SDE))
         if isinstance(self.adjoint, DiscreteAdjoint):
             integrate = dataclasses.replace(self, adjoint=adjoint_for(self.adjoint, field, ts, y0, args, within))
         # Compiled as one, unless it is part of something that is: tracing it twice takes longer.
@@ -179,6 +184,8 @@ def _solver_for(problem: Problem) -> Callable[[Problem], Solved]:
     """The way to solve that takes these settings."""
     integrate = problem.integrate
     fixed = isinstance(integrate.controller, Substeps | diffrax.StepTo)
+    if isinstance(integrate.adjoint, ReversibleAdjoint):
+        return _reversible.solve
     if problem.noise is not None:
         return _sde.solve if fixed else _diffrax.solve
     if fixed and isinstance(integrate.method, diffrax.AbstractERK):
