@@ -135,7 +135,7 @@ def sliced_wasserstein(
 
         64 projections to train, 1000 to report; paths z-scored.
     """
-    x, y = (filled(z, mask).reshape(z.shape[0], -1) for z, mask in ((x, mask_x), (y, mask_y)))
+    x, y = (_flat(filled(z, mask)) for z, mask in ((x, mask_x), (y, mask_y)))
     directions = jax.random.normal(key, (x.shape[1], projections), x.dtype)
     directions = directions / jnp.linalg.norm(directions, axis=0, keepdims=True)
     x, y = (jnp.sort(jnp.matmul(z, directions, precision="highest"), axis=0) for z in (x, y))
@@ -152,6 +152,10 @@ def _cleaned(samples, truth, mask) -> tuple[Array, Array, Bool[Array, "time chan
     truth = jnp.asarray(truth)
     seen = observed(truth, mask)
     return jnp.where(seen[None], jnp.asarray(samples), 0), jnp.where(seen, truth, 0), seen
+
+
+def _flat(x: Float[Array, "path time channel"]) -> Float[Array, "path number"]:
+    return x.reshape(x.shape[0], -1)
 
 
 def _mean(x: Array, seen: Array) -> Float[Array, ""]:

@@ -18,9 +18,10 @@ from jaxtyping import Array, Float
 from ctmodels._core._arguments import before, check_whole
 from ctmodels.losses._paths import Mask, Paths, check_path, check_same_channels, filled
 
-# Pairs that are solved at a time. On one core of a CPU, 64 x 64 pairs of 64 points took 103, 70, 90 and 100 ms with 64,
-# 128, 256 and 512; elsewhere all that this many cells leave room for.
-PAIRS_ON_CPU, CELLS = 128, 2**26
+# Cells of the grids of those pairs that are solved together: on a CPU they stay in its cache, elsewhere they fill it.
+# On one core 64 x 64 pairs of 64 points took 54, 58 and 110 ms with 2**14, 2**16 and 2**18, their gradient 334, 404 and
+# 460.
+CELLS, CELLS_ON_CPU = 2**26, 2**14
 
 
 def _check_kernel(x, y, mask_x, mask_y, refine):
@@ -77,56 +78,34 @@ def _of_pairs(x: Array, y: Array, i: np.ndarray, j: np.ndarray, refine: int) -> 
     """k(x[i], y[j]), so many pairs at a time. On the way back each block is computed anew: what the pairs of all blocks
     would keep is the square of the paths' length, for each, several times."""
     dx, dy = (jnp.repeat(jnp.diff(z, axis=1) / 2**refine, 2**refine, axis=1) for z in (x, y))
-    on_cpu = jax.default_backend() == "cpu"
-    most = PAIRS_ON_CPU if on_cpu else max(1, CELLS // max(1, dx.shape[1] * dy.shape[1]))
+    cells = CELLS_ON_CPU if jax.default_backend() == "cpu" else CELLS
+    most = max(1, cells // max(1, dx.shape[1] * dy.shape[1]))
     blocks = -(-len(i) // most)
     width = -(-len(i) // blocks)
     # The last block is filled up with its last pair.
     at = np.minimum(np.arange(blocks * width), len(i) - 1).reshape(blocks, width)
-    solve = _by_rows if on_cpu else _by_diagonals
 
     @jax.checkpoint
     def block(at):
         left, right = at
-        return solve(jnp.einsum("pmc,pnc->mnp", dx[left], dy[right], precision="highest"))
+        return _solved(jnp.einsum("pmc,pnc->mnp", dx[left], dy[right], precision="highest"))
 
     return jax.lax.map(block, (jnp.asarray(i[at]), jnp.asarray(j[at]))).reshape(-1)[: len(i)]
 
 
-def _corner(left: Array, up: Array, corner: Array, a: Array) -> Array:
-    """A cell's last corner, of its others."""
-    square = a * a / 12
-    return (left + up) * (1 + a / 2 + square) - corner * (1 - square)
-
-
-def _by_rows(a: Float[Array, "m n pair"]) -> Float[Array, " pair"]:
-    """Cell by cell, for all pairs at once: no cell outside the grid, and whole vectors. On a CPU half the time of
-    `_by_diagonals`."""
-    one = jnp.ones(a.shape[2:], a.dtype)
-
-    def cell(carry, of):
-        (left, corner), (a, up) = carry, of
-        new = _corner(left, up, corner, a)
-        return (new, up), new
-
-    def row(above, a):
-        return jax.lax.scan(cell, (one, one), (a, above))[1], None
-
-    last, _ = jax.lax.scan(row, jnp.ones(a.shape[1:], a.dtype), a)
-    return last[-1] if a.shape[1] else one
-
-
-def _by_diagonals(a: Float[Array, "m n pair"]) -> Float[Array, " pair"]:
-    """Diagonal by diagonal, m + n - 1 steps in the place of m n: for what is wide, as a GPU. Cells outside the grid
-    have a = 0, by which ones stay ones before it, and the last value stays after it."""
+def _solved(a: Float[Array, "m n pair"]) -> Float[Array, " pair"]:
+    """The last corner of each pair's grid, diagonal by diagonal. Cells outside the grid have a = 0, by which ones stay
+    ones before it, and the last value stays after it."""
     m, n, pairs = a.shape
-    # Row i moves i to the right: what is padded to n + m columns is read in rows of n + m - 1.
+    diagonals = max(n + m - 1, 0)
+    # Row i moves i to the right: what is padded to n + m columns is read in rows of one less.
     wide = jnp.pad(a, ((0, 0), (0, m), (0, 0))).reshape(m * (n + m), pairs)
-    skewed = wide[: m * (n + m - 1)].reshape(m, n + m - 1, pairs)
+    skewed = wide[: m * diagonals].reshape(m, diagonals, pairs)
 
     def diagonal(carry, a):
         last, before = carry
-        new = _corner(last[1:], last[:-1], before[:-1], a)
+        square = a * a / 12
+        new = (last[1:] + last[:-1]) * (1 + a / 2 + square) - before[:-1] * (1 - square)
         return (jnp.concatenate([last[:1], new]), last), None
 
     ones = jnp.ones((m + 1, pairs), a.dtype)

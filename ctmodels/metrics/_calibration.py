@@ -90,9 +90,10 @@ def quadratic_variation_ratio(
 def coverage(samples: Numbers, truth: Numbers, level: float | int = 0.9, mask: Mask = None) -> Float[Array, ""]:
     r"""Share of what was observed that lies in the central interval of an ensemble; of a calibrated one, `level`.
 
-    The interval is from the quantile $(1 - \text{level}) / 2$ to $(1 + \text{level}) / 2$, entry by entry, at
-    positions $(n + 1) q$ among the $n$ sorted samples, between which it is interpolated: so the share expected of a
-    calibrated ensemble is `level` whatever its size.
+    The interval is from the quantile $(1 - \text{level}) / 2$ to $(1 + \text{level}) / 2$, entry by entry: $n$ sorted
+    samples cut the line into $n + 1$ parts that are as likely, and a part that is cut by an end of the interval counts
+    with the share of it that is inside. So what is expected of a calibrated ensemble is `level` whatever its size,
+    where quantiles of the samples give less.
 
     **Arguments:**
 
@@ -101,7 +102,8 @@ def coverage(samples: Numbers, truth: Numbers, level: float | int = 0.9, mask: M
     - `level`: between 0 and 1; `n` samples show those up to `(n - 1) / (n + 1)`.
     - `mask`: what was observed of it; all if None.
 
-    **Returns:** a share, from 0 to 1; NaN where nothing was observed, or an observed value is no number.
+    **Returns:** a share, from 0 to 1; NaN where nothing was observed, or an observed value is no number. A sample that
+    is NaN counts as one above.
 
     !!! example "Good values"
 
@@ -110,14 +112,17 @@ def coverage(samples: Numbers, truth: Numbers, level: float | int = 0.9, mask: M
     """
     samples, truth, mask = _ensemble(samples, truth, mask)
     n = samples.shape[0]
-    if not 0 < level <= (n - 1) / (n + 1):
-        more = f"give {math.ceil((1 + level) / (1 - level))} samples" if 0 < level < 1 else "give such as 0.9"
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}: the share that is to lie within is between 0 and 1; give such as 0.9")
+    needed = math.ceil((1 + level) / (1 - level) - 1e-9)  # less rounding
+    if n < needed:
         raise ValueError(
-            f"level={level}: {n} samples show the intervals of levels above 0 up to {(n - 1) / (n + 1):.3g}; {more}"
+            f"level={level}: {n} samples show levels up to {(n - 1) / (n + 1):.3g}, beyond which the interval goes on "
+            f"past all of them; give {needed} samples"
         )
-    ordered = jnp.sort(samples, axis=0)
-    low, high = (_at(ordered, (n + 1) * q - 1) for q in ((1 - level) / 2, (1 + level) / 2))
-    inside = jnp.where(jnp.isnan(truth), jnp.nan, (low <= truth) & (truth <= high))
+    low, high = _shares(samples, truth)
+    inside = jnp.minimum(high, (1 + level) / 2) - jnp.maximum(low, (1 - level) / 2)
+    inside = jnp.where(jnp.isnan(truth), jnp.nan, jnp.maximum(inside, 0) / (high - low))
     return jnp.sum(jnp.where(mask, inside, 0)) / jnp.sum(mask).astype(truth.dtype)
 
 
@@ -133,8 +138,8 @@ def pit(samples: Numbers, truth: Numbers, mask: Mask = None) -> Float[Array, "..
     wide, high at one end that it is off. [`pit_distance`][] is a number for it.
     """
     samples, truth, mask = _ensemble(samples, truth, mask)
-    below = jnp.sum(samples < truth[None], axis=0) + 0.5 * jnp.sum(samples == truth[None], axis=0)
-    return jnp.where(mask & ~jnp.isnan(truth), (below.astype(truth.dtype) + 0.5) / (len(samples) + 1), jnp.nan)
+    low, high = _shares(samples, truth)
+    return jnp.where(mask & ~jnp.isnan(truth), (low + high) / 2, jnp.nan)
 
 
 def pit_distance(pits: Numbers) -> Float[Array, ""]:
@@ -152,7 +157,7 @@ def pit_distance(pits: Numbers) -> Float[Array, ""]:
 
     !!! example "Good values"
 
-        Below 0.1. A deviation too small by half has 0.16, and by nine tenths 0.43.
+        Below 0.1. A deviation too small by half has 0.16, and by nine tenths 0.40.
     """
     pits = numbers(pits, "pits").ravel()
     not_empty("pits", pits)
@@ -176,9 +181,8 @@ def _ensemble(samples, truth, mask) -> tuple[Array, Array, Bool[Array, "..."]]:
     return samples.astype(dtype), jnp.where(mask, truth, 0).astype(dtype), mask
 
 
-def _at(ordered: Array, position: float) -> Array:
-    """Between the samples before and after a place among them."""
-    position = min(max(position, 0.0), len(ordered) - 1.0)  # a level on the limit may be past it by rounding
-    before = min(int(position), len(ordered) - 2) if len(ordered) > 1 else 0
-    after = min(before + 1, len(ordered) - 1)
-    return ordered[before] + (position - before) * (ordered[after] - ordered[before])
+def _shares(samples: Array, truth: Array) -> tuple[Array, Array]:
+    """The shares of a calibrated ensemble's chance between which each value lies: n samples cut it into n + 1 equal
+    ones, and a value that some samples equal has all of theirs."""
+    below, equal = (jnp.sum(x, axis=0, dtype=truth.dtype) for x in (samples < truth[None], samples == truth[None]))
+    return below / (len(samples) + 1), (below + equal + 1) / (len(samples) + 1)
