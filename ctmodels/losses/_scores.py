@@ -129,7 +129,8 @@ def sliced_wasserstein(
     it beside that between two halves of the data. A direction is a unit vector of time x channel numbers, so that a
     shift of all by c has a mean of c^2, whatever their number, for p = 2.
 
-    An objective of your own is as for [`signature_mmd`][]: it compares sets, and is no loss of one example.
+    An objective of your own is as for [`ctmodels.losses.signature_mmd`][]: it compares sets, and is no loss of one
+    example.
 
     !!! example "Good values"
 

@@ -52,15 +52,15 @@ def signature_mmd(
     **Arguments:**
 
     - `x`, `y`: `(path, time, channel)`, two paths each at least: such as what a model generates, and data.
-    - `mask_x`, `mask_y`: as in [`signature_kernel`][]. Give generated paths the masks of data (in any order of paths),
-        or the law of what was seen of the data is held against that of all.
+    - `mask_x`, `mask_y`: as in [`ctmodels.losses.signature_kernel`][]. Give generated paths the masks of
+        data (in any order of paths), or the law of what was seen of the data is held against that of all.
     - `ts`: the times, `(time,)`, common to both sets: time, from 0 to 1 over the whole, becomes a channel. Without it,
         laws that differ in the speed of paths only are the same.
     - `scale`: of the values, one number or one for each channel. The weight of what is of degree n in the paths grows
         with its nth power.
     - `basepoint`: whether a path begins with a step from zero to its first value; without it, where paths start is
         not compared.
-    - `refine`: as in [`signature_kernel`][].
+    - `refine`: as in [`ctmodels.losses.signature_kernel`][].
 
     **Returns:** one number, without a unit; about 0 between two sets of one law, and then as often below. Quote it
     with the scale, and beside that between two halves of the data.

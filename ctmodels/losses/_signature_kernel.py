@@ -42,7 +42,8 @@ def signature_kernel(
       \Big(1 - \frac{a^2}{12}\Big), \qquad a = \langle x_{i+1} - x_i,\, y_{j+1} - y_j \rangle$$
 
     Where a path starts is not seen, nor how fast it is gone through; what is gone through and back again is not seen
-    either. To compare laws, [`signature_mmd`][] and [`signature_score`][] add time and a start for you.
+    either. To compare laws, [`ctmodels.losses.signature_mmd`][] and [`ctmodels.losses.signature_score`][] add
+    time and a start for you.
 
     **Arguments:**
 
