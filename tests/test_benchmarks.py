@@ -18,6 +18,7 @@ from benchmarks.cde import physionet
 from benchmarks.cde._baselines import GRUD, Recurrent, Row
 from benchmarks.ode import accuracy
 from benchmarks.ode._problems import MASSES, PROBLEMS, PULL, SUN
+from benchmarks.sde._kernel import kernel_x_tensordev
 
 ROOT = Path(__file__).parents[1]
 FILES = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "benchmarks").rglob("*.py")]
@@ -167,3 +168,9 @@ def test_quick(name):
     command = [sys.executable, "-m", name, "--quick"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert isinstance(json.loads(done.stdout.splitlines()[-1]), dict)
+
+
+@pytest.mark.only("float64")
+def test_the_signature_kernel_is_timed_also_alone():
+    numbers = kernel_x_tensordev(2, 3, 1, 0.0)
+    assert numbers["kernel_ms"] > 0 and numbers["kernel_gradient_ms"] > 0

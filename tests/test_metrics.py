@@ -869,3 +869,94 @@ def test_a_score_says_which_way_is_better_in_a_word():
     assert metrics.Score(0.5, "x", "").better is None
     with pytest.raises((ValueError, TypeError), match="better"):
         metrics.Score(0.5, "x", "", "up")
+
+
+#
+# Calibration
+#
+
+MASKED = array([[1.0, 5.0], [NAN, 4.0], [4.0, NAN], [2.0, NAN]])
+
+
+def test_quadratic_variation_by_hand(tolerance):
+    found = eqx.filter_jit(metrics.quadratic_variation)(MASKED, ~jnp.isnan(MASKED))
+    close(found, [9.0 + 4.0, 1.0], **tolerance())
+    close(metrics.quadratic_variation(array([1.0, 3.0, 0.0])), [13.0], **tolerance())
+    one = metrics.quadratic_variation(MASKED[2:], ~jnp.isnan(MASKED[2:]))
+    close(one, [4.0, NAN], **tolerance(), equal_nan=True)
+
+
+def test_quadratic_variation_shows_the_diffusion_and_not_the_drift(within):
+    dt, steps = 1e-3, 4000
+    noise = np.random.default_rng(0).normal(size=(2, steps, 2)) * dt**0.5 * np.array([0.5, 2.0])
+    ys = np.cumsum(noise + 3.0 * dt, axis=1)
+    close(metrics.quadratic_variation(ys[0]) / (steps * dt), [0.25, 4.0], **within(0.1))
+    close(metrics.quadratic_variation_ratio(2 * ys[:1], ys[1:]), [4.0, 4.0], **within(0.15))
+
+
+def test_the_ratio_of_quadratic_variations_pools_paths_that_were_seen(tolerance):
+    true = jnp.stack([MASKED, jnp.full((4, 2), NAN)])
+    generated = array(np.arange(4.0)[None, :, None] * [1.0, 2.0])
+    found = metrics.quadratic_variation_ratio(true, generated, ~jnp.isnan(true))
+    close(found, [13.0 / 3, 1.0 / 12], **tolerance())
+
+
+@pytest.mark.parametrize("samples, level", [(19, 0.9), (9, 0.5), (30, 0.9)])
+def test_coverage_is_the_level_whatever_the_number_of_samples(samples, level, within):
+    draws = np.random.default_rng(samples).normal(size=(samples + 1, 40_000))
+    close(metrics.coverage(draws[1:], draws[0], level), level, **within(absolute=0.01))
+
+
+def test_coverage_and_pit_by_hand(tolerance):
+    samples = array(np.arange(1.0, 5.0))[:, None]  # 1 2 3 4, at one time
+    # From 0.25 to 0.75: between 1 and 2 is from 0.2 to 0.4, and at 2 from 0.2 to 0.6.
+    for truth, inside in ((0.9, 0.0), (1.2, 0.75), (2.0, 0.875), (2.7, 1.0), (3.2, 0.75), (4.1, 0.0)):
+        close(metrics.coverage(samples, array([truth]), 0.5), inside, **tolerance())
+    each = jax.vmap(metrics.pit, (None, 0))(samples, array([[0.0], [2.0], [2.5], [9.0], [NAN]]))
+    close(each[:, 0], [0.1, 0.4, 0.5, 0.9, NAN], **tolerance(), equal_nan=True)
+
+
+def test_what_was_not_observed_is_not_judged(tolerance):
+    samples = jr.normal(jr.key(0), (9, 3, 2), DTYPE)
+    truth = array([[0.0, NAN], [0.1, 9.0], [NAN, NAN]])
+    mask = ~jnp.isnan(truth)
+    coverage, pit = eqx.filter_jit(metrics.coverage), eqx.filter_jit(metrics.pit)
+    by_hand = np.mean([metrics.coverage(samples[:, i, 0], truth[i, 0], 0.8) for i in (0, 1)] + [0.0])
+    close(coverage(samples, truth, 0.8, mask), by_hand, **tolerance())
+    np.testing.assert_array_equal(np.isnan(pit(samples, truth, mask)), ~mask)
+    close(
+        metrics.pit_distance(pit(samples, truth, mask)),
+        metrics.pit_distance(pit(samples, truth, mask)[mask]),
+        **tolerance(),
+    )
+    assert jnp.isnan(coverage(samples, truth, 0.8, jnp.zeros_like(mask)))
+    assert jnp.isnan(coverage(samples, truth, 0.8))
+
+
+def test_pit_distance_is_kolmogorovs(within, tolerance):
+    from scipy.stats import kstest, norm
+
+    pits = np.random.default_rng(0).random(50) ** 1.5
+    close(metrics.pit_distance(pits), kstest(pits, "uniform").statistic, **tolerance(5))
+    assert jnp.isnan(metrics.pit_distance(np.full(3, NAN)))
+    for share, distance in ((1.0, 0.0), (0.5, 0.161), (0.1, 0.399)):
+        narrow = norm.cdf(norm.ppf((np.arange(5000) + 0.5) / 5000) / share)
+        close(metrics.pit_distance(narrow), distance, **within(absolute=2e-3))
+
+
+@pytest.mark.only("float32")
+@pytest.mark.parametrize(
+    "call, told",
+    [
+        (lambda: metrics.coverage(np.zeros((9, 4)), np.zeros(4), 0.9), "level=0.9: 9 samples .* give 19 samples"),
+        (lambda: metrics.coverage(np.zeros((9, 4)), np.zeros(4), 1.0), "level=1.0"),
+        (lambda: metrics.coverage(np.zeros((9, 4)), np.zeros((4, 1)), 0.5), r"truth has shape \(4, 1\) and samples"),
+        (lambda: metrics.pit(np.zeros((9, 4)), np.zeros(4), np.zeros(4)), "mask is of type"),
+        (lambda: metrics.quadratic_variation(np.zeros((2, 3, 4))), "jax.vmap"),
+        (lambda: metrics.quadratic_variation_ratio(np.zeros((3, 4)), np.zeros((2, 3, 4))), r"true has shape \(3, 4\)"),
+        (lambda: metrics.quadratic_variation_ratio(np.zeros((2, 3, 4)), np.zeros((2, 3, 1))), "same channels"),
+    ],
+)
+def test_calibration_refuses(call, told):
+    with pytest.raises((ValueError, TypeError), match=told):
+        call()

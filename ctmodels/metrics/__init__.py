@@ -4,6 +4,13 @@ from ._attractor import (
     d_stsp as d_stsp,
     d_stsp_gmm as d_stsp_gmm,
 )
+from ._calibration import (
+    coverage as coverage,
+    pit as pit,
+    pit_distance as pit_distance,
+    quadratic_variation as quadratic_variation,
+    quadratic_variation_ratio as quadratic_variation_ratio,
+)
 from ._forecast import (
     mase as mase,
     nrmse as nrmse,

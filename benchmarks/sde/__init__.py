@@ -1,0 +1,1 @@
+"""Neural CDEs and the irregular-data family."""
