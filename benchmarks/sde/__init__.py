@@ -1,1 +1,1 @@
-"""Neural CDEs and the irregular-data family."""
+"""Stochastic differential equations."""

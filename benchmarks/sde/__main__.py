@@ -7,6 +7,10 @@ gradient is in the weights. All take turns in one process, warm; medians. Compil
 `x_scan`, `gradient_x_scan`: ours over the scan by hand, saved at each step; `substeps_x_scan`, ...: with all steps
 between two save times. `speedup_*`: the peer's forward pass and gradient, together, over ours. The signature kernel is
 compared in float64.
+
+`reversible_backward_x`: the backward pass of the reversible adjoint over its forward pass, in an objective, which sums
+the weights' cotangents; `scan_backward_x`: of the same method by a scan's. `memory_growth`: the memory that the
+reversible gradient takes for 100 000 steps over that for 100.
 """
 
 from collections.abc import Callable
@@ -18,11 +22,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from benchmarks.sde._kernel import kernel_x_tensordev
 
 import ctmodels as ct
 from benchmarks._harness import main
 from benchmarks._timing import contest, pinned
+from benchmarks.sde._kernel import kernel_x_tensordev
 
 
 class Setting(NamedTuple):
@@ -63,10 +67,10 @@ def by_hand(s: Setting) -> Callable:
     return solve
 
 
-def ours(times: int, steps: int, method=diffrax.Euler(), interpretation: str = "ito") -> Callable:
+def ours(times: int, steps: int) -> Callable:
     """`steps` between each two of so many times."""
-    ts, solver = jnp.linspace(0.0, 1.0, times), ct.Integrate(method, ct.Substeps(steps))
-    return lambda model, y0, key: solver(model.sde(interpretation), ts, y0, key=key)[0]
+    ts, solver = jnp.linspace(0.0, 1.0, times), ct.Integrate(diffrax.Euler(), ct.Substeps(steps))
+    return lambda model, y0, key: solver(model.sde(), ts, y0, key=key)[0]
 
 
 def by_diffrax(s: Setting) -> Callable:
@@ -122,7 +126,49 @@ def by_torchsde(s: Setting) -> dict[str, Callable]:
     return {"forward": lambda: loss().detach(), "gradient": lambda: torch.autograd.grad(loss(), parameters)}
 
 
-SAVED, SUBSTEPS, REVERSIBLE = "ctmodels, saved at each step", "ctmodels, Substeps", "ctmodels, reversible Heun"
+class Solved(eqx.Module):
+    """The model as one of ours, for an objective."""
+
+    of: Model
+    integrate: ct.Integrate
+
+    def __call__(self, x, ts, *, key=None):
+        return ct.Output(*self.integrate(self.of.sde("stratonovich"), ts, x, key=key))
+
+
+def in_objective(s: Setting, adjoint) -> dict[str, Callable]:
+    """Reversible Heun, by this adjoint."""
+    ts = jnp.linspace(0.0, 1.0, s.steps + 1)
+    y0 = jax.random.normal(jax.random.key(2), (s.batch, s.state))
+
+    def squares(model, y0, key):
+        out = model(y0, ts, key=key)
+        return jnp.sum(out.ys**2), jnp.asarray(out.ys.size, out.ys.dtype), out
+
+    objective = ct.objective(squares)
+    model = Solved(Model.of(s), ct.Integrate(diffrax.ReversibleHeun(), ct.Substeps(1), adjoint))
+    value = lambda model: objective(model, y0, jax.random.key(1), 0)[0]
+    forward, gradient = eqx.filter_jit(value), eqx.filter_jit(eqx.filter_grad(value))
+    return {
+        "forward": lambda: jax.block_until_ready(forward(model)),
+        "gradient": lambda: jax.block_until_ready(gradient(model)),
+    }
+
+
+def memory(s: Setting, steps: int) -> int:
+    """Bytes of the gradient of one sample, by the reversible adjoint, beside what it is given and gives."""
+    solver = ct.Integrate(diffrax.ReversibleHeun(), ct.Substeps(steps), ct.ReversibleAdjoint())
+    trained, static = eqx.partition(Model.of(s), eqx.is_inexact_array)
+
+    def loss(trained):
+        sde = eqx.combine(trained, static).sde("stratonovich")
+        return jnp.sum(solver(sde, jnp.array([0.0, 1.0]), jnp.ones(s.state), key=jax.random.key(0))[0] ** 2)
+
+    return jax.jit(jax.grad(loss)).lower(trained).compile().memory_analysis().temp_size_in_bytes
+
+
+SAVED, SUBSTEPS = "ctmodels, saved at each step", "ctmodels, Substeps"
+BY_SCAN, BACK = "reversible Heun, by a scan", "reversible Heun, taken back"
 
 
 def contestants(s: Setting) -> dict[str, dict[str, Callable]]:
@@ -130,7 +176,8 @@ def contestants(s: Setting) -> dict[str, dict[str, Callable]]:
         "scan by hand": passes(by_hand(s), s),
         SAVED: passes(ours(s.steps + 1, 1), s),
         SUBSTEPS: passes(ours(2, s.steps), s),
-        REVERSIBLE: passes(ours(s.steps + 1, 1, diffrax.ReversibleHeun(), "stratonovich"), s),
+        BY_SCAN: in_objective(s, ct.DiscreteAdjoint()),
+        BACK: in_objective(s, ct.ReversibleAdjoint()),
         "diffrax": passes(by_diffrax(s), s),
     }
     if find_spec("torchsde"):
@@ -144,6 +191,7 @@ def run(quick: bool) -> tuple[list[dict], dict]:
     turns = {(name, part): work for name, parts in all_of_them.items() for part, work in parts.items()}
     taken = contest(turns, 0.5 if quick else 60.0)
     over = lambda name, part, other: taken[name, part] / taken[other, part]
+    over_forward = lambda name: taken[name, "gradient"] / taken[name, "forward"] - 1
     both = lambda name: taken[name, "forward"] + taken[name, "gradient"]
     rows = [
         {
@@ -163,6 +211,9 @@ def run(quick: bool) -> tuple[list[dict], dict]:
             f"speedup_{name}": both(name) / both(SAVED) if name in all_of_them else None
             for name in ("diffrax", "torchsde")
         },
+        "reversible_backward_x": over_forward(BACK),
+        "scan_backward_x": over_forward(BY_SCAN),
+        "memory_growth": memory(s, 200 if quick else 100_000) / memory(s, 100),
         **kernel(quick),
         "backend": jax.default_backend(),
     }

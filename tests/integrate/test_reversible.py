@@ -27,6 +27,7 @@ def pendulum(theta):
     return lambda t, y, _: jnp.stack([y[1], -theta * jnp.sin(y[0])])
 
 
+@pytest.mark.only("float64")
 def test_gradients_are_those_of_a_scan_in_every_composition(tolerance):
     def gradients(adjoint):
         solver = ct.Integrate(diffrax.ReversibleHeun(), ct.Substeps(6), adjoint)
@@ -35,13 +36,12 @@ def test_gradients_are_those_of_a_scan_in_every_composition(tolerance):
         )
         each = jax.vmap(jax.grad(loss, argnums=(0, 1, 2)), (None, None, None, 0))
         total = lambda theta: jnp.sum(jax.vmap(loss, (None, None, None, 0))(theta, TS, Y0, KEYS))
-        alone = jax.value_and_grad(loss, argnums=(0, 1, 2))
-        return jax.jit(lambda theta: (each(theta, TS, Y0, KEYS), jax.grad(total)(theta), alone(theta, TS, Y0, KEYS[1])))
+        return jax.jit(lambda theta: (each(theta, TS, Y0, KEYS), jax.value_and_grad(total)(theta)))
 
     found, wanted = (jax.tree.leaves(gradients(adjoint)(jnp.asarray(0.7))) for adjoint in (BACK, BY_SCAN))
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, **tolerance(10))
-    np.testing.assert_allclose(found[3], jnp.sum(found[0]), **tolerance(10))  # the batch's is the samples' sum
+    np.testing.assert_allclose(found[4], jnp.sum(found[0]), **tolerance(10))  # the batch's is the samples' sum
 
 
 class Model(eqx.Module):
@@ -54,6 +54,7 @@ class Model(eqx.Module):
         return ct.Output(*self.integrate(sde, ts, x.y0, key=key))
 
 
+@pytest.mark.only("float32")
 def test_what_samples_have_in_common_is_summed_in_the_objective_and_for_each_batch_around_it(tolerance):
     rates = jnp.array([[0.1], [0.2], [0.3], [0.5]])
     x = ct.Driven(jnp.stack([Y0, -Y0, 2 * Y0, Y0 / 2]), rates)
@@ -121,7 +122,7 @@ def test_memory_does_not_grow_with_steps():
         return jax.jit(jax.grad(loss)).lower(jnp.asarray(0.7)).compile().memory_analysis().temp_size_in_bytes
 
     few, many = taken(2**8), taken(2**16)
-    assert many < few + 4096
+    assert many < 2 * few  # of 256 times as many steps: two levels of increments more
 
 
 REFUSED = {
