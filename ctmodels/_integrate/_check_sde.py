@@ -38,6 +38,11 @@ def _check_method(integrate: Any, sde: SDE) -> None:
     if fixed and type(method) not in METHODS:
         some = ", ".join(kind.__name__ for kind in METHODS)
         raise ValueError(f"method: {name} takes no steps of an SDE on a fixed grid; these do: {some}")
+    if not fixed and type(integrate.controller) is not diffrax.PIDController:
+        raise ValueError(
+            f"controller: {type(integrate.controller).__name__}: steps of an SDE adapt by diffrax.PIDController(...) "
+            "only, or are ctmodels.Substeps(n), or diffrax.StepTo(ts)"
+        )
     if getattr(integrate.controller, "longest", None) is not None:
         raise ValueError(
             f"controller: longest={integrate.controller.longest}: of an SDE, steps between save times are `n` each: "

@@ -8,7 +8,6 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import optimistix as optx
 from jaxtyping import Array
 
@@ -16,6 +15,7 @@ from ctmodels._core._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, T
 from ctmodels._integrate._engine._control import tolerance
 from ctmodels._integrate._fixed import Substeps
 from ctmodels._integrate._problem import Problem, Solved
+from ctmodels._integrate._terms import terms_of
 from ctmodels.measures import Step
 from ctmodels.measures._measure import measured
 from ctmodels.measures._step import rms
@@ -109,7 +109,7 @@ def _one_solve(problem: Problem) -> Solved:
     if isinstance(controller, diffrax.StepTo):
         controller = diffrax.StepTo(controller.ts.astype(times.dtype))
     begun = jnp.all(jnp.isfinite(y0))
-    terms, controller = _terms_of(problem, wider, times, controller)
+    terms, controller = terms_of(problem, wider, times, controller)
     sol = diffrax.diffeqsolve(
         terms,  # pyright: ignore
         _method_of(problem),
@@ -131,36 +131,6 @@ def _one_solve(problem: Problem) -> Solved:
     blank = y0 if integrate.failed == "hold" else jnp.full_like(y0, jnp.nan)
     stats = _stats(integrate.method, bool(measures), sol, status, ts, reached)
     return Solved(ys=jnp.where(reached, ys, blank[None]), stats=stats)
-
-
-def _terms_of(problem: Problem, wider, times, controller):
-    """The field's; of an SDE, with those of its diffusion along a Brownian tree, and the controller that keeps steps
-    above what the tree tells apart: shorter ones would see no noise."""
-    ts, y0, noise = problem.ts, problem.y0, problem.noise
-    narrower = lambda of: lambda t, y, args: of(jnp.asarray(t, ts.dtype), y.astype(y0.dtype), args).astype(wider)
-    drift = diffrax.ODETerm(narrower(problem.field))
-    if noise is None:
-        return drift, controller
-    shortest = getattr(controller, "dtmin", None)
-    if shortest is None:
-        shortest = jnp.where(times[-1] > times[0], times[-1] - times[0], 1) / (4 * problem.integrate.max_steps)
-        controller = dataclasses.replace(controller, dtmin=shortest, force_dtmin=False)
-    tree = diffrax.VirtualBrownianTree(
-        times[0],
-        jnp.where(times[-1] > times[0], times[-1], times[0] + 1),
-        tol=shortest / 2,
-        shape=jax.ShapeDtypeStruct(noise.shape, wider),
-        key=noise.key,
-        levy_area=diffrax.SpaceTimeLevyArea,
-    )
-    of = narrower(noise.diffusion)
-    if noise.kind == "diagonal":
-        diffusion = lambda t, y, args: lx.DiagonalLinearOperator(of(t, y, args))
-    elif noise.kind == "scalar":
-        diffusion = of
-    else:
-        diffusion = lambda t, y, args: lx.MatrixLinearOperator(of(t, y, args))
-    return diffrax.MultiTerm(drift, diffrax.ControlTerm(diffusion, tree)), controller
 
 
 def _method_of(problem: Problem) -> diffrax.AbstractSolver:

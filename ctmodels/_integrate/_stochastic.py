@@ -174,7 +174,6 @@ class Method(NamedTuple):
     """A stochastic method: its step and what it needs."""
 
     step: Callable
-    interpretation: str | None  # None: of noise for which the two are one
     noise: tuple[str, ...] = ("scalar", "diagonal", "additive", "general")
     area: bool = False
     drifts: int = 1  # evaluations of the drift in a step
@@ -183,12 +182,12 @@ class Method(NamedTuple):
 
 COMMUTING = "scalar", "diagonal", "additive"
 METHODS: dict[type, Method] = {
-    diffrax.Euler: Method(euler, "ito"),
-    diffrax.ItoMilstein: Method(ito_milstein, "ito", COMMUTING),
-    SRI: Method(sri, "ito", ("scalar", "diagonal"), area=True, drifts=2),
-    diffrax.EulerHeun: Method(euler_heun, "stratonovich"),
-    diffrax.Heun: Method(heun, "stratonovich", drifts=2),
-    diffrax.StratonovichMilstein: Method(stratonovich_milstein, "stratonovich", COMMUTING),
-    diffrax.ReversibleHeun: Method(reversible_heun, "stratonovich", begin=begin_reversible_heun),
-    diffrax.SRA1: Method(sra1, None, ("additive",), area=True, drifts=2),
+    diffrax.Euler: Method(euler),
+    diffrax.ItoMilstein: Method(ito_milstein, COMMUTING),
+    SRI: Method(sri, ("scalar", "diagonal"), area=True, drifts=2),
+    diffrax.EulerHeun: Method(euler_heun),
+    diffrax.Heun: Method(heun, drifts=2),
+    diffrax.StratonovichMilstein: Method(stratonovich_milstein, COMMUTING),
+    diffrax.ReversibleHeun: Method(reversible_heun, begin=begin_reversible_heun),
+    diffrax.SRA1: Method(sra1, ("additive",), area=True, drifts=2),
 }

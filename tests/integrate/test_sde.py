@@ -156,8 +156,10 @@ def test_a_solve_in_a_tree_is_the_flat_one(tolerance):
 @pytest.mark.only("float64")
 @pytest.mark.parametrize(
     ("method", "interpretation"),
-    [(diffrax.SPaRK(), "stratonovich"), (diffrax.HalfSolver(diffrax.ItoMilstein()), "ito")],
-    ids=["SPaRK", "half steps"],
+    [
+        pytest.param(diffrax.SPaRK(), "stratonovich", id="SPaRK"),
+        pytest.param(diffrax.HalfSolver(diffrax.ItoMilstein()), "ito", id="half steps", marks=pytest.mark.slow),
+    ],
 )
 def test_adaptive_steps_have_the_moments(method, interpretation):
     sde, _ = geometric(interpretation)
@@ -222,6 +224,13 @@ REFUSED = {
             sde(), TS, Y0, key=KEYS[0]
         ),
         "method: HalfSolver: with steps that adapt",
+    ),
+    "another controller": (
+        lambda: ct.Integrate(
+            diffrax.HalfSolver(diffrax.ItoMilstein()),
+            diffrax.ClipStepSizeController(diffrax.PIDController(rtol=1e-2, atol=1e-2), step_ts=TS),
+        )(sde(), TS, Y0, key=KEYS[0]),
+        "controller: ClipStepSizeController: steps of an SDE adapt by",
     ),
     "longest": (
         lambda: ct.Integrate(diffrax.Euler(), ct.Substeps(1, longest=0.1))(sde(), TS, Y0, key=KEYS[0]),
