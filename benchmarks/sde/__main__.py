@@ -156,13 +156,14 @@ def in_objective(s: Setting, adjoint) -> dict[str, Callable]:
 
 
 def memory(s: Setting, steps: int) -> int:
-    """Bytes of the gradient of one sample, by the reversible adjoint, beside what it is given and gives."""
+    """Bytes of the batch's gradient, by the reversible adjoint, beside what it is given and gives."""
     solver = ct.Integrate(diffrax.ReversibleHeun(), ct.Substeps(steps), ct.ReversibleAdjoint())
     trained, static = eqx.partition(Model.of(s), eqx.is_inexact_array)
 
     def loss(trained):
-        sde = eqx.combine(trained, static).sde("stratonovich")
-        return jnp.sum(solver(sde, jnp.array([0.0, 1.0]), jnp.ones(s.state), key=jax.random.key(0))[0] ** 2)
+        sde, ts = eqx.combine(trained, static).sde("stratonovich"), jnp.array([0.0, 1.0])
+        one = lambda key: jnp.sum(solver(sde, ts, jnp.ones(s.state), key=key)[0] ** 2)
+        return jnp.sum(jax.vmap(one)(jax.random.split(jax.random.key(0), s.batch)))
 
     return jax.jit(jax.grad(loss)).lower(trained).compile().memory_analysis().temp_size_in_bytes
 

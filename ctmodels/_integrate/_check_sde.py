@@ -43,7 +43,7 @@ def _check_method(integrate: Any, sde: SDE) -> None:
             f"controller: {type(integrate.controller).__name__}: steps of an SDE adapt by diffrax.PIDController(...) "
             "only, or are ctmodels.Substeps(n), or diffrax.StepTo(ts)"
         )
-    if getattr(integrate.controller, "longest", None) is not None:
+    if isinstance(integrate.controller, Substeps) and integrate.controller.longest is not None:
         raise ValueError(
             f"controller: longest={integrate.controller.longest}: of an SDE, steps between save times are `n` each: "
             "give Substeps(n), or diffrax.StepTo(ts)"
