@@ -10,12 +10,13 @@ from ctmodels._core._output import SUCCESS, Stats
 from ctmodels._core._times import increasing
 from ctmodels._integrate._check import check_times, in_order
 from ctmodels._integrate._integrate import Integrate
+from ctmodels.fields import SDE
 from ctmodels.paths._paths import HeldPath
 
 
 def solve_piecewise_constant(
     integrate: Integrate,
-    field: Callable,
+    field: Callable | SDE,
     ts: Float[Array, " out"] | None,
     y0: PyTree,
     path: HeldPath,
@@ -43,14 +44,18 @@ def solve_piecewise_constant(
     forward = jnp.where(saves[-1] < saves[0], -1, 1).astype(saves.dtype)
     grid = saves if ts is None else _with_knots(saves, knots, forward)
 
-    def stretch(y, edges):
+    def stretch(y, x):
+        number, edges = x
         # By its earlier edge: on [t_i, t_{i+1}) the value is the one at t_i, in whichever direction one goes.
         held = path(jnp.min(edges))
-        ys, stats = integrate(field, edges, y, HeldPath(edges, jnp.stack([held, held])), key=key)
+        ys, stats = integrate(field, edges, y, HeldPath(edges, jnp.stack([held, held])), key=own_key(number))
         y = jax.tree.map(lambda y: y[-1], ys)
         return y, (y, stats)
 
-    _, (ys, stats) = jax.lax.scan(stretch, y0, jnp.stack([grid[:-1], grid[1:]], axis=1))
+    # The noise of an SDE is each stretch's own; a measure has the same in all, as in one solve.
+    own_key = lambda number: jax.random.fold_in(key, number) if isinstance(field, SDE) and key is not None else key
+    edges = jnp.stack([grid[:-1], grid[1:]], axis=1)
+    _, (ys, stats) = jax.lax.scan(stretch, y0, (jnp.arange(len(edges), dtype=jnp.int32), edges))
     reached = jnp.cumsum(stats.status != SUCCESS) == 0
     at = jnp.searchsorted(forward * grid, forward * saves, side="left")
     hold = integrate.failed == "hold"

@@ -74,16 +74,25 @@ class Grid(NamedTuple):
     """The steps between save times, in either direction: `n` to each, with noise of this shape, if there is a key."""
 
     n: int
-    key: PRNGKeyArray | None
+    key: Array | None  # its numbers: a `cond` with a batched predicate cannot choose between keys (JAX 0.10)
     shape: tuple[int, ...]
     dtype: Any
+    generator: Any = None  # of the key
+
+    @classmethod
+    def of(cls, n: int, key: PRNGKeyArray, shape: tuple[int, ...], dtype) -> "Grid":
+        """With noise."""
+        if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            return cls(n, key, shape, dtype)
+        return cls(n, jax.random.key_data(key), shape, dtype, jax.random.key_impl(key))
 
     def along(self, one: Callable, carry, number, reverse: bool = False):
         """`one(carry, i, increment) -> carry` for each step of the interval with this number."""
         if self.key is None:
             steps = jnp.arange(self.n, dtype=jnp.int32)
             return jax.lax.scan(lambda carry, i: (one(carry, i, None), None), carry, steps, reverse=reverse)[0]
-        brownian = Brownian(self.key, self.n, self.shape, self.dtype)
+        key = self.key if self.generator is None else jax.random.wrap_key_data(self.key, impl=self.generator)
+        brownian = Brownian(key, self.n, self.shape, self.dtype)
         return brownian.along(lambda carry, i, dW: (one(carry, i, dW), None), carry, number, reverse)[0]
 
     def ends(self, t0, t1, i) -> tuple[Array, Array]:
@@ -101,7 +110,7 @@ def solve(problem: Problem) -> Solved:
         steps, fresh = pair_of(tableau, integrate.adjoint.coupling), 2 * len(tableau.b_sol)  # pyright: ignore
         slopes, grid = problem.field, Grid(n, None, (), y0.dtype)
     else:
-        steps, fresh, grid = reversible_heun_of(noise.kind), 1, Grid(n, noise.key, noise.shape, y0.dtype)
+        steps, fresh, grid = reversible_heun_of(noise.kind), 1, Grid.of(n, noise.key, noise.shape, y0.dtype)
         slopes = lambda t, y, args: (problem.field(t, y, args), noise.diffusion(t, y, args))
     of, inexact, whole = closed_over(slopes, ts[0], y0, problem.args)
     summed = integrate.cotangents == "summed"

@@ -199,6 +199,15 @@ def test_times_that_go_back_are_a_status_where_they_are_not_known():
     assert ct.STATUS[int(stats.status)].startswith("times that are not finite or not in order")
 
 
+def test_under_a_control_that_is_held_each_stretch_has_noise_of_its_own():
+    ts = jnp.linspace(0.0, 1.0, 9)
+    walk = ct.fields.SDE(lambda t, y, u: 0 * y, lambda t, y, u: jnp.ones_like(y))
+    held = ct.paths.HeldPath(ts, jnp.ones((9, 1)))
+    ys, _ = ct.solve_piecewise_constant(EULER, walk, ts, Y0, held, key=KEYS[0])
+    steps = np.diff(np.asarray(ys), axis=0)
+    assert len(np.unique(steps.round(6))) == steps.size
+
+
 def sde(noise="diagonal", interpretation="ito", diffusion=lambda t, y, _: y):
     return ct.fields.SDE(lambda t, y, _: y, diffusion, noise=noise, interpretation=interpretation)
 
