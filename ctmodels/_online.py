@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ctmodels._core._output import Stats
-from ctmodels._core._series import Record, Series
+from ctmodels._core._series import Record, Series, last_observed
 from ctmodels._core._times import increasing
 from ctmodels._integrate import Integrate
 
@@ -40,7 +40,7 @@ class ObservedRows(eqx.Module):
         series, i = record.series.pad(rows), jnp.arange(rows)
         at, number = observed_first(series)
         mask = series.mask[at] & (i < number)[:, None]
-        last = jax.lax.cummax(jnp.where(mask, i[:, None], -1), axis=0)
+        last = last_observed(mask)
         clean = jnp.where(mask, series.ys[at], 0)  # whatever lies under the mask
         ys = jnp.where(last < 0, 0, jnp.take_along_axis(clean, jnp.maximum(last, 0), axis=0))
         return cls(

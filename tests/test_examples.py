@@ -38,7 +38,11 @@ TOYS = {
     "lyapunov_spectrum": (dict(time=30.0, iterations=2000), "lorenz_max", (0.5, 1.5)),
     "many_trials": (dict(trials=6, samples=12, width=8, steps=6, batch_size=4), "ratio", (0, 5)),
     "multiple_shooting": (dict(windows=3, window=7, width=8, steps=6), "nrmse", (0, 10)),
-    "neural_sde": (dict(number=8, samples=8, width=8, steps=6, batch_size=4), "variation", (0, 100)),
+    "neural_sde": (
+        dict(number=8, samples=8, width=8, steps=6, batch_size=4, figure="neural_sde.svg"),
+        "variation",
+        (0, 100),
+    ),
     "neural_ode_spiral": (
         dict(series=8, samples=8, t1=1.0, width=8, steps=6, batch_size=4),
         "rmse",
@@ -71,8 +75,8 @@ def test_an_example_is_imported_and_has_its_settings(name):
     inspect.signature(main_of(name)).bind(**TOYS[name][0])
 
 
-# One of each kind, a training, a loop over series and two files; the others compile much, whatever the size.
-USUAL = {"export_model", "many_trials", "resume_training"}
+# One of each kind, a training, a loop over series, a figure and two files; the others compile much, whatever the size.
+USUAL = {"export_model", "many_trials", "neural_sde", "resume_training"}
 
 
 @pytest.mark.parametrize("name", [n if n in USUAL else pytest.param(n, marks=pytest.mark.slow) for n in TOYS])

@@ -8,7 +8,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 from numpy.typing import ArrayLike
 
 from ctmodels._core._arguments import before
@@ -106,12 +106,17 @@ class Series(eqx.Module):
 
     def fill_forward(self) -> Float[Array, "time channel"]:
         """The last observed value at each time; before the first observation, the first one; without any, zero."""
-        at = jnp.where(self.mask, jnp.arange(self.ts.shape[0])[:, None], -1)
-        last = jax.lax.cummax(at, axis=0)
+        last = last_observed(self.mask)
         first = jnp.argmax(self.mask, axis=0)[None]
         # What lies under the mask is not trusted: NaN there would pass, where a channel was never observed.
         ys = jnp.where(self.mask, self.ys, 0)
         return jnp.take_along_axis(ys, jnp.where(last < 0, first, last), axis=0)
+
+
+def last_observed(mask: Bool[Array, "time *channel"]) -> Int[Array, "time *channel"]:
+    """At each row the number of the last one that was observed, itself included; -1 before the first."""
+    rows = jnp.arange(mask.shape[0]).reshape(-1, *[1] * (mask.ndim - 1))
+    return jax.lax.cummax(jnp.where(mask, rows, -1), axis=0)
 
 
 def _masked(ys, mask) -> np.ndarray:

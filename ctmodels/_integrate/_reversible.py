@@ -160,19 +160,19 @@ def _(perturbed, differentiable, steps, grid, of, whole, sample):
 @_run.def_bwd
 def _(end, ct_ys, perturbed, differentiable, steps: Steps, grid: Grid, of: Callable, whole, sample):
     inexact, ts, y0 = differentiable
-    slopes_of = lambda inexact: lambda t, y: of([*inexact, *whole], t, y)
+    slopes_of = lambda inexact, whole: lambda t, y: of([*inexact, *whole], t, y)
     add = lambda a, b: jax.tree.map(jnp.add, a, b)
 
-    def again(inexact, i, dW, carry, t0, t1):
-        return steps.there(slopes_of(inexact), carry, *grid.ends(t0, t1, i), dW)
+    def again(inexact, whole, i, dW, carry, t0, t1):
+        return steps.there(slopes_of(inexact, whole), carry, *grid.ends(t0, t1, i), dW)
 
     def interval(state, x):
         (carry, ct, ct_arrays), ((number, t0, t1), ct_y) = state, x
 
         def one(state, i, dW):
             carry, ct, ct_arrays, ct_ends = state
-            carry = steps.back(slopes_of(inexact), carry, *grid.ends(t0, t1, i), dW)
-            more, (ct, *of_ends) = pull_back(again, sample, inexact, (i, dW), (carry, t0, t1), ct)
+            carry = steps.back(slopes_of(inexact, whole), carry, *grid.ends(t0, t1, i), dW)
+            more, (ct, *of_ends) = pull_back(again, sample, inexact, (whole, i, dW), (carry, t0, t1), ct)
             return carry, ct, add(ct_arrays, more), add(ct_ends, of_ends)
 
         begun = carry, (ct[0] + ct_y, *ct[1:]), ct_arrays, [jnp.zeros_like(t0), jnp.zeros_like(t1)]
@@ -182,15 +182,16 @@ def _(end, ct_ys, perturbed, differentiable, steps: Steps, grid: Grid, of: Calla
     none = jax.tree.map(jnp.zeros_like, (end, inexact))
     back, (of_t0, of_t1) = jax.lax.scan(interval, (end, *none), (_intervals(ts), ct_ys), reverse=True)
     _, ct, ct_arrays = back
-    begin = lambda inexact, t, y0: steps.begin(slopes_of(inexact), t, y0)
-    more, (of_start, ct_y0) = pull_back(begin, sample, inexact, (), (ts[0], y0), ct)
+    begin = lambda inexact, whole, t, y0: steps.begin(slopes_of(inexact, whole), t, y0)
+    more, (of_start, ct_y0) = pull_back(begin, sample, inexact, (whole,), (ts[0], y0), ct)
     ct_ts = jnp.zeros_like(ts).at[:-1].add(of_t0).at[1:].add(of_t1).at[0].add(of_start)
     return jax.tree.map(lambda p, x: x if p else None, perturbed, (add(ct_arrays, more), ct_ts, ct_y0))
 
 
 def pull_back(f: Callable, sample, arrays: list, fixed: tuple, args: tuple, cotangent) -> tuple[list, tuple]:
-    """Cotangents of the arrays and of `args`, for f(arrays, *fixed, *args). `sample`: its number, where a vmap over
-    samples is known to be summed: that of an array which they have in common is then their sum, made here."""
+    """Cotangents of the arrays and of `args`, for f(arrays, *fixed, *args), which closes over no array. `sample`: its
+    number, where a vmap over samples is known to be summed: that of an array which they have in common is then their
+    sum, made here."""
 
     def one(sample, arrays, fixed, args, cotangent):
         found = jax.vjp(lambda arrays, *args: f(arrays, *fixed, *args), arrays, *args)[1](cotangent)

@@ -9,7 +9,7 @@ from jax.scipy.stats import norm
 from jaxtyping import Array, Float, PyTree
 
 from ctmodels._core._arguments import before, check_called
-from ctmodels._core._series import Series
+from ctmodels._core._series import Series, last_observed
 
 
 def _check(drift, diffusion, series, **_):
@@ -54,7 +54,7 @@ def euler_transition_likelihood(
     # One is a value that drifts of every kind know; what lies under the mask may be none.
     ts, ys = series.ts, jnp.where(series.mask, series.ys, 1)
     whole = jnp.all(series.mask, axis=1)
-    last = jax.lax.cummax(jnp.where(whole, jnp.arange(len(ts)), -1))[:-1]
+    last = last_observed(whole)[:-1]
     # Where there is none yet, the first whole row stands in, and does not count.
     start = jnp.where(last < 0, jnp.argmax(whole), last)
     seen = series.mask[1:] & (last >= 0)[:, None]

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ctmodels._core._series import last_observed
 from ctmodels.metrics._arrays import Mask, Numbers, common_type, not_empty, numbers, observed, with_channels
 
 
@@ -41,7 +42,7 @@ def quadratic_variation(ys: Numbers, mask: Mask = None) -> Float[Array, " channe
     mask = observed(mask, "mask", ys, "ys")
     ys, mask = with_channels(ys, "ys"), mask.reshape(with_channels(ys, "ys").shape)
     ys = jnp.where(mask, ys, 0)
-    last = jax.lax.cummax(jnp.where(mask, jnp.arange(len(ys))[:, None], -1), axis=0)[:-1]
+    last = last_observed(mask)[:-1]
     before = jnp.take_along_axis(ys, jnp.maximum(last, 0), axis=0)
     increments = jnp.where(mask[1:] & (last >= 0), ys[1:] - before, 0)
     return jnp.where(mask.sum(axis=0) > 1, jnp.sum(increments**2, axis=0), jnp.nan)

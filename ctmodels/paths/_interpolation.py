@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ctmodels._core._series import Series
+from ctmodels._core._series import Series, last_observed
 
 Values = Float[Array, "time channel"]
 Coefficients = tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."], Float[Array, "..."]]
@@ -46,7 +46,7 @@ def fill_between(series: Series) -> Values:
     a channel was never observed."""
     n = series.ts.shape[0]
     row, ys = jnp.arange(n)[:, None], jnp.where(series.mask, series.ys, 0)
-    before = jax.lax.cummax(jnp.where(series.mask, row, -1), axis=0)
+    before = last_observed(series.mask)
     after = jax.lax.cummin(jnp.where(series.mask, row, n), axis=0, reverse=True)
     left = jnp.clip(jnp.where(before < 0, after, before), 0, n - 1)
     right = jnp.clip(jnp.where(after == n, before, after), 0, n - 1)

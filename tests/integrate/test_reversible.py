@@ -16,10 +16,10 @@ KEYS = jax.random.split(jax.random.key(1), 3)
 BY_SCAN, BACK = ct.DiscreteAdjoint(), ct.ReversibleAdjoint()
 
 
-def general(theta):
-    """Two channels, three noises, which do not commute."""
+def general(theta, kind=1):
+    """Two channels, three noises, which do not commute. `kind`: a whole number that the drift closes over."""
     diffusion = lambda t, y, _: 0.3 * jnp.stack([jnp.cos(theta * y), y, jnp.ones_like(y)], axis=1)
-    drift = lambda t, y, _: -theta * y + jnp.sin(t).astype(y.dtype)
+    drift = lambda t, y, _: -theta * y + jnp.asarray(kind, y.dtype) * jnp.sin(t).astype(y.dtype)
     return ct.fields.SDE(drift, diffusion, noise="general", interpretation="stratonovich")
 
 
@@ -52,14 +52,15 @@ class Model(eqx.Module):
     integrate: ct.Integrate = eqx.field(static=True)
 
     def __call__(self, x, ts, *, key=None):
-        sde = general(self.theta + x.control[0] * self.own)
+        rate, kind = x.control
+        sde = general(self.theta + rate * self.own, kind)
         return ct.Output(*self.integrate(sde, ts, x.y0, key=key))
 
 
 @pytest.mark.only("float32")
 def test_what_samples_have_in_common_is_summed_in_the_objective_and_for_each_batch_around_it(tolerance):
-    rates = jnp.array([[0.1], [0.2], [0.3], [0.5]])
-    x = ct.Driven(jnp.stack([Y0, -Y0, 2 * Y0, Y0 / 2]), rates)
+    rates, kinds = jnp.array([0.1, 0.2, 0.3, 0.5]), jnp.array([1, 2, 3, 4])
+    x = ct.Driven(jnp.stack([Y0, -Y0, 2 * Y0, Y0 / 2]), (rates, kinds))
     batch = ct.Example(x, ct.Series(jnp.tile(TS, (4, 1)), jnp.ones((4, 4, 2)), jnp.ones((4, 4, 2), bool)))
     halves = jax.tree.map(lambda x: jnp.stack([x[:2], x[2:]]), batch)
     objective = ct.objective(ct.losses.squared)
