@@ -66,7 +66,7 @@ def draw(ts, observed, drawn, grid, slopes, noises, path):
 
 def main(number=256, samples=60, dt=0.05, width=32, steps=1500, batch_size=64, learning_rate=3e-3, seed=0, figure=None):
     of_starts, of_noise, of_model, of_fit, of_new = jax.random.split(jax.random.key(seed), 5)
-    ts = dt * jnp.arange(samples)
+    ts = jnp.linspace(0.0, dt * (samples - 1), samples)
     starts = jax.random.normal(of_starts, (2 * number, 1))
     ys, stats = paths(TRUTH, ts, starts, jax.random.split(of_noise, 2 * number))
     stats.check()
