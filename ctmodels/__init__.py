@@ -58,6 +58,7 @@ from ctmodels.models import (
     LogNCDE as LogNCDE,
     NeuralCDE as NeuralCDE,
     NeuralODE as NeuralODE,
+    NeuralSDE as NeuralSDE,
 )
 from ctmodels.train import (
     ArrayDataset as ArrayDataset,

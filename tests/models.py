@@ -17,7 +17,9 @@ import ctmodels as ct
 
 CHANNELS, LATENT = 2, 3
 ADAPTIVE = ct.Integrate(diffrax.Heun(), max_steps=256)
+EULER = ct.Integrate(diffrax.Euler(), ct.Substeps(2))
 HEUN = ct.Integrate(diffrax.Heun(), ct.Substeps(1))
+SRI = ct.Integrate(ct.SRI(), ct.Substeps(1))
 
 
 class Given(NamedTuple):
@@ -233,6 +235,17 @@ def neural_ode(field, augment=0, integrate=HEUN):
     return lambda key: ct.NeuralODE(field(key), CHANNELS, augment, integrate)
 
 
+def neural_sde(augment=0, inputs=0, integrate=EULER, **kwargs):
+    def make(key):
+        of_drift, of_diffusion = jax.random.split(key)
+        size = CHANNELS + augment
+        diffusion = ct.fields.Positive(ct.fields.Elementwise(size, width=2, key=of_diffusion))
+        sde = ct.fields.SDE(mlp(size, inputs=inputs)(of_drift), diffusion)
+        return ct.NeuralSDE(sde, CHANNELS, augment, integrate, **kwargs)
+
+    return make
+
+
 def hybrid(key):
     return ct.fields.SumField(ct.systems.LotkaVolterra(1.0, 0.5, 0.5, 1.0), mlp(CHANNELS)(key))
 
@@ -276,6 +289,8 @@ MODELS = [
     moves("neural ODE, hybrid", neural_ode(hybrid)),
     moves("neural ODE, driven", neural_ode(mlp(2, inputs=1)), driven, only="float32"),
     moves("neural ODE, RK4", neural_ode(mlp(2), integrate=ct.Integrate(ct.RK4(), ct.Substeps(2))), slow=True),
+    moves("neural SDE", neural_sde(augment=1), stochastic=True),
+    moves("neural SDE, driven", neural_sde(inputs=1, integrate=SRI), driven, stochastic=True, only="float32"),
     moves("leaky RNN", leaky, only="float32"),
     Row("neural CDE", cde(forecast_solver=HEUN), records),
     Row(

@@ -89,7 +89,7 @@ def roll_out(dynamics: AbstractDynamics, x: Float[Array, " state"] | Driven, ts:
     are no answers: NaN, and a status.
     """
     x = x if isinstance(x, Driven) else Driven(x)
-    ts = increasing(_times(x) if ts is None else ts, "ts")
+    ts = increasing(times_of_control(x) if ts is None else ts, "ts")
     z0 = x.y0 if x.y0.shape[0] == dynamics.size else dynamics.lift(x.y0)
     z0 = jnp.where(jnp.isfinite(ts[0]), z0, jnp.nan)
     if ts.shape[0] == 1:
@@ -105,10 +105,21 @@ def roll_out(dynamics: AbstractDynamics, x: Float[Array, " state"] | Driven, ts:
     return Output(jax.vmap(dynamics.observe)(zs), Stats.in_sequence(stats), zs)
 
 
-def _times(x: Driven) -> Float[Array, " out"]:
+def times_of_control(x: Driven) -> Float[Array, " out"]:
+    """Where a dynamics answers if it is not told."""
     if x.control is None:
         raise ValueError("ts=None means at the times of `x`, but an initial state has none: give `ts`")
     return x.control.ts
+
+
+def state_of(dynamics: AbstractDynamics, y0: Float[Array, " given"]) -> Float[Array, " state"]:
+    """The state that a dynamics starts from: what is given, or what it lifts observed channels to."""
+    channels, size = dynamics.channels, dynamics.size
+    if y0.ndim != 1:
+        raise ValueError(f"y0 has shape {y0.shape}: the model takes one sample, (channels,); for a batch, jax.vmap it")
+    if y0.shape[0] not in (channels, size):
+        raise ValueError(f"y0 has {y0.shape[0]} channels; the model wants {channels} (observed) or {size}")
+    return y0 if y0.shape[0] == size else dynamics.lift(y0)
 
 
 class AbstractLatent(AbstractModel):

@@ -5,4 +5,5 @@ from ctmodels._integrate._fixed import RK4 as RK4, Substeps as Substeps, rk_step
 from ctmodels._integrate._held import solve_piecewise_constant as solve_piecewise_constant
 from ctmodels._integrate._inspect import accepted_times as accepted_times, loop_widths as loop_widths
 from ctmodels._integrate._integrate import Integrate as Integrate
+from ctmodels._integrate._noiseless import without_noise as without_noise
 from ctmodels._integrate._stochastic import SRI as SRI

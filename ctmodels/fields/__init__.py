@@ -1,5 +1,6 @@
 """Fields: right-hand sides of differential equations, f(t, y, args)."""
 
+from ctmodels.fields._diffusions import Constant as Constant, Elementwise as Elementwise, Positive as Positive
 from ctmodels.fields._fields import (
     MatrixField as MatrixField,
     MLPField as MLPField,

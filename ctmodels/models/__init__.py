@@ -5,4 +5,5 @@ from ctmodels.models._latent_ode import LatentODE as LatentODE
 from ctmodels.models._log_ncde import LogNCDE as LogNCDE
 from ctmodels.models._neural_cde import IncrementScheme as IncrementScheme, NeuralCDE as NeuralCDE
 from ctmodels.models._neural_ode import NeuralODE as NeuralODE
+from ctmodels.models._neural_sde import NeuralSDE as NeuralSDE
 from ctmodels.models._ode_rnn import ODERNN as ODERNN

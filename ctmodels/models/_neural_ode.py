@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ctmodels._core._arguments import before
-from ctmodels._core._model import AbstractDynamics
+from ctmodels._core._model import AbstractDynamics, state_of, times_of_control
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_starts
 from ctmodels._core._series import Driven
@@ -56,7 +56,7 @@ class NeuralODE(AbstractDynamics):
         key: PRNGKeyArray | None = None,
     ) -> Output:
         x = x if isinstance(x, Driven) else Driven(x)
-        zs, stats = self._solve(self._times(x) if ts is None else ts, self._state(x.y0), x.control, key)
+        zs, stats = self._solve(times_of_control(x) if ts is None else ts, state_of(self, x.y0), x.control, key)
         return Output(jax.vmap(self.observe)(zs), stats, zs)
 
     @property
@@ -90,19 +90,3 @@ class NeuralODE(AbstractDynamics):
         if isinstance(control, HeldPath):
             return solve_piecewise_constant(self.integrate, self.field, ts, z0, control, key=key)
         return self.integrate(self.field, ts, z0, control, key=key)
-
-    def _times(self, x: Driven) -> Float[Array, " out"]:
-        if x.control is None:
-            raise ValueError("ts=None means at the times of `x`, but an initial state has none: give `ts`")
-        return x.control.ts
-
-    def _state(self, y0: Float[Array, " state"]) -> Float[Array, " latent"]:
-        if y0.ndim != 1:
-            raise ValueError(
-                f"y0 has shape {y0.shape}: the model takes one sample, (channels,); for a batch, jax.vmap it"
-            )
-        if y0.shape[0] not in (self.channels, self.size):
-            raise ValueError(
-                f"y0 has {y0.shape[0]} channels; the model wants {self.channels} (observed) or {self.size}"
-            )
-        return self.lift(y0)
