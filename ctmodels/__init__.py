@@ -20,6 +20,7 @@ from ctmodels._core._model import (
     AbstractDynamics as AbstractDynamics,
     AbstractFilter as AbstractFilter,
     AbstractLatent as AbstractLatent,
+    AbstractMatched as AbstractMatched,
     AbstractModel as AbstractModel,
     AbstractShooting as AbstractShooting,
     AbstractSolver as AbstractSolver,
@@ -50,11 +51,13 @@ from ctmodels._integrate import (
     rk_step as rk_step,
     solve_piecewise_constant as solve_piecewise_constant,
 )
+from ctmodels._posteriors import DriftPosterior as DriftPosterior, MarginalPosterior as MarginalPosterior
 from ctmodels.models import (
     ODERNN as ODERNN,
     GRUODEBayes as GRUODEBayes,
     IncrementScheme as IncrementScheme,
     LatentODE as LatentODE,
+    LatentSDE as LatentSDE,
     LogNCDE as LogNCDE,
     NeuralCDE as NeuralCDE,
     NeuralODE as NeuralODE,

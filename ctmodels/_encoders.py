@@ -1,10 +1,12 @@
-"""Encoders of the latent ODE: recurrent networks that read a series from its end.
+"""Encoders of latent models: recurrent networks that read a series from its end.
 
 `(Series or Record, t0) -> code`: the state after the first observation, how far that is from `t0`, and what is known
-beforehand. Rows at which nothing was observed, and padding, change nothing. Rubanova, Chen, Duvenaud (2019).
+beforehand. `states(x)`: that after each observation, for posteriors of whole paths. Rows at which nothing was
+observed, and padding, change nothing. Rubanova, Chen, Duvenaud (2019).
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,6 +20,7 @@ from ctmodels._core._times import increasing
 from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels._online import ObservedRows, flow_of_field, observed_first, scan_rows
 from ctmodels.fields._fields import MLPField
+from ctmodels.paths._paths import HeldPath
 
 
 class ReverseGRUEncoder(eqx.Module):
@@ -39,16 +42,21 @@ class ReverseGRUEncoder(eqx.Module):
         self.size = hidden + 1 + 2 * static
 
     def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
+        return self.states(x).code(t0)
+
+    def states(self, x: Series | Record) -> "States":
+        """After each row that was seen."""
         rows = reversed_rows(x, self.channels, self.static)
         gaps = jnp.diff(rows.ts, prepend=rows.ts[:1]).astype(rows.ys.dtype)
 
         def one(h, row):
             y, mask, gap, seen = row
             new = self.cell(jnp.concatenate([y, mask.astype(y.dtype), gap[None]]), h)
-            return jnp.where(seen, new, h), None
+            h = jnp.where(seen, new, h)
+            return h, h
 
         h0 = jnp.zeros(self.cell.hidden_size, rows.ys.dtype)
-        return encode(jax.lax.scan(one, h0, (rows.ys, rows.mask, gaps, rows.seen))[0], rows, t0)
+        return States(jax.lax.scan(one, h0, (rows.ys, rows.mask, gaps, rows.seen))[1], h0, rows)
 
 
 class ReverseODERNNEncoder(eqx.Module):
@@ -87,12 +95,47 @@ class ReverseODERNNEncoder(eqx.Module):
         self.integrate, self.size = integrate, hidden + 1 + 2 * static
 
     def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
+        return self.states(x).code(t0)
+
+    def states(self, x: Series | Record) -> "States":
+        """After each row that was seen."""
         rows = reversed_rows(x, self.channels, self.static)
         jump = lambda h, y, mask: (self.cell(jnp.concatenate([y, mask.astype(y.dtype)]), h), None)
         h0 = jnp.zeros(self.cell.hidden_size, rows.ys.dtype)
         hs, _, stats = scan_rows(flow_of_field(self.integrate, self.field), jump, h0, rows)
         # In no statistics, so that it has to show in what is begun from: what a failed solve holds is finite.
-        return encode(jnp.where(stats.status == SUCCESS, hs[-1], jnp.nan), rows, t0)
+        return States(jnp.where(stats.status == SUCCESS, hs, jnp.nan), h0, rows)
+
+
+class States(NamedTuple):
+    """What an encoder made of a series: `hs` `(row, hidden)`, its states after each of `rows`, which are those that
+    were seen from the last to the first, and then the first again; `h0`, before any."""
+
+    hs: Float[Array, "row hidden"]
+    h0: Float[Array, " hidden"]
+    rows: ObservedRows
+
+    def code(self, t0: Float[Array, ""]) -> Float[Array, " size"]:
+        """The state after all rows, how far after `t0` the first of them is, and what is known beforehand; of a series
+        of which nothing was seen, the state that it began from and no distance."""
+        away = jnp.where(jnp.any(self.rows.mask), -self.rows.ts[-1] - t0, 0)
+        return jnp.concatenate([self.hs[-1], away[None].astype(self.hs.dtype), self.rows.static])
+
+    @property
+    def ts(self) -> Float[Array, " row"]:
+        """Times of the rows, in order, the first of them again and again in front."""
+        return -self.rows.ts[::-1]
+
+    def to_come(self, t0: Float[Array, ""]) -> HeldPath:
+        """At each time what is still to come: the state after reading the rows beyond it, the time of the next of them
+        from `t0` on, and whether there is any, 1 or 0; `(hidden + 2,)`, held from row to row."""
+        rows, ts = self.hs.shape[0], self.ts
+        hs = jnp.concatenate([self.hs[-1:], self.hs[-2::-1], self.h0[None]])
+        following = jnp.concatenate([ts, ts[-1:]]) - t0
+        any_seen = jnp.any(self.rows.mask)
+        there = any_seen & (jnp.arange(rows + 1) < rows)
+        values = [hs, following[:, None].astype(hs.dtype), there[:, None].astype(hs.dtype)]
+        return HeldPath(jnp.maximum(jnp.append(t0, ts), t0), jnp.concatenate(values, axis=1))
 
 
 def reversed_rows(x: Series | Record, channels: int, static: int) -> ObservedRows:
@@ -104,8 +147,3 @@ def reversed_rows(x: Series | Record, channels: int, static: int) -> ObservedRow
     turned = Series(-series.ts[::-1], series.ys[::-1], series.mask[::-1])
     return ObservedRows.of(Record(turned, record.static, record.known), channels, static)
 
-
-def encode(h: Float[Array, " hidden"], rows: ObservedRows, t0: Float[Array, ""]) -> Float[Array, " size"]:
-    """The code: of a series of which nothing was seen, the state that it began from and no distance."""
-    away = jnp.where(jnp.any(rows.mask), -rows.ts[-1] - t0, 0)
-    return jnp.concatenate([h, away[None].astype(h.dtype), rows.static])

@@ -269,6 +269,25 @@ def latent_ode(encoder, **kwargs):
     return make
 
 
+def latent_sde(matched=False):
+    """With a posterior that is a drift, or, `matched`, one that is marginals."""
+
+    def make(key):
+        a, b, c, d, e, f = jax.random.split(key, 6)
+        reads = ct.ReverseGRUEncoder(CHANNELS, 4, key=a)
+        if matched:
+            marginals = eqx.nn.MLP(reads.size, 2 * LATENT, 4, 1, jnp.tanh, key=b)
+            posterior = ct.MarginalPosterior(reads, marginals, focus=3.0)
+        else:
+            start = eqx.nn.Linear(reads.size, 2 * LATENT, key=b)
+            posterior = ct.DriftPosterior(reads, start, mlp(LATENT, inputs=reads.size)(c))
+        sde = ct.fields.SDE(mlp(LATENT)(d), ct.fields.Positive(ct.fields.Elementwise(LATENT, width=2, key=e), floor=0.1))
+        prior = ct.distributions.Gaussian(jnp.zeros(LATENT), log_deviation=jnp.zeros(LATENT))
+        return ct.LatentSDE(posterior, sde, prior, eqx.nn.Linear(LATENT, CHANNELS, key=f), EULER)
+
+    return make
+
+
 def moves(name, make, given=starts, **flags) -> Row:
     return Row(name, make, given, dynamics=True, **flags)
 
@@ -305,5 +324,7 @@ MODELS = [
     Row("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, 2, width=4, integrate=HEUN, key=key), records, only="float32"),
     Row("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(2, 4, prepared=2, noise=0.5, integrate=HEUN, key=key), records),
     draws("latent ODE", latent_ode(ct.ReverseGRUEncoder)),
+    draws("latent SDE", latent_sde()),
+    draws("latent SDE, matched", latent_sde(matched=True), only="float32"),
     draws("latent ODE, ODE-RNN", latent_ode(ct.ReverseODERNNEncoder, width=4, integrate=HEUN), only="float32"),
 ]

@@ -274,16 +274,19 @@ def test_a_dynamics_is_what_flows_from_time_to_time_and_is_observed(row, assert_
 
 
 @each(lambda row: row.latent)
-def test_a_latent_model_decodes_the_mean_of_what_it_inferred(row, assert_close):
+def test_a_latent_model_weighs_what_it_draws_as_its_divergence_says(row):
+    """E_q log q/p of what is drawn is the divergence, and E_q p/q is one."""
     model, example = made(row), given(row).alone[0]
 
     @jax.jit
-    def decoded(x, ts):
-        q, p, t0 = model.infer(x)
-        return model.decode(q.mean, t0, ts).ys, jnp.sum(q.kl(p))
+    def drawn(keys):
+        out, log_weight = jax.vmap(lambda key: model.draw(example.x, example.target.ts, key=key))(keys)
+        return out.ys, out.kl, log_weight, out.stats.status
 
-    ys, kl = decoded(example.x, example.target.ts)
-    assert_close((ys, kl), (lane(row, 0)[1][: ys.shape[0]], lane(row, 0)[2]))
+    ys, kl, log_weight, status = jax.device_get(drawn(jax.random.split(KEY, 4096)))
+    assert ys.shape[1:] == (example.target.ts.shape[0], row.channels) and (status == 0).all()
+    for found, wanted in ((-log_weight - kl, 0), (np.exp(log_weight), 1)):
+        assert abs(found.mean() - wanted) < 5 * found.std() / np.sqrt(len(found))
 
 
 def table(inputs: bool) -> Table:

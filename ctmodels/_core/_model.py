@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._series import Driven, Series
 from ctmodels._core._times import increasing
-from ctmodels.distributions import AbstractDistribution, Gaussian
+from ctmodels.distributions import AbstractDistribution
 
 
 class AbstractModel(eqx.Module):
@@ -123,22 +123,26 @@ def state_of(dynamics: AbstractDynamics, y0: Float[Array, " given"]) -> Float[Ar
 
 
 class AbstractLatent(AbstractModel):
-    """A model of a latent start that is inferred from what was seen: what the evidence bounds speak to."""
+    """A model with a latent cause, a start or a whole path, that is inferred from what was seen: what the evidence
+    bounds speak to. Its `Output` has `kl`, the divergence of posterior from prior."""
 
     @abc.abstractmethod
-    def infer(self, x: PyTree) -> tuple[Gaussian, Gaussian, Float[Array, ""]]:
-        """The posterior q(z0 | x), the prior p(z0), and the time at which z0 lies."""
+    def draw(
+        self, x: PyTree, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray
+    ) -> tuple[Output, Float[Array, ""]]:
+        """What follows from one cause that is drawn from the posterior, and the logarithm of the density of this cause
+        under the prior over that under the posterior."""
+
+
+class AbstractMatched(AbstractLatent):
+    """A latent model of paths whose posterior is known at each time by itself, so that it learns without a solve: what
+    matching speaks to."""
 
     @abc.abstractmethod
-    def decode(
-        self,
-        z0: Float[Array, " latent"],
-        t0: Float[Array, ""],
-        ts: Float[Array, " out"],
-        *,
-        key: PRNGKeyArray | None = None,
+    def match(
+        self, x: PyTree, ts: Float[Array, " out"] | None = None, *, points: int, key: PRNGKeyArray
     ) -> Output:
-        """The outputs that follow from one start."""
+        """Outputs at `ts`, each from a state drawn by itself, and in `kl` the divergence, estimated at so many times."""
 
 
 class AbstractFilter(AbstractModel):

@@ -45,9 +45,7 @@ def solve_piecewise_constant(
     grid = saves if ts is None else _with_knots(saves, knots, forward)
 
     def stretch(y, x):
-        number, edges = x
-        # By its earlier edge: on [t_i, t_{i+1}) the value is the one at t_i, in whichever direction one goes.
-        held = path(jnp.min(edges))
+        number, edges, held = x
         ys, stats = integrate(field, edges, y, HeldPath(edges, jnp.stack([held, held])), key=own_key(number))
         y = jax.tree.map(lambda y: y[-1], ys)
         return y, (y, stats)
@@ -55,7 +53,10 @@ def solve_piecewise_constant(
     # The noise of an SDE is each stretch's own; a measure has the same in all, as in one solve.
     own_key = lambda number: jax.random.fold_in(key, number) if isinstance(field, SDE) and key is not None else key
     edges = jnp.stack([grid[:-1], grid[1:]], axis=1)
-    _, (ys, stats) = jax.lax.scan(stretch, y0, (jnp.arange(len(edges), dtype=jnp.int32), edges))
+    # By its earlier edge: on [t_i, t_{i+1}) the value is the one at t_i, in whichever direction one goes. All at once,
+    # so that the gradient of the path is put together once, and not anew on each stretch.
+    held = jax.vmap(path)(jnp.min(edges, axis=1))
+    _, (ys, stats) = jax.lax.scan(stretch, y0, (jnp.arange(len(edges), dtype=jnp.int32), edges, held))
     reached = jnp.cumsum(stats.status != SUCCESS) == 0
     at = jnp.searchsorted(forward * grid, forward * saves, side="left")
     hold = integrate.failed == "hold"

@@ -17,7 +17,8 @@ def _check_positive(by, floor, **_) -> None:
     check_called("by", by, "of numbers, such as jax.nn.softplus,", "give one whose values are not negative")
     if not floor > 0:
         raise ValueError(f"floor={floor}: must be a positive number, in units of the state: it keeps 1 / g finite")
-    values = np.asarray(by(jnp.asarray(EVERYWHERE)))
+    with jax.ensure_compile_time_eval():  # a model may be made while something is traced
+        values = np.asarray(by(jnp.asarray(EVERYWHERE)))
     bad = np.flatnonzero(~(values >= 0))
     if bad.size:
         name, at = getattr(by, "__name__", type(by).__name__), bad[0]

@@ -7,6 +7,7 @@ from jaxtyping import PRNGKeyArray
 
 from ctmodels._core._arguments import before
 from ctmodels._core._model import AbstractFilter
+from ctmodels._core._output import Output
 from ctmodels._core._promises import check_example
 from ctmodels._core._series import Example, Series
 from ctmodels.distributions import AbstractDistribution
@@ -26,13 +27,8 @@ def likelihood(family: Callable | None = None):
     def loss(model, example: Example, key=None) -> tuple:
         target = series_target(example, "likelihood")
         out = model(example.x, target.ts, key=key)
-        if family is None and out.predictive is None:
-            raise ValueError(
-                f"likelihood: {type(model).__name__} returns no `predictive`: give a family of its outputs, "
-                "ct.losses.likelihood(lambda ys: ct.distributions.Gaussian(ys, 0.1))"
-            )
-        predictive = out.predictive if family is None else family(out.ys)
-        return *_likelihood(predictive, target), out
+        predictive = predictive_of(out, model, "likelihood") if family is None else family(out.ys)
+        return *likelihood_of(predictive, target), out
 
     return loss
 
@@ -43,10 +39,20 @@ def one_step_likelihood(model: AbstractFilter, example: Example, key: PRNGKeyArr
     [`ctmodels.AbstractFilter`][] expected just before it. The target's times are the outputs'; its values are not
     looked at."""
     out, expected, rows = model.filter(example.x, series_target(example, "one_step_likelihood").ts, key=key)
-    return *_likelihood(expected, rows), out
+    return *likelihood_of(expected, rows), out
 
 
-def _likelihood(predictive: AbstractDistribution, target: Series) -> tuple:
+def predictive_of(out: Output, model, name: str) -> AbstractDistribution:
+    """What the model says of its outputs, if it says anything."""
+    if out.predictive is None:
+        raise ValueError(
+            f"{name}: {type(model).__name__} returns no `predictive`: give a family of its outputs, "
+            "ct.losses.likelihood(lambda ys: ct.distributions.Gaussian(ys, 0.1)), or a deviation"
+        )
+    return out.predictive
+
+
+def likelihood_of(predictive: AbstractDistribution, target: Series) -> tuple:
     """The sum over what was observed, negative, and how many entries that are."""
     # Under the mask lies a zero, whose density may be infinite, and the gradient NaN; one is a value of every family.
     terms = predictive.log_prob(jnp.where(target.mask, target.ys, 1))

@@ -61,13 +61,22 @@ class LatentODE(AbstractLatent):
         self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> Output:
         ts = times_of(x) if ts is None else ts
+        if key is not None:
+            return self.draw(x, ts, key=key)[0]
         q, p, t0 = self.infer(x)
-        if key is None:
-            out = self.decode(q.mean, t0, ts)
-        else:
-            of_start, of_solve = jax.random.split(key)
-            out = self.decode(q.sample(of_start), t0, ts, key=of_solve)
-        return dataclasses.replace(out, kl=jnp.sum(q.kl(p)))
+        return dataclasses.replace(self.decode(q.mean, t0, ts), kl=jnp.sum(q.kl(p)))
+
+    @before(lambda self, x, ts, key: check_reads(self, x, ts, key))
+    def draw(
+        self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray
+    ) -> tuple[Output, Float[Array, ""]]:
+        """What follows from one start of q, and log p(z0) - log q(z0) of it."""
+        ts = times_of(x) if ts is None else ts
+        q, p, t0 = self.infer(x)
+        of_start, of_solve = jax.random.split(key)
+        z0 = q.sample(of_start)
+        out = dataclasses.replace(self.decode(z0, t0, ts, key=of_solve), kl=jnp.sum(q.kl(p)))
+        return out, jnp.sum(p.log_prob(z0) - q.log_prob(z0))
 
     def infer(self, x: Series | Record) -> tuple[Gaussian, Gaussian, Float[Array, ""]]:
         """What z0 is believed to be once `x` was read, and before; and the time at which it lies."""

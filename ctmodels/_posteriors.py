@@ -1,0 +1,124 @@
+r"""Posteriors of latent paths: what is believed of $z(t)$ once a series was read, under $dz = f\,dt + g\,dW$.
+
+The diffusion is the prior's, as it must be where the divergence of the two is to be finite. Beyond the last
+observation there is nothing that the prior does not know: there the posterior moves as the prior does.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, PyTree
+
+from ctmodels._core._series import Record, Series
+from ctmodels._encoders import States
+from ctmodels.distributions import Gaussian
+from ctmodels.fields import SDE
+from ctmodels.paths._paths import HeldPath
+
+State = Float[Array, " latent"]
+
+
+class Inferred(NamedTuple):
+    """What is believed of a path. `start`: q(z0); `path`: what holds from knot to knot, whose last channel is 1 while
+    anything is to come and then 0; `drift(t, z, held)`: of the posterior, `held` being that path's value;
+    `marginal(t)`: q(z(t)), where it is known."""
+
+    start: Gaussian
+    path: HeldPath
+    drift: Callable[[Array, State, Array], State]
+    marginal: Callable[[Array], Gaussian] | None = None
+
+
+class AbstractPosterior(eqx.Module):
+    """`read(x, t0, sde)`: what a series says of the path from `t0` on."""
+
+    @abc.abstractmethod
+    def read(self, x: Series | Record, t0: Float[Array, ""], sde: SDE) -> Inferred:
+        """What is believed once `x` was read. `sde`: the prior."""
+
+
+class DriftPosterior(AbstractPosterior):
+    """A drift that knows what is to come, and a start. Li, Wong, Chen, Duvenaud (2020).
+
+    **Arguments:**
+
+    - `encoder`: of `size` numbers, with `states`: [`ctmodels.ReverseGRUEncoder`][].
+    - `start`: code -> (2 * latent,), mean and logarithm of the deviation of z0.
+    - `drift`: a field `f(t, z, context)`: `context(t)` is `(encoder.size,)`: the encoder's state after reading all that
+      was observed after t, how far away the next of it is, and what is known beforehand.
+      `MLPField(latent, inputs=encoder.size)` is one.
+    """
+
+    encoder: Callable
+    start: Callable
+    drift: Callable
+
+    def read(self, x: Series | Record, t0: Float[Array, ""], sde: SDE) -> Inferred:
+        """The encoder's states are the context."""
+        states: States = self.encoder.states(x)
+        mean, log_deviation = jnp.split(self.start(states.code(t0)), 2)
+
+        def drift(t, z, held):
+            h, following = held[:-2], held[-2]
+            context = lambda t: jnp.concatenate([h, (following - (t - t0).astype(h.dtype))[None], states.rows.static])
+            return self.drift(t, z, context)
+
+        return Inferred(Gaussian(mean, log_deviation=log_deviation), states.to_come(t0), drift)
+
+
+class MarginalPosterior(AbstractPosterior):
+    r"""Normal at each time, $q(z(t)) = N(m(t), s(t)^2)$, from which its drift follows:
+    $b = m' + (s'/s)(z - m) - \tfrac12 g^2 (z - m)/s^2 + \tfrac12\,\partial_z g^2$.
+    It is learned without a solve, by [`ctmodels.losses.matching`][], and solved as any other. Bartosh, Vetrov, Naesseth
+    (2025).
+
+    **Arguments:**
+
+    - `encoder`: of `size` numbers, with `states`: [`ctmodels.ReverseGRUEncoder`][].
+    - `marginals`: (encoder.size,) -> (2 * latent,), mean and logarithm of the deviation, from the time since `t0`, the
+      mean of the encoder's states, in which those near in time weigh most, $\propto \exp(-(\lambda (t_i - t))^2)$, and
+      what is known beforehand. Smooth in t if `marginals` is.
+    - `focus`: $\lambda$ to begin with, per unit of time; it is learned.
+
+    **Good values:** a focus of one over the distance of two or three observations; smooth activations.
+    """
+
+    encoder: Callable
+    marginals: Callable
+    log_focus: Float[Array, ""]
+
+    def __init__(self, encoder: Callable, marginals: Callable, focus: ArrayLike):
+        self.encoder, self.marginals = encoder, marginals
+        self.log_focus = jnp.log(jnp.asarray(focus, jnp.zeros(()).dtype))
+
+    def read(self, x: Series | Record, t0: Float[Array, ""], sde: SDE) -> Inferred:
+        """Marginals at all times; knots are the start and the last observation."""
+        states: States = self.encoder.states(x)
+        marginal = lambda t: self._marginal(states, t0, t)
+        any_seen = jnp.any(states.rows.seen).astype(states.hs.dtype)
+        knots, there = jnp.stack([t0, states.ts[-1]]), jnp.stack([any_seen, jnp.zeros_like(any_seen)])
+        path = HeldPath(jnp.maximum(knots, t0), there[:, None])
+        return Inferred(marginal(t0), path, lambda t, z, held: drift_of(marginal, sde, t, z), marginal)
+
+    def _marginal(self, states: States, t0, t) -> Gaussian:
+        seen, away = states.rows.seen[::-1], (states.ts - t).astype(states.hs.dtype)
+        near = jnp.where(seen, -((jnp.exp(self.log_focus).astype(away.dtype) * away) ** 2), -jnp.inf)
+        weights = jax.nn.softmax(jnp.where(jnp.any(seen), near, 0))
+        since = (t - t0)[None].astype(states.hs.dtype)
+        known = jnp.concatenate([since, weights @ states.hs[::-1], states.rows.static])
+        mean, log_deviation = jnp.split(self.marginals(known), 2)
+        return Gaussian(mean, log_deviation=log_deviation)
+
+
+def drift_of(marginal: Callable[[Array], Gaussian], sde: SDE, t: Float[Array, ""], z: State) -> State:
+    """The drift under which a state of these marginals keeps them, with the diffusion of the SDE."""
+    q, moved = jax.jvp(marginal, (t,), (jnp.ones_like(t),))
+    error = z - q.mean
+    variance = lambda z: sde.diffusion(t, z, None) ** 2
+    squares, slopes = jax.jvp(variance, (z,), (jnp.ones_like(z),))  # of each entry by itself
+    score = -error * jnp.exp(-2 * q.log_deviation)
+    return moved.location + moved.log_deviation * error + 0.5 * (squares * score + slopes)

@@ -1,0 +1,191 @@
+r"""The latent SDE: an unseen path $dz = h(t, z)\,dt + g(t, z)\,dW$, of which a series tells something.
+
+Li, Wong, Chen, Duvenaud (2020), whose posterior is a drift; Bartosh, Vetrov, Naesseth (2025), whose posterior is its
+marginals.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ctmodels._core._arguments import before, check_key
+from ctmodels._core._model import AbstractMatched
+from ctmodels._core._output import Output, Stats
+from ctmodels._core._promises import check_reads
+from ctmodels._core._series import Record, Series
+from ctmodels._core._times import increasing
+from ctmodels._integrate import Integrate, Substeps, solve_piecewise_constant, without_noise
+from ctmodels._online import times_of
+from ctmodels._posteriors import AbstractPosterior, Inferred
+from ctmodels.distributions import Gaussian
+from ctmodels.fields import SDE
+
+
+def _check(self, x, ts, key, **_) -> None:
+    check_reads(self, x, ts, key)
+
+
+class LatentSDE(AbstractMatched):
+    r"""p: $z_0 \sim$ `start`, $dz = h\,dt + g\,dW$, y = decoder(z) and what scatters about it; q: another start and
+    another drift f, which know the series, and the same g. The divergence of the paths is
+    $E \int \frac12 |(f - h) / g|^2 dt$, up to the last time that is asked; beyond the last observation f is h.
+
+    `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts` are the times at which outputs are wanted, those of
+    `x` if not given. Steps go from each of these, and from each observation, to the next. z0 is the latent state at
+    `t0`, before which it is held. `ys` is `(out, channel)`, `latents` is `(out, latent)`, `kl` is of start and path
+    together, one sample of the latter; `predictive` is normal about `ys`, where `log_deviation` is given. A `key` draws
+    start and path from q; without, it is the start's mean and the path without noise. An output at t knows what came
+    later.
+
+    It is trained by the evidence bound, [`ctmodels.losses.likelihood`][] with [`ctmodels.regularisers.kl`][] of weight
+    one over the number of observed entries; by [`ctmodels.losses.iwae`][], which takes Euler's steps; or, with a
+    posterior of marginals, without a solve by [`ctmodels.losses.matching`][].
+
+    **Arguments:**
+
+    - `posterior`: [`ctmodels.DriftPosterior`][] or [`ctmodels.MarginalPosterior`][].
+    - `sde`: the prior, an Ito SDE of diagonal noise, `args` being None. The divergence divides by its diffusion: keep
+      that from zero by [`ctmodels.fields.Positive`][]; where it is zero the solve fails with a status.
+    - `start`: p(z0), a [`ctmodels.distributions.Gaussian`][] of shape `(latent,)`, learned.
+    - `decoder`: latent state -> channels.
+    - `integrate`: the solver.
+    - `log_deviation`: of the observations, `(channel,)`, learned; None: the loss says what it is.
+    - `t0`: the time at which z0 lies, for all series; None: at the first observation of each.
+
+    **Good values:** `Integrate(diffrax.Euler(), Substeps(1))` where observations are dense; the divergence weighted from
+    zero to one in the first fifth of training. A deviation that is learned takes over what the diffusion should say:
+    look at [`ctmodels.metrics.quadratic_variation_ratio`][] of data to what is drawn.
+    """
+
+    posterior: AbstractPosterior
+    sde: SDE
+    start: Gaussian
+    decoder: Callable
+    integrate: Integrate = Integrate(diffrax.Euler(), Substeps(1))
+    log_deviation: Float[Array, " channel"] | None = None
+    t0: float | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        said = self.sde.noise, self.sde.interpretation
+        if said != ("diagonal", "ito"):
+            raise ValueError(
+                f"sde: noise={said[0]!r}, interpretation={said[1]!r}: the divergence of two paths is known here of "
+                "diagonal noise in Ito's sense: SDE(drift, diffusion)"
+            )
+
+    @before(_check)
+    def __call__(
+        self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
+    ) -> Output:
+        q, t0 = self.infer(x)
+        of_start, of_path = (None, None) if key is None else jax.random.split(key)
+        z0 = q.start.mean if of_start is None else q.start.sample(of_start)
+        # The divergence of the path is one more state, without noise.
+        drift = lambda t, s, path: self._with_rates(t, s, path, q, lambda u: [_rate(u)])
+        diffusion = lambda t, s, path: jnp.append(self.sde.diffusion(t, s[: z0.shape[0]], None), 0)
+        out, (path_kl,) = self._follow(SDE(drift, diffusion), q, z0, t0, times_of(x) if ts is None else ts, of_path, 1)
+        return dataclasses.replace(out, kl=jnp.sum(q.start.kl(self.start)) + path_kl)
+
+    @before(_check)
+    def draw(
+        self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray
+    ) -> tuple[Output, Float[Array, ""]]:
+        """What follows from one path of q, and log p - log q of it, by Girsanov's theorem for Euler's steps."""
+        check_key(key, needed=True)
+        q, t0 = self.infer(x)
+        of_start, of_path = jax.random.split(key)
+        z0, n = q.start.sample(of_start), q.start.mean.shape[0]
+
+        def diffusion(t, s, path):
+            _, g, u = self._slopes(t, s[:n], path, q)
+            return jnp.concatenate([jnp.diag(g), jnp.zeros_like(u)[None], -u[None]])
+
+        rates = lambda u: [_rate(u), -_rate(u)]
+        sde = SDE(lambda t, s, path: self._with_rates(t, s, path, q, rates), diffusion, noise="general")
+        euler = dataclasses.replace(self.integrate, method=diffrax.Euler())
+        ts = times_of(x) if ts is None else ts
+        out, (path_kl, log_weight) = self._follow(sde, q, z0, t0, ts, of_path, 2, euler)
+        out = dataclasses.replace(out, kl=jnp.sum(q.start.kl(self.start)) + path_kl)
+        return out, log_weight + jnp.sum(self.start.log_prob(z0) - q.start.log_prob(z0))
+
+    @before(_check)
+    def match(
+        self, x: Series | Record, ts: Float[Array, " out"] | None = None, *, points: int, key: PRNGKeyArray
+    ) -> Output:
+        """Outputs and divergence by the posterior's marginals, without a solve."""
+        check_key(key, needed=True)
+        q, t0 = self.infer(x)
+        marginal = q.marginal
+        if marginal is None:
+            name = type(self.posterior).__name__
+            raise ValueError(f"posterior: {name} has no marginals, which matching needs: take ct.MarginalPosterior")
+        ts = increasing(times_of(x) if ts is None else ts, "ts")
+        of_states, of_times, of_points = jax.random.split(key, 3)
+        at = jnp.maximum(ts, t0.astype(ts.dtype))
+        draw = lambda t, key: marginal(t).sample(key)
+        zs = jax.vmap(draw)(at, jax.random.split(of_states, len(at)))
+
+        parts = (jnp.arange(points, dtype=ts.dtype) + jax.random.uniform(of_times, (points,), ts.dtype)) / points
+        mid = at[0] + (at[-1] - at[0]) * parts
+        rates = jax.vmap(lambda t, key: self._mismatch(q, t, draw(t, key)))(mid, jax.random.split(of_points, points))
+        path_kl = (at[-1] - at[0]).astype(rates.dtype) * jnp.mean(rates)
+        stats = dataclasses.replace(Stats.of_grid(0, ts, zs), evaluations=jnp.asarray(points, jnp.int32))
+        return dataclasses.replace(self._observed(zs, stats), kl=jnp.sum(q.start.kl(self.start)) + path_kl)
+
+    def prior(self, ts: Float[Array, " out"], *, key: PRNGKeyArray | None = None) -> Output:
+        """A path that knows no series, from `ts[0]` on; without a key, of the mean start and without noise."""
+        integrate, field, z0 = *without_noise(self.integrate, self.sde), self.start.mean
+        if key is not None:
+            of_start, key = jax.random.split(key)
+            integrate, field, z0 = self.integrate, self.sde, self.start.sample(of_start)
+        zs, stats = integrate(field, increasing(ts, "ts"), z0, key=key)
+        return self._observed(zs, stats)
+
+    def infer(self, x: Series | Record) -> tuple[Inferred, Float[Array, ""]]:
+        """What is believed of the path once `x` was read, and the time at which it begins."""
+        series = x.series if isinstance(x, Record) else x
+        t0 = series.start[0] if self.t0 is None else jnp.asarray(self.t0, series.ts.dtype)
+        return self.posterior.read(x, t0, self.sde), t0
+
+    def _follow(self, sde: SDE, q: Inferred, z0, t0, ts, key, extra: int, integrate: Integrate | None = None) -> tuple:
+        """Outputs at `ts`, and the last values of so many states more, which begin at zero."""
+        ts = increasing(ts, "ts")  # those before t0 included, at which z0 is held
+        t0 = t0.astype(ts.dtype)
+        integrate, field = self.integrate if integrate is None else integrate, sde
+        if key is None:
+            integrate, field = without_noise(self.integrate, sde)
+        saves, s0 = jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), jnp.pad(z0, (0, extra))
+        states, stats = solve_piecewise_constant(integrate, field, saves, s0, q.path, key=key)
+        return self._observed(states[1:, :-extra], stats), states[-1, -extra:]
+
+    def _slopes(self, t, z, path, q: Inferred) -> tuple[Array, Array, Array]:
+        """The drift of q, the diffusion, and u = (f - h) / g."""
+        held = path(t)
+        known, h, g = held[-1] > 0, self.sde.drift(t, z, None), self.sde.diffusion(t, z, None)
+        f = jnp.where(known, q.drift(t, z, held), h)
+        return f, g, (f - h) / jnp.where(known, g, 1)
+
+    def _with_rates(self, t, s, path, q: Inferred, rates: Callable) -> Float[Array, " states"]:
+        f, _, u = self._slopes(t, s[: q.start.mean.shape[0]], path, q)
+        return jnp.concatenate([f, jnp.stack(rates(u))])
+
+    def _mismatch(self, q: Inferred, t, z) -> Float[Array, ""]:
+        h, g = self.sde.drift(t, z, None), self.sde.diffusion(t, z, None)
+        return _rate((q.drift(t, z, jnp.zeros(0)) - h) / g)
+
+    def _observed(self, zs: Float[Array, "out latent"], stats: Stats) -> Output:
+        ys = jax.vmap(self.decoder)(zs)
+        if self.log_deviation is None:
+            return Output(ys, stats, zs)
+        spread = jnp.broadcast_to(self.log_deviation, ys.shape)
+        return Output(ys, stats, zs, predictive=Gaussian(ys, log_deviation=spread))
+
+
+def _rate(u: Float[Array, " latent"]) -> Float[Array, ""]:
+    """Of the divergence, per unit of time."""
+    return 0.5 * jnp.sum(u**2)

@@ -1,0 +1,274 @@
+"""What the latent SDE claims beyond the laws of `test_laws.py`: its divergence against closed forms, its bound against
+the evidence of linear models, which a Kalman filter knows."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import ctmodels as ct
+
+pytestmark = pytest.mark.only("float64")
+
+THETA, SIGMA, NOISE = 0.8, 0.6, 0.3  # of an Ornstein-Uhlenbeck process, and of what is seen of it
+TS, YS = np.array([0.0, 0.3, 0.5, 1.1, 1.4]), np.array([0.4, -0.2, 0.1, 0.9, 0.7])
+SEEN = np.array([True, True, False, True, True])
+START = 0.5  # deviation of z0 in the prior
+
+
+def ou(scale=1.0):
+    return ct.fields.SDE(lambda t, z, args: -THETA * z, ct.fields.Constant(jnp.full(1, scale * SIGMA)))
+
+
+def prior_start():
+    return ct.distributions.Gaussian(jnp.zeros(1), jnp.full(1, START))
+
+
+def observed(ys=YS):
+    return ct.Series.from_nan(TS, np.where(SEEN, ys, np.nan)[:, None])
+
+
+def encoder():
+    return ct.ReverseGRUEncoder(1, 1, key=jax.random.key(0))
+
+
+def model_of(drift, deviation=0.3, mean=0.2, integrate=None, sde=None):
+    """A posterior of a given drift `f(t, z)` and start."""
+    start = lambda code: jnp.array([mean, np.log(deviation)])
+    posterior = ct.DriftPosterior(encoder(), start, drift)
+    integrate = integrate or ct.Integrate(diffrax.Euler(), ct.Substeps(2))
+    log_deviation = jnp.full(1, np.log(NOISE))
+    return ct.LatentSDE(posterior, sde or ou(), prior_start(), lambda z: z, integrate, log_deviation)
+
+
+def kl_of_start(deviation, mean):
+    return 0.5 * ((deviation**2 + mean**2) / START**2 - 1) - np.log(deviation / START)
+
+
+def steps_of(ts, n):
+    """Lengths of Euler's steps, and their starts."""
+    h = np.repeat(np.diff(ts) / n, n)
+    return h, ts[0] + np.concatenate([[0], np.cumsum(h)[:-1]])
+
+
+def test_the_divergence_of_linear_drifts_is_that_of_their_moments():
+    """f = a + b z against h = -theta z: mean and variance of Euler's steps by recursion, to 1e-4 in the mean of paths,
+    from which what is linear in their noise, of mean zero, was taken off."""
+    a, b, m, s = 0.5, -0.95, 0.2, 0.1
+    model = model_of(lambda t, z, context: a + b * z, s, m, ct.Integrate(diffrax.Euler(), ct.Substeps(1)))
+    ts, slope, means = TS[::2], b + THETA, []
+    total, mean, variance = kl_of_start(s, m), m, s**2
+    for h in np.diff(ts):
+        means.append(mean)
+        total += 0.5 * h * ((a + slope * mean) ** 2 + slope**2 * variance) / SIGMA**2
+        mean, variance = mean + h * (a + b * mean), (1 + b * h) ** 2 * variance + SIGMA**2 * h
+    x = ct.Series(jnp.asarray(ts), jnp.ones((3, 1)), jnp.ones((3, 1), bool))
+
+    @jax.jit
+    def drawn(keys):
+        out = jax.vmap(lambda key: model(x, x.ts, key=key))(keys)
+        return out.kl, out.latents[..., 0]
+
+    kl, zs = jax.device_get(drawn(jax.random.split(jax.random.key(0), 2**16)))
+    kl = kl - ((zs[:, :-1] - means) * (a + slope * np.array(means)) * slope) @ np.diff(ts) / SIGMA**2
+    assert kl.std() / 256 < 3e-5
+    assert abs(kl.mean() - total) < 1e-4
+
+
+def test_equal_drifts_have_no_divergence_and_a_finite_gradient():
+    drift = ct.fields.MLPField(1, width=4, key=jax.random.key(1))
+    sde = ct.fields.SDE(drift, ct.fields.Constant(jnp.full(1, SIGMA)))
+    model = model_of(drift, START, 0.0, sde=sde)
+    kl, slope = eqx.filter_jit(eqx.filter_value_and_grad(lambda m: m(observed(), key=jax.random.key(2)).kl))(model)
+    assert abs(kl) < 1e-15
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
+
+
+def kernel(s, t):
+    """Covariance of the process between two times, from its start on."""
+    forget = jnp.exp(-THETA * jnp.abs(s - t))
+    held = jnp.exp(-THETA * (s + t)) * (START**2 - SIGMA**2 / (2 * THETA))
+    return held + forget * SIGMA**2 / (2 * THETA)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """The process given what was seen: a model whose posterior has just these marginals, and the evidence."""
+    at, ys = jnp.asarray(TS[SEEN]), jnp.asarray(YS[SEEN])
+    K = kernel(at[:, None], at[None]) + NOISE**2 * jnp.eye(len(at))
+
+    def marginals(known):
+        k = kernel(known[0], at)
+        solved = jnp.linalg.solve(K, k)
+        return jnp.stack([solved @ ys, 0.5 * jnp.log(kernel(known[0], known[0]) - solved @ k)])
+
+    posterior = ct.MarginalPosterior(encoder(), marginals, focus=1.0)
+    model = ct.LatentSDE(posterior, ou(), prior_start(), lambda z: z, log_deviation=jnp.full(1, np.log(NOISE)))
+    log_det = jnp.linalg.slogdet(K)[1]
+    evidence = -0.5 * (ys @ jnp.linalg.solve(K, ys) + log_det + len(at) * np.log(2 * np.pi))
+    return model, float(evidence)
+
+
+def test_the_evidence_is_that_of_the_filter(exact, within):
+    """What the next test holds the bound against."""
+
+    def flow(t0, t1, z):
+        return jnp.exp(-THETA * (t1 - t0)) * z
+
+    # The filter's noise is h Q; here it is what the process gains, for gaps that are all but equal to nothing.
+    fine = np.unique(np.concatenate([np.linspace(0, TS[-1], 2801), TS]))
+    ys = np.full((len(fine), 1), np.nan)
+    ys[np.searchsorted(fine, TS[SEEN])] = YS[SEEN, None]
+    noise = ct.smoothing.Noise(jnp.full(1, SIGMA**2), jnp.full(1, NOISE**2))
+    prior = jnp.zeros(1), jnp.full((1, 1), START**2)
+    found = jax.jit(lambda s: ct.smoothing.smooth(flow, s, noise, prior=prior).log_likelihood)
+    np.testing.assert_allclose(found(ct.Series.from_nan(fine, ys)), exact[1], **within(1e-4))
+
+
+def test_matching_with_the_smoother_s_marginals_gives_the_evidence(exact, within):
+    """There is no gap: by quadrature of the bound's three terms, and in the mean of what the loss draws."""
+    model, evidence = exact
+    nodes, weights = np.polynomial.hermite_e.hermegauss(3)
+    weights = weights / weights.sum()
+    times, lengths = np.polynomial.legendre.leggauss(12)
+
+    @jax.jit
+    def bound():
+        q, _ = model.infer(observed())
+        at = lambda t, e: q.marginal(t).mean + q.marginal(t).deviation * e
+
+        def rate(t, e):
+            z = at(t, e)
+            return jnp.sum(0.5 * ((q.drift(t, z, jnp.zeros(0)) + THETA * z) / SIGMA) ** 2)
+
+        def density(t, y, e):
+            return jnp.sum(ct.distributions.Gaussian(y[None], jnp.full(1, NOISE)).log_prob(at(t, e)))
+
+        seen = jnp.asarray(TS[SEEN]), jnp.asarray(YS[SEEN])
+        likely = jax.vmap(jax.vmap(density, (None, None, 0)), (0, 0, None))(*seen, jnp.asarray(nodes))
+        ends = TS[SEEN]
+        half, middle = np.diff(ends)[:, None] / 2, (ends[1:] + ends[:-1])[:, None] / 2
+        rates = jax.vmap(jax.vmap(rate, (None, 0)), (0, None))(jnp.asarray((middle + half * times).ravel()), nodes)
+        path = jnp.sum(jnp.asarray((half * lengths).ravel()) * (rates @ weights))
+        return jnp.sum(likely @ weights) - jnp.sum(q.start.kl(model.start)) - path
+
+    np.testing.assert_allclose(bound(), evidence, **within(absolute=1e-8))
+
+    example, loss = ct.Example(observed(), observed()), ct.losses.matching(points=4)
+
+    @jax.jit
+    def drawn(keys):
+        def one(key):
+            error, _, out = loss(model, example, key)
+            return -error - out.kl
+
+        return jax.vmap(one)(keys)
+
+    found = np.asarray(drawn(jax.random.split(jax.random.key(3), 2**13)))
+    assert abs(found.mean() - evidence) < 5 * found.std() / np.sqrt(found.size) < 0.1
+
+
+def test_its_solve_has_the_marginals_that_it_was_matched_by(exact, within):
+    """The drift that follows from them, in 32 steps between the times: means and deviations of 2000 paths."""
+    model, _ = exact
+    model = eqx.tree_at(lambda m: m.integrate, model, ct.Integrate(diffrax.Euler(), ct.Substeps(32)))
+    x, ts = observed(), jnp.asarray(TS)
+    keys = jax.random.split(jax.random.key(4), 2000)
+    zs = np.asarray(jax.jit(jax.vmap(lambda key: model(x, ts, key=key).latents[:, 0]))(keys))
+    q, _ = model.infer(x)
+    wanted = jax.vmap(q.marginal)(ts)
+    np.testing.assert_allclose(zs.mean(0), wanted.mean[:, 0], **within(absolute=0.04))
+    np.testing.assert_allclose(zs.std(0), wanted.deviation[:, 0], **within(0.07))
+
+
+def test_the_importance_weighted_bound_rises_to_the_evidence(within):
+    """Of Euler's steps, of which a filter knows the evidence; more samples, a tighter bound."""
+    n = 2
+    h, starts = steps_of(TS, n)
+    fine = np.append(starts, TS[-1])
+    ys = np.full((len(fine), 1), np.nan)
+    ys[::n] = np.where(SEEN, YS, np.nan)[:, None]
+    noise = ct.smoothing.Noise(jnp.full(1, SIGMA**2), jnp.full(1, NOISE**2))
+    flow = lambda t0, t1, z: z - (t1 - t0) * THETA * z
+    prior = jnp.zeros(1), jnp.full((1, 1), START**2)
+    smooth = jax.jit(lambda s: ct.smoothing.smooth(flow, s, noise, prior=prior).log_likelihood)
+    evidence = float(smooth(ct.Series.from_nan(fine, ys)))
+
+    model, example = model_of(lambda t, z, context: 0.4 - z, 0.35, 0.1), ct.Example(observed(), observed())
+    bounds = []
+    for samples, repeats in ((1, 4096), (8, 512), (1024, 24)):
+        loss = ct.losses.iwae(None, samples)
+        one = jax.jit(jax.vmap(lambda key, loss=loss: -loss(model, example, key)[0]))
+        bounds.append(float(jnp.mean(one(jax.random.split(jax.random.key(5), repeats)))))
+    assert bounds[0] < bounds[1] - 0.05 < bounds[2] < evidence + 0.02
+    np.testing.assert_allclose(bounds[2], evidence, **within(absolute=0.04))
+
+
+def test_what_is_to_come_is_read_from_the_end(within):
+    """The context: until when nothing comes, and, beyond the last row, that nothing does."""
+    path = encoder().states(observed()).to_come(jnp.asarray(-0.5))
+    at = lambda t: np.asarray(path(jnp.asarray(t)))[-2:]
+    for t, (following, there) in {-0.5: (0.5, 1), 0.0: (0.8, 1), 0.4: (1.6, 1), 1.2: (1.9, 1), 1.4: (1.9, 0)}.items():
+        np.testing.assert_allclose(at(t), [following, there], **within(1e-12))
+
+
+def test_beyond_the_last_observation_it_moves_as_the_prior_does():
+    model = model_of(lambda t, z, context: 5 - z, 0.3, 0.2)
+    ts = jnp.asarray(np.append(TS, [1.9, 2.4]))
+    kl = jax.jit(lambda ts: model(observed(), ts).kl)
+    within_data, beyond = kl(jnp.append(ts[:5], ts[4:5].repeat(2))), kl(ts)
+    np.testing.assert_array_equal(within_data, beyond)
+
+
+def test_a_diffusion_of_zero_is_a_status():
+    model = model_of(lambda t, z, context: 1.0 - z, sde=ou(scale=0.0))
+    out = model(observed(), key=jax.random.key(0))
+    assert out.stats.status == 2 and np.isnan(out.kl)
+
+
+def test_what_it_cannot_do_is_refused():
+    general = ct.fields.SDE(lambda t, z, args: -z, lambda t, z, args: jnp.eye(1), noise="general")
+    with pytest.raises(ValueError, match="sde: noise='general'"):
+        model_of(lambda t, z, context: z, sde=general)
+    model, example = model_of(lambda t, z, context: -z), ct.Example(observed(), observed())
+    with pytest.raises(ValueError, match="posterior: DriftPosterior has no marginals"):
+        ct.losses.matching()(model, example, jax.random.key(0))
+    with pytest.raises(TypeError, match="key"):
+        ct.losses.matching()(model, example, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("matched", (False, True), ids=("by solves", "by matching"))
+def test_trained_it_comes_near_to_the_evidence(matched):
+    """To a hundredth of a nat for each observation: the prior is known, the posterior is learned, for one series."""
+    rng = np.random.default_rng(0)
+    encoder, width = ct.ReverseGRUEncoder(1, 8, key=jax.random.key(0)), 32
+    net = lambda out, key: eqx.nn.MLP(encoder.size, out, width, 2, jnp.tanh, key=jax.random.key(key))
+    if matched:
+        posterior = ct.MarginalPosterior(encoder, net(2, 1), focus=4.0)
+    else:
+        drift = ct.fields.MLPField(1, inputs=encoder.size, width=width, activation=jnp.tanh, key=jax.random.key(2))
+        posterior = ct.DriftPosterior(encoder, net(2, 1), drift)
+    solver = ct.Integrate(diffrax.Euler(), ct.Substeps(8))
+    model = ct.LatentSDE(posterior, ou(), prior_start(), lambda z: z, solver, jnp.full(1, np.log(NOISE)))
+    loss = ct.losses.matching(16) if matched else ct.losses.likelihood()
+    batch = jax.tree.map(lambda x: jnp.repeat(x[None], 64, axis=0), ct.Example(observed(), observed()))
+    objective = ct.objective(loss, {"kl": (1 / SEEN.sum(), ct.regularisers.kl)})
+    trainable = lambda m: eqx.tree_at(
+        lambda m: m.posterior, jax.tree.map(lambda _: False, m), jax.tree.map(lambda _: True, m.posterior)
+    )
+    step = ct.make_step(objective, optax.adam(optax.cosine_decay_schedule(5e-3, 4000)), trainable=trainable)
+    state = step.init(model, key=jax.random.key(rng.integers(100)))
+    for _ in range(4000):
+        state, _ = step(state, batch)
+    many = jax.tree.map(lambda x: jnp.repeat(x[:1], 2**14, axis=0), batch)
+    value, _ = eqx.filter_jit(objective)(state.model, many, jax.random.key(1), 0)
+    at, ys = TS[SEEN], YS[SEEN]
+    K = np.asarray(kernel(at[:, None], at[None])) + NOISE**2 * np.eye(len(at))
+    evidence = -0.5 * (ys @ np.linalg.solve(K, ys) + np.linalg.slogdet(K)[1] + len(at) * np.log(2 * np.pi))
+    gap = float(value) + evidence / SEEN.sum()
+    print(f"gap {gap:.4f} nats per observation")
+    assert -3e-3 < gap < 1e-2
