@@ -38,7 +38,11 @@ from ctmodels._core._series import (
 )
 from ctmodels._core._validation import DataError as DataError
 from ctmodels._core._versions import warn_if_bad as _warn_if_bad
-from ctmodels._encoders import ReverseGRUEncoder as ReverseGRUEncoder, ReverseODERNNEncoder as ReverseODERNNEncoder
+from ctmodels._encoders import (
+    ReverseGRUEncoder as ReverseGRUEncoder,
+    ReverseODERNNEncoder as ReverseODERNNEncoder,
+    WindowEncoder as WindowEncoder,
+)
 from ctmodels._export import export as export
 from ctmodels._integrate import (
     RK4 as RK4,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._core._arguments import before, check_key
+from ctmodels._core._arguments import before, check_key, check_whole
 from ctmodels._core._output import SUCCESS
 from ctmodels._core._series import Record, Series
 from ctmodels._core._times import increasing
@@ -107,6 +107,56 @@ class ReverseODERNNEncoder(eqx.Module):
         return States(jnp.where(stats.status == SUCCESS, hs, jnp.nan), h0, rows)
 
 
+class WindowEncoder(eqx.Module):
+    """An MLP of each observation and the few that follow it, and of the gaps between these: no memory, so that what it
+    says of a time does not depend on how much is known of later ones, as where a forecast begins from a few rows.
+
+    **Arguments:** `channels`, `hidden`: sizes; `window`: rows that it reads; `static`: how many static features a
+    record has; `width`, `depth`: of the MLP. `size` is that of the code, `hidden + 1 + 2 * static`. At the end of a
+    series its last row is read again.
+    """
+
+    mlp: eqx.nn.MLP
+    size: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    window: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
+
+    @before(lambda key, **_: check_key(key, needed=True))
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        *,
+        window: int = 3,
+        static: int = 0,
+        width: int = 64,
+        depth: int = 1,
+        key: PRNGKeyArray,
+    ):
+        check_whole("window", window, 1)
+        self.channels, self.window, self.static = channels, window, static
+        self.mlp = eqx.nn.MLP(window * (2 * channels + 1), hidden, width, depth, jnp.tanh, key=key)
+        self.size = hidden + 1 + 2 * static
+
+    def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
+        return self.states(x).code(t0)
+
+    def states(self, x: Series | Record) -> "States":
+        """Of each row that was seen."""
+        rows = reversed_rows(x, self.channels, self.static)
+        i = jnp.arange(rows.ts.shape[0])
+        last = jnp.maximum(jnp.sum(rows.seen) - 1, 0)
+        at = jnp.maximum(
+            jnp.minimum(i, last)[:, None] - jnp.arange(self.window)[None], 0
+        )  # from later to earlier: backwards
+        gaps = (rows.ts[at[:, :1]] - rows.ts[at]).astype(rows.ys.dtype)
+        read = jnp.concatenate([rows.ys[at], rows.mask[at].astype(rows.ys.dtype), gaps[..., None]], axis=2)
+        hs = jax.vmap(self.mlp)(read.reshape(i.size, -1))
+        h0 = jnp.zeros(hs.shape[1], hs.dtype)
+        return States(jnp.where(jnp.any(rows.seen), hs, h0[None]), h0, rows)
+
+
 class States(NamedTuple):
     """What an encoder made of a series: `hs` `(row, hidden)`, its states after each of `rows`, which are those that
     were seen from the last to the first, and then the first again; `h0`, before any."""
@@ -146,4 +196,3 @@ def reversed_rows(x: Series | Record, channels: int, static: int) -> ObservedRow
     increasing(series.ts[at], "x.ts", at)  # what is wrong is said of the times as they were given
     turned = Series(-series.ts[::-1], series.ys[::-1], series.mask[::-1])
     return ObservedRows.of(Record(turned, record.static, record.known), channels, static)
-

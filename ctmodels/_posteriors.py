@@ -11,7 +11,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float
 
 from ctmodels._core._series import Record, Series
 from ctmodels._encoders import States
@@ -79,9 +79,10 @@ class MarginalPosterior(AbstractPosterior):
     **Arguments:**
 
     - `encoder`: of `size` numbers, with `states`: [`ctmodels.ReverseGRUEncoder`][].
-    - `marginals`: (encoder.size,) -> (2 * latent,), mean and logarithm of the deviation, from the time since `t0`, the
-      mean of the encoder's states, in which those near in time weigh most, $\propto \exp(-(\lambda (t_i - t))^2)$, and
-      what is known beforehand. Smooth in t if `marginals` is.
+    - `marginals`: (encoder.size + 2,) -> (2 * latent,), mean and logarithm of the deviation, from the time since `t0`;
+      how far away observations are, and the square of that; the encoder's states; and what is known beforehand. All
+      are means in which what is near in time weighs most, $\propto \exp(-(\lambda (t_i - t))^2)$: smooth in t if
+      `marginals` is.
     - `focus`: $\lambda$ to begin with, per unit of time; it is learned.
 
     **Good values:** a focus of one over the distance of two or three observations; smooth activations.
@@ -108,8 +109,9 @@ class MarginalPosterior(AbstractPosterior):
         seen, away = states.rows.seen[::-1], (states.ts - t).astype(states.hs.dtype)
         near = jnp.where(seen, -((jnp.exp(self.log_focus).astype(away.dtype) * away) ** 2), -jnp.inf)
         weights = jax.nn.softmax(jnp.where(jnp.any(seen), near, 0))
-        since = (t - t0)[None].astype(states.hs.dtype)
-        known = jnp.concatenate([since, weights @ states.hs[::-1], states.rows.static])
+        since = (t - t0).astype(states.hs.dtype)
+        times = jnp.stack([since, weights @ away, weights @ away**2])
+        known = jnp.concatenate([times, weights @ states.hs[::-1], states.rows.static])
         mean, log_deviation = jnp.split(self.marginals(known), 2)
         return Gaussian(mean, log_deviation=log_deviation)
 

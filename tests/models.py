@@ -274,14 +274,16 @@ def latent_sde(matched=False):
 
     def make(key):
         a, b, c, d, e, f = jax.random.split(key, 6)
-        reads = ct.ReverseGRUEncoder(CHANNELS, 4, key=a)
+        reads = ct.WindowEncoder(CHANNELS, 4, width=4, key=a) if matched else ct.ReverseGRUEncoder(CHANNELS, 4, key=a)
         if matched:
-            marginals = eqx.nn.MLP(reads.size, 2 * LATENT, 4, 1, jnp.tanh, key=b)
+            marginals = eqx.nn.MLP(reads.size + 2, 2 * LATENT, 4, 1, jnp.tanh, key=b)
             posterior = ct.MarginalPosterior(reads, marginals, focus=3.0)
         else:
             start = eqx.nn.Linear(reads.size, 2 * LATENT, key=b)
             posterior = ct.DriftPosterior(reads, start, mlp(LATENT, inputs=reads.size)(c))
-        sde = ct.fields.SDE(mlp(LATENT)(d), ct.fields.Positive(ct.fields.Elementwise(LATENT, width=2, key=e), floor=0.1))
+        sde = ct.fields.SDE(
+            mlp(LATENT)(d), ct.fields.Positive(ct.fields.Elementwise(LATENT, width=2, key=e), floor=0.1)
+        )
         prior = ct.distributions.Gaussian(jnp.zeros(LATENT), log_deviation=jnp.zeros(LATENT))
         return ct.LatentSDE(posterior, sde, prior, eqx.nn.Linear(LATENT, CHANNELS, key=f), EULER)
 

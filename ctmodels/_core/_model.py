@@ -139,10 +139,8 @@ class AbstractMatched(AbstractLatent):
     matching speaks to."""
 
     @abc.abstractmethod
-    def match(
-        self, x: PyTree, ts: Float[Array, " out"] | None = None, *, points: int, key: PRNGKeyArray
-    ) -> Output:
-        """Outputs at `ts`, each from a state drawn by itself, and in `kl` the divergence, estimated at so many times."""
+    def match(self, x: PyTree, ts: Float[Array, " out"] | None = None, *, points: int, key: PRNGKeyArray) -> Output:
+        """Outputs at `ts`, each from a state drawn by itself, and in `kl` the divergence, by so many times."""
 
 
 class AbstractFilter(AbstractModel):

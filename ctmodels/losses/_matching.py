@@ -13,9 +13,9 @@ from ctmodels.losses._targets import series_target
 
 
 def matching(points: int = 8, family: Callable | None = None):
-    r"""As [`ctmodels.losses.likelihood`][], of an [`ctmodels.AbstractMatched`][] whose posterior has marginals: nothing is
-    solved. States are drawn from their marginals, at each time of the target for themselves, and the divergence in
-    `Output.kl`, which [`ctmodels.regularisers.kl`][] adds, is estimated at `points` times: one in each of as many equal
+    r"""As [`ctmodels.losses.likelihood`][], of an [`ctmodels.AbstractMatched`][], whose posterior has marginals:
+    nothing is solved. States are drawn from their marginals, at each time of the target for themselves, and the
+    divergence in `Output.kl`, which [`ctmodels.regularisers.kl`][] adds, is estimated at `points` times: one in each of as many equal
     stretches, so that its mean is the divergence itself. Sum and divergence together are the evidence bound, of which
     this is an unbiased estimate.
 
