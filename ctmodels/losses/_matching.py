@@ -14,10 +14,10 @@ from ctmodels.losses._targets import series_target
 
 def matching(points: int = 8, family: Callable | None = None):
     r"""As [`ctmodels.losses.likelihood`][], of an [`ctmodels.AbstractMatched`][], whose posterior has marginals:
-    nothing is solved. States are drawn from their marginals, at each time of the target for themselves, and the
-    divergence in `Output.kl`, which [`ctmodels.regularisers.kl`][] adds, is estimated at `points` times: one in each of as many equal
-    stretches, so that its mean is the divergence itself. Sum and divergence together are the evidence bound, of which
-    this is an unbiased estimate.
+    nothing is solved. States are drawn from their marginals, at each time of the target for themselves; the divergence
+    in `Output.kl`, which [`ctmodels.regularisers.kl`][] adds, is estimated at `points` times, one in each of as many
+    equal stretches, so that its mean is the divergence itself. Sum and divergence together are the evidence bound, of
+    which this is an unbiased estimate.
 
     $$\log p(x) \ge \mathbb E \sum_i \log p(x_i | z_{t_i}) - \mathrm{KL}(q(z_{t_0}) \| p)
       - (t_1 - t_0)\, \mathbb E_{t, z}\, \tfrac12 \Big| \frac{b_q - h}{g} \Big|^2$$
