@@ -65,6 +65,13 @@ def _halving(times: int, area: bool) -> np.ndarray:
     return np.concatenate(_known(some))
 
 
+def used(key: PRNGKeyArray) -> PRNGKeyArray:
+    """The key, as one that is spent: `jax.debug_key_reuse` takes folding in for no use of it (JAX 0.10), and would let
+    two solves have one path."""
+    jax.random.bits(key, (0,))
+    return key
+
+
 def _known(one: Increment) -> list[Any]:
     return [x for x in one if x is not None]
 
