@@ -261,10 +261,6 @@ REFUSED = {
         )(sde(), TS, Y0, key=KEYS[0]),
         "controller: ClipStepSizeController: steps of an SDE adapt by",
     ),
-    "longest": (
-        lambda: ct.Integrate(diffrax.Euler(), ct.Substeps(1, longest=0.1))(sde(), TS, Y0, key=KEYS[0]),
-        "controller: longest=0.1",
-    ),
     "no key": (lambda: EULER(sde(), TS, Y0), "key: None, and the noise"),
     "backwards": (lambda: EULER(sde(), TS[::-1], Y0, key=KEYS[0]), "ts: from 1 down to 0"),
     "shape of diagonal noise": (
