@@ -10,7 +10,7 @@ their point and the one from there: it stands at points on its way back, between
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import diffrax
 import jax
@@ -33,8 +33,8 @@ class Steps(NamedTuple):
     finish: Callable  # (pull, back, ct_y, t) -> cotangents of y, of t, and of the ends of the step after it
 
 
-# What steps back take slopes by: each point's are evaluated once, for the way back and for their cotangents.
-Pull = Callable  # (f, args, cotangent) -> f(slopes, *args), and the cotangents of args
+# What steps back take slopes by, once at each point, for the way back and for their cotangents:
+Pull: TypeAlias = Callable  # (f, args, cotangent) -> f(slopes, *args), and the cotangents of args
 
 
 class PairBack(NamedTuple):
@@ -119,7 +119,7 @@ def reversible_heun_of(noise: str) -> Steps:
     def of_later(at: HeunBack, fg):
         """Cotangents of (y, z, slopes) here and of the ends of the step after it: those of the ends if the slopes are
         known, the others anyhow."""
-        of = lambda *args: first_half(*args, at.increment)
+        of = lambda y, z, fg, t0, t1: first_half(y, z, fg, t0, t1, at.increment)
         return jax.vjp(of, at.half, at.z, fg, at.t0, at.t1)[1]((at.ct_half, at.ct_z))
 
     def slopes_here(pull: Pull, at: HeunBack, t, cotangent):
@@ -130,7 +130,8 @@ def reversible_heun_of(noise: str) -> Steps:
         none = _no_slopes(at, noise)
         of_y, ct_z, ct_fg, *_ = of_later(at, none)
         ct_half = of_y + ct_y
-        of_ends = lambda fg: jax.vjp(lambda *args: second_half(at.half, *args, increment), fg, t0, t1)[1](ct_half)
+        of = lambda fg, t0, t1: second_half(at.half, fg, t0, t1, increment)
+        of_ends = lambda fg: jax.vjp(of, fg, t0, t1)[1](ct_half)
         ct_fg = jax.tree.map(jnp.add, ct_fg, of_ends(none)[0])
         fg, y, later, of_t, of_z = slopes_here(pull, at, t1, ct_fg)
         rises, (_, of_t0, of_t1) = rise(fg, t0, t1, increment), of_ends(fg)

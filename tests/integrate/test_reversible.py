@@ -97,7 +97,7 @@ def test_a_pair_has_the_order_of_its_method_and_its_own_gradient(within):
 @pytest.mark.only("float64")
 @pytest.mark.parametrize("kind", ["SDE", "pair"])
 @pytest.mark.parametrize("n", [1, 3])
-def test_gradients_are_those_of_the_steps_there(kind, n, monkeypatch):
+def test_gradients_are_those_of_the_steps_there(kind, n, monkeypatch, tolerance):
     """As JAX finds them, for the field, each time and the start."""
     method = diffrax.ReversibleHeun() if kind == "SDE" else ct.RK4()
     solver, field = ct.Integrate(method, ct.Substeps(n), BACK), general if kind == "SDE" else pendulum
@@ -111,7 +111,7 @@ def test_gradients_are_those_of_the_steps_there(kind, n, monkeypatch):
     plain = lambda differentiable, *args: _reversible._there(differentiable, *args[:-1])[0]
     monkeypatch.setattr(_reversible, "_run", plain)
     for a, b in zip(found, gradient(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(a, b, **tolerance())
 
 
 @pytest.mark.only("float64")
