@@ -65,6 +65,22 @@ def _halving(times: int, area: bool) -> np.ndarray:
     return np.concatenate(_known(some))
 
 
+def used(key: PRNGKeyArray) -> PRNGKeyArray:
+    """The key, as one that is spent: `jax.debug_key_reuse` takes folding in for no use of it (JAX 0.10), and would let
+    two solves have one path."""
+    jax.random.bits(key, (0,))
+    return key
+
+
+def unwrapped(key: PRNGKeyArray) -> tuple[Array, Callable]:
+    """A key's numbers, and what makes a key of them: a `cond` with a batched predicate cannot choose between keys, nor
+    one with a derivative keep them (JAX 0.10)."""
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key, lambda numbers: numbers
+    generator = jax.random.key_impl(key)
+    return jax.random.key_data(key), lambda numbers: jax.random.wrap_key_data(numbers, impl=generator)
+
+
 def _known(one: Increment) -> list[Any]:
     return [x for x in one if x is not None]
 

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 Levels = list[Float[Array, "..."]]
 
-DEEPEST = 4
+DEEPEST = 6
 
 
 def signature(increments: Float[Array, "step channel"], depth: int) -> Levels:
@@ -29,7 +29,7 @@ def signature(increments: Float[Array, "step channel"], depth: int) -> Levels:
     and Lyons 2021). The entry at the word (i, j) is the integral of dX^i(s) dX^j(t) over s < t. A zero increment
     changes nothing. The gradient in reverse keeps the levels of every step: cut long paths into windows.
 
-    **Arguments:** `increments`: `(step, channel)`, of one path; `depth`: 1 to 4.
+    **Arguments:** `increments`: `(step, channel)`, of one path; `depth`: 1 to 6.
 
     **Returns:** the levels, `[(channel,), (channel, channel), ...]`, `depth` of them.
     """
@@ -45,7 +45,7 @@ def logsignature(increments: Float[Array, "step channel"], depth: int) -> Levels
     """log of the [`ctmodels.signatures.signature`][], a Lie element: increment, area, ...
 
     Levels as they are, for [`ctmodels.signatures.lie_field`][]; [`ctmodels.signatures.lyndon_coordinates`][] has the
-    numbers that are free. In float32 the logarithm of a long path loses digits at levels 3 and 4 to cancellation;
+    numbers that are free. In float32 the logarithm of a long path loses digits from level 3 on to cancellation;
     windows do not.
 
     **Arguments:** as of [`ctmodels.signatures.signature`][].
@@ -67,7 +67,7 @@ def logsignature_windows(values: Float[Array, "time channel"], window: int, dept
     - `values`: `(time, channel)`, the knots of one path without missing values ([`ctmodels.Series.fill_forward`][]),
       time itself as one of the channels if it matters. Steps that repeat the last value, as padding does, add zero.
     - `window`: steps in each, from 1, which is two points.
-    - `depth`: 1 to 4.
+    - `depth`: 1 to 6.
 
     **Returns:** the levels, `[(windows, channel), (windows, channel, channel), ...]`, where
     `windows = ceil((time - 1) / window)`.

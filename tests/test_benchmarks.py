@@ -125,7 +125,9 @@ def test_ratios_are_of_evaluations_for_the_same_error():
 
 @pytest.mark.slow
 @pytest.mark.only("float32")
-@pytest.mark.parametrize("name, method", [("mnist", "error"), ("spiral", "both"), ("physionet", "error")])
+@pytest.mark.parametrize(
+    "name, method", [("mnist", "error"), ("spiral", "both"), ("spiral_sde", "strong"), ("physionet", "error")]
+)
 def test_a_reproduction_at_toy_size_shows_the_direction(name, method):
     module = importlib.import_module(f"benchmarks.regularisers.{name}")
     data = module.toy() if hasattr(module, "toy") else None

@@ -1,6 +1,7 @@
 """Distances of paths: closed forms, two methods, masks, and what is refused."""
 
 import json
+import math
 from pathlib import Path
 
 import jax
@@ -143,6 +144,19 @@ def test_truncated_mmd_of_depth_one_is_that_of_the_ends(tolerance):
     pairs = lambda z: np.mean([a @ b for i, a in enumerate(z) for j, b in enumerate(z) if i != j])
     wanted = pairs(ends(x)) + pairs(ends(y)) - 2 * ends(x).mean(0) @ ends(y).mean(0)
     close(losses.truncated_signature_mmd(x, y, 1), wanted, **tolerance(10))
+
+
+@pytest.mark.only("float64")
+def test_truncated_mmd_of_straight_lines_is_a_power_series(tolerance):
+    """Of <a, b> / k!^2, to any depth."""
+    a, b = 3 * walks(3, 4)[:, -1], 3 * walks(4, 4, seed=1)[:, -1]
+    line = lambda ends: jnp.linspace(0.0, 1.0, 4)[None, :, None] * ends[:, None]
+    kernel = lambda a, b, depth: sum((a @ b.T) ** k / math.factorial(k) ** 2 for k in range(1, depth + 1))
+    among = lambda gram: (gram.sum() - np.trace(gram)) / (len(gram) * (len(gram) - 1))
+    for depth in (5, 6):
+        of = lambda a, b, depth=depth: np.asarray(kernel(a, b, depth))
+        wanted = among(of(a, a)) + among(of(b, b)) - 2 * of(a, b).mean()
+        close(losses.truncated_signature_mmd(line(a), line(b), depth), wanted, **tolerance(10))
 
 
 def test_mmd_is_without_bias_and_tells_laws_apart():
@@ -345,7 +359,7 @@ X, Y = np.zeros((3, 4, 2)), np.zeros((2, 4, 2))
         (lambda: losses.signature_mmd(X, Y, ts=TS[1:]), r"ts: shape \(3,\)"),
         (lambda: losses.signature_mmd(X, Y[:, 1:], ts=TS), "times and channels"),
         (lambda: losses.signature_mmd(X, Y, scale=np.ones(3)), r"scale: shape \(3,\)"),
-        (lambda: losses.truncated_signature_mmd(X, Y, 5), "depth=5"),
+        (lambda: losses.truncated_signature_mmd(X, Y, 7), "depth=7"),
         (lambda: losses.signature_score(X, Y), r"truth: shape \(2, 4, 2\), where \(time, channel\)"),
         (lambda: losses.crps(X, Y[0, 1:]), "truth: shape"),
         (lambda: losses.energy_score(X[:1], Y[0]), "samples: 1 path"),

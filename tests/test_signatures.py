@@ -1,6 +1,7 @@
 """Signatures against signax's (tests/reference/signatures.json), their algebra, and the order of the log-ODE method."""
 
 import functools
+import itertools
 import json
 from pathlib import Path
 
@@ -80,6 +81,19 @@ def test_the_second_level_is_the_area(tolerance):
     np.testing.assert_allclose(area, [[0, shoelace], [-shoelace, 0]], **tolerance())
 
 
+@pytest.mark.only("float64")
+def test_levels_five_and_six_are_shuffles_of_those_below(tolerance):
+    """S[u] S[v] is the sum of S over the shuffles of u and v (Ree 1958)."""
+    levels = [np.asarray(level) for level in SIGNATURE(normal(5, 2) / 2, 6)]
+    for short, both in ((2, 5), (3, 6)):
+        shuffled = 0
+        for places in itertools.combinations(range(both), short):  # of the letters of u; the others are v's
+            order = [*places, *(i for i in range(both) if i not in places)]
+            shuffled = shuffled + np.transpose(levels[both - 1], order)
+        product = np.multiply.outer(levels[short - 1], levels[both - short - 1])
+        np.testing.assert_allclose(shuffled, product, **tolerance(10))
+
+
 def test_log_and_exp_are_inverse(tolerance):
     levels = [normal(*(2,) * k, seed=k) for k in range(1, 5)]
     for there, back in (
@@ -133,8 +147,8 @@ def test_windows_of_a_padded_path_and_one_window_for_all(tolerance):
 @pytest.mark.only("float32")
 def test_what_cannot_be_computed_is_refused():
     values = normal(4, 2)
-    with pytest.raises(ValueError, match="depth=5"):
-        signatures.signature(values, 5)
+    with pytest.raises(ValueError, match="depth=7"):
+        signatures.signature(values, 7)
     with pytest.raises(ValueError, match="depth=0"):
         signatures.logsignature_windows(values, 2, 0)
     with pytest.raises(ValueError, match="window=0: a window needs at least two points"):

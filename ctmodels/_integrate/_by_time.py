@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels._core._output import gather, gathered
 from ctmodels._integrate._engine._lanes import select
@@ -38,76 +38,104 @@ class Grid(NamedTuple):
         counts = jnp.where(gaps == 0, 0, jnp.where(jnp.isfinite(gaps), wanted, n)).astype(jnp.int32)
         return cls(ts=ts, counts=counts, ends=jnp.cumsum(counts, dtype=jnp.int32))
 
-    def steps(self, first, number: int) -> tuple[Float[Array, " step"], Float[Array, " step"]]:
-        """Starts and lengths of `number` steps; after the last, steps of no length at the end."""
+    def steps(self, first, number: int) -> "Steps":
+        """`number` of them; after the last, steps of no length at the end."""
         step = first + jnp.arange(number, dtype=jnp.int32)
         at = jnp.searchsorted(self.ends, step, side="right").astype(jnp.int32)
         i = jnp.minimum(at, self.counts.shape[0] - 1)
         over = at == self.counts.shape[0]
         h = (self.ts[i + 1] - self.ts[i]) / jnp.maximum(self.counts[i], 1).astype(self.ts.dtype)
-        t = self.ts[i] + (step - self.ends[i] + self.counts[i]).astype(self.ts.dtype) * h
-        return jnp.where(over, self.ts[-1], t), jnp.where(over, 0, h)
+        nth = step - self.ends[i] + self.counts[i]
+        t = self.ts[i] + nth.astype(self.ts.dtype) * h
+        return Steps(jnp.where(over, self.ts[-1], t), jnp.where(over, 0, h), i, nth)
+
+
+class Steps(NamedTuple):
+    """Starts and lengths; of which interval each is, and which one of it."""
+
+    t: Float[Array, "*step"]
+    h: Float[Array, "*step"]
+    interval: Int[Array, "*step"]
+    nth: Int[Array, "*step"]
 
 
 class Carry(NamedTuple):
     """Where the steps have come to, what is saved, and what was measured."""
 
-    y: State
+    moving: tuple[State, PyTree]
     ys: State  # (interval,)
     measured: dict[str, Float[Array, ""]]
 
 
 class Solution(NamedTuple):
     """States at `ts[1:]`, NaN where they were not reached, as the first `reached` of them were; how many steps it took
-    to each; what was measured."""
+    to each; what was measured; what was carried to the end."""
 
     ys: State  # (interval,)
     counts: Int[Array, " interval"]
     measured: dict[str, Float[Array, ""]]
     reached: Int[Array, ""]
+    end: tuple[State, PyTree]
 
 
-def by_time(one: Callable, ts: Float[Array, " time"], y0: State, n: int, longest: float, most: int | None) -> Solution:
-    """From save time to save time by steps `one(y, t, h) -> (y, measures)`, `n` in each interval and more where they
-    would be longer than `longest`, up to `most` more in all."""
+def by_time(
+    one: Callable, ts: Float[Array, " time"], begun: tuple[State, PyTree], n: int, longest: float, most: int | None
+) -> Solution:
+    """From save time to save time by steps `one(carry, step) -> (carry, measures)`, of `Steps` one, `n` in each
+    interval and more where they would be longer than `longest`, up to `most` more in all. In front of what is carried
+    is the state."""
     usual = n * (ts.shape[0] - 1)
     more = -(-min(LARGEST // ts.shape[0] - usual, LARGEST if most is None else most) // usual)
     grid = Grid.of(ts, n, longest, (1 + more) * usual + 1)
 
     def block(nth, carry: Carry) -> Carry:
         first = nth * usual
-        y, (ys, taken) = jax.lax.scan(lambda y, step: _kept(one(y, *step)), carry.y, grid.steps(first, usual))
+        moving, (ys, taken) = jax.lax.scan(
+            lambda moving, step: _kept(one(moving, step)), carry.moving, grid.steps(first, usual)
+        )
         at = grid.ends - first  # counted from the block's start
-        found = carry.y.map(lambda y, ys: jnp.concatenate([y[None], ys])[jnp.clip(at, 0, usual)], ys)
+        found = carry.moving[0].map(lambda y, ys: jnp.concatenate([y[None], ys])[jnp.clip(at, 0, usual)], ys)
         saved = select((at >= 0) & (at <= usual), found, carry.ys)
         new = gathered(taken)
-        return Carry(y=y, ys=saved, measured={name: gather(name, carry.measured[name], new[name]) for name in new})
+        measures = {name: gather(name, carry.measured[name], new[name]) for name in new}
+        return Carry(moving=moving, ys=saved, measured=measures)
 
-    nothing = {name: jnp.zeros(x.shape, x.dtype) for name, x in jax.eval_shape(one, y0, ts[0], ts[0])[1].items()}
-    unreached = y0.map(lambda y0: jnp.full((ts.shape[0] - 1, *y0.shape), jnp.nan, y0.dtype))
-    carry = block(0, Carry(y=y0, ys=unreached, measured=nothing))
+    a_step = jax.tree.map(lambda x: x[0], grid.steps(0, 1))
+    nothing = {name: jnp.zeros(x.shape, x.dtype) for name, x in jax.eval_shape(one, begun, a_step)[1].items()}
+    unreached = begun[0].map(lambda y0: jnp.full((ts.shape[0] - 1, *y0.shape), jnp.nan, y0.dtype))
+    carry = block(0, Carry(moving=begun, ys=unreached, measured=nothing))
     wanted = of_all_lanes(jnp.minimum(-(-grid.ends[-1] // usual), 1 + more))
     base = max(BASE, math.ceil(more ** (1 / 3)))
     go = lambda carry: _others(block, carry, 1, wanted, more, base)
     carry = jax.lax.cond(wanted > 1, go, lambda carry: carry, carry)
     reached = jnp.sum(grid.ends <= (1 + more) * usual)
-    return Solution(ys=carry.ys, counts=grid.counts, measured=carry.measured, reached=reached)
+    return Solution(ys=carry.ys, counts=grid.counts, measured=carry.measured, reached=reached, end=carry.moving)
 
 
-def in_sequence(stacked: Solution) -> Solution:
-    """Of solves from each time to the next, stacked: one."""
+def one_by_one(between: Callable, one: Callable, ts: Float[Array, " time"], begun: tuple[State, PyTree]) -> Solution:
+    """From each time to the next by a solve `between(one, ts, begun)` of its own: for any number of times."""
+
+    def to_next(moving, x):
+        number, edges = x
+        of_all = lambda moving, step: one(moving, step._replace(interval=number + step.interval))
+        solution = between(of_all, edges, moving)
+        return solution.end, solution
+
+    intervals = jnp.arange(ts.shape[0] - 1, dtype=jnp.int32), jnp.stack([ts[:-1], ts[1:]], axis=1)
+    end, stacked = jax.lax.scan(to_next, begun, intervals)
     reached = jnp.sum(jnp.cumsum(stacked.reached == 0) == 0)
     return Solution(
         ys=stacked.ys.map(lambda ys: ys[:, 0]),
         counts=stacked.counts[:, 0],
         measured=gathered(stacked.measured),
         reached=reached,
+        end=end,
     )
 
 
 def _kept(pair):
-    y, measures = pair
-    return y, (y, measures)
+    moving, measures = pair
+    return moving, (moving[0], measures)
 
 
 def _others(block: Callable, carry: Carry, first, wanted, most: int, base: int) -> Carry:

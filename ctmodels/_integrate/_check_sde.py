@@ -43,11 +43,6 @@ def _check_method(integrate: Any, sde: SDE) -> None:
             f"controller: {type(integrate.controller).__name__}: steps of an SDE adapt by diffrax.PIDController(...) "
             "only, or are ctmodels.Substeps(n), or diffrax.StepTo(ts)"
         )
-    if isinstance(integrate.controller, Substeps) and integrate.controller.longest is not None:
-        raise ValueError(
-            f"controller: longest={integrate.controller.longest}: of an SDE, steps between save times are `n` each: "
-            "give Substeps(n), or diffrax.StepTo(ts)"
-        )
     inner = getattr(method, "solver", method)  # of diffrax.HalfSolver
     if sde.noise != "additive" and not isinstance(inner, KINDS[sde.interpretation]):
         raise ValueError(

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels._core._output import NON_FINITE, SUCCESS, TOO_MANY_STEPS, Stats, gathered
-from ctmodels._integrate._by_time import by_time, in_sequence
+from ctmodels._integrate._by_time import by_time, one_by_one
 from ctmodels._integrate._engine._state import State
 from ctmodels._integrate._engine._tableau import Method, combine
 from ctmodels._integrate._layout import Layout, laid_out
@@ -30,7 +30,8 @@ class Substeps(eqx.Module):
     hundredth, so that rounding of regular times makes no steps more); None: `n` steps, however long.
 
     Where all gaps are at most `n * longest`, `longest` costs nothing. Elsewhere a batch goes on until each sample has
-    taken its own steps. `Integrate.max_steps` bounds what a solve takes beyond `n` a gap: reaching it is a status.
+    taken its own steps. `Integrate.max_steps` bounds what a solve takes beyond `n` a gap: reaching it is a status. Of
+    an SDE, each step between two times then has noise of its own: with more of them it has another path.
 
     **Good values:** `longest`: a quarter of the time in which the state moves by its own size. With regular save times
     only, as in training on dense series, `n` alone will do; a record with pauses, or forecasts at other times than one
@@ -189,20 +190,27 @@ def _between_saves(problem: Problem) -> OnGrid:
 
 def _by_time(problem: Problem) -> OnGrid:
     """`n` steps between neighbouring `ts`, more where they would be too long."""
-    integrate, ts, y0 = problem.integrate, problem.ts, problem.y0
-    n, longest = integrate.controller.n, integrate.controller.longest  # pyright: ignore
     one, layout = _step_of(problem)
-    between = lambda ts, y: by_time(one, ts, y, n, longest, integrate.max_steps)  # pyright: ignore
-    if isinstance(ts.shape[0], int):
-        solution = between(ts, layout.state(y0))
-    else:  # exported for any number of times: from one to the next
-        to_next = lambda y, edges: (lambda one: (one.ys.map(lambda ys: ys[0]), one))(between(edges, y))
-        solution = in_sequence(jax.lax.scan(to_next, layout.state(y0), jnp.stack([ts[:-1], ts[1:]], axis=1))[1])
+
+    def next_one(carry, step):
+        y, measures = one(carry[0], step.t, step.h)
+        return (y, ()), measures
+
+    return taken_by_time(problem, next_one, (layout.state(problem.y0), ()), _stages_of(problem))
+
+
+def taken_by_time(problem: Problem, one: Callable, begun: tuple[State, PyTree], evaluations: int) -> OnGrid:
+    """The same, of any steps: of `evaluations` each, as `by_time` wants them."""
+    integrate, ts = problem.integrate, problem.ts
+    n, longest = integrate.controller.n, integrate.controller.longest  # pyright: ignore
+    between = lambda one, ts, begun: by_time(one, ts, begun, n, longest, integrate.max_steps)  # pyright: ignore
+    exported = not isinstance(ts.shape[0], int)  # for any number of times
+    solution = one_by_one(between, one, ts, begun) if exported else between(one, ts, begun)
     lengths = jnp.abs(jnp.diff(ts)) / jnp.maximum(solution.counts, 1).astype(ts.dtype)
     steps = jnp.sum(jnp.where(jnp.arange(lengths.shape[0]) < solution.reached, solution.counts, 0), dtype=jnp.int32)
     return OnGrid(
-        ys=jnp.concatenate([y0[None], solution.ys.array()]),
-        evaluations=steps * _stages_of(problem),
+        ys=jnp.concatenate([problem.y0[None], solution.ys.array()]),
+        evaluations=steps * evaluations,
         steps=steps,
         measured=solution.measured,
         lengths=lengths,

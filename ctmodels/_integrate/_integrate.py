@@ -44,6 +44,7 @@ from ctmodels._integrate._problem import Noise, Problem, Solved
 from ctmodels._integrate._sampled import local_measures
 from ctmodels.fields import SDE
 from ctmodels.measures import Measure
+from ctmodels.noise import used
 
 
 class Integrate(AbstractSolver):
@@ -147,7 +148,9 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key) -> tuple[PyTree, 
     if _adaptive.takes(integrate):
         field, ts, y0, args, key = varying_alike((field, ts, y0, args, key))
     flat0, unravel = ravel_pytree(y0)
-    draws = Draws.for_measures(integrate.measures, key, flat0)
+    # A clone, since of an SDE it is its noise that uses the key.
+    of_draws = jax.random.clone(key) if isinstance(field, SDE) else key
+    draws = Draws.for_measures(integrate.measures, of_draws, flat0)
     drift = field.drift if isinstance(field, SDE) else field
     sound, integrate, ts = _sound(integrate, ts, forwards=isinstance(field, SDE))
     problem = Problem(
@@ -177,7 +180,7 @@ def _noise_of(sde: SDE, key, t0, y0, unravel: Callable, args) -> Noise:
     diffusion = lambda t, y, args: sde.diffusion(t, unravel(y), args)
     of = (lambda t, y, args: ravel_pytree(diffusion(t, y, args))[0]) if flat else diffusion
     width = jax.eval_shape(of, t0, y0, args).shape[-1:]
-    return Noise(diffusion=of, kind=sde.noise, key=key, shape=() if sde.noise == "scalar" else width)
+    return Noise(diffusion=of, kind=sde.noise, key=used(key), shape=() if sde.noise == "scalar" else width)
 
 
 def _solver_for(problem: Problem) -> Callable[[Problem], Solved]:

@@ -1,73 +1,20 @@
-r"""The reversible adjoint: steps that are taken back exactly, so that the backward pass keeps nothing of them.
-
-Of reversible Heun (Kidger, Foster, Li, Lyons 2021), and of any explicit Runge-Kutta method, of which a pair of states
-is made (McCallum, Foster 2024), with $\Psi_h(t, y)$ what a step of the method adds:
-$y_1 = \lambda y + (1 - \lambda) z + \Psi_h(t, z)$, $\; z_1 = z - \Psi_{-h}(t_1, y_1)$.
-"""
+"""The reversible adjoint: steps that are taken back exactly, so that the backward pass keeps nothing of them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
 from jaxtyping import Array, PRNGKeyArray
 
-from ctmodels._integrate._fixed import OnGrid, finished, rk_step
+from ctmodels._integrate._fixed import OnGrid, finished
 from ctmodels._integrate._layout import closed_over
 from ctmodels._integrate._problem import Problem, Solved
-from ctmodels._integrate._samples import sample_number, within_a_sample
-from ctmodels._integrate._stochastic import Reversed, Terms, begin_reversible_heun, move_by, reversible_heun
-from ctmodels.noise import Brownian
-
-
-class Steps(NamedTuple):
-    """Of a reversible method, for one sample: its beginning, one step, and the same back. `slopes(t, y)` of the field,
-    or of drift and diffusion; what is carried has the state in front."""
-
-    begin: Callable  # (slopes, t, y) -> carry
-    there: Callable  # (slopes, carry, t0, t1, increment) -> carry
-    back: Callable  # (slopes, carry, t0, t1, increment) -> carry
-
-
-def pair_of(tableau: diffrax.ButcherTableau, coupling: float) -> Steps:
-    """A pair of states by a Runge-Kutta method."""
-
-    def psi(slopes, t, y, h):
-        return rk_step(tableau, lambda t, y, args: slopes(t, y), t, h, y).y1 - y
-
-    def there(slopes, carry, t0, t1, increment):
-        y, z = carry
-        y = coupling * y + (1 - coupling) * z + psi(slopes, t0, z, t1 - t0)
-        return y, z - psi(slopes, t1, y, t0 - t1)
-
-    def back(slopes, carry, t0, t1, increment):
-        y, z = carry
-        z = z + psi(slopes, t1, y, t0 - t1)
-        return (y - (1 - coupling) * z - psi(slopes, t0, z, t1 - t0)) / coupling, z
-
-    return Steps(begin=lambda slopes, t, y: (y, y), there=there, back=back)
-
-
-def reversible_heun_of(noise: str) -> Steps:
-    terms = lambda slopes: Terms(lambda t, y: slopes(t, y)[0], lambda t, y: slopes(t, y)[1], noise)
-
-    def there(slopes, carry, t0, t1, increment):
-        y, kept = carry
-        moved = reversible_heun(terms(slopes), t0, y, kept, move_by(increment, t1 - t0, y.dtype))
-        return moved.y, moved.kept
-
-    def back(slopes, carry, t0, t1, increment):
-        (y, kept), of = carry, terms(slopes)
-        move = move_by(increment, t1 - t0, y.dtype)
-        rise = lambda f, g: move.h * f + of.along(g, move.dW)
-        z = 2 * y - kept.z - rise(kept.f, kept.g)
-        f, g = slopes(t0, z)
-        return y - rise(0.5 * (f + kept.f), 0.5 * (g + kept.g)), Reversed(z, f, g)
-
-    return Steps(begin=lambda slopes, t, y: (y, begin_reversible_heun(terms(slopes), t, y)), there=there, back=back)
+from ctmodels._integrate._pulled import pull_back
+from ctmodels._integrate._samples import sample_number
+from ctmodels._integrate._steps_back import Pull, Steps, pair_of, reversible_heun_of
+from ctmodels.noise import Brownian, Increment
 
 
 class Grid(NamedTuple):
@@ -94,6 +41,10 @@ class Grid(NamedTuple):
         key = self.key if self.generator is None else jax.random.wrap_key_data(self.key, impl=self.generator)
         brownian = Brownian(key, self.n, self.shape, self.dtype)
         return brownian.along(lambda carry, i, dW: (one(carry, i, dW), None), carry, number, reverse)[0]
+
+    def increment(self) -> Increment | None:
+        """One that is zero."""
+        return None if self.key is None else Increment(jnp.zeros(self.shape, self.dtype))
 
     def ends(self, t0, t1, i) -> tuple[Array, Array]:
         """Of the i-th step."""
@@ -160,61 +111,47 @@ def _(perturbed, differentiable, steps, grid, of, whole, sample):
 @_run.def_bwd
 def _(end, ct_ys, perturbed, differentiable, steps: Steps, grid: Grid, of: Callable, whole, sample):
     inexact, ts, y0 = differentiable
-    slopes_of = lambda inexact, whole: lambda t, y: of([*inexact, *whole], t, y)
     add = lambda a, b: jax.tree.map(jnp.add, a, b)
+    nothing = jnp.zeros_like(y0)
 
-    def again(inexact, whole, i, dW, carry, t0, t1):
-        return steps.there(slopes_of(inexact, whole), carry, *grid.ends(t0, t1, i), dW)
+    summing = lambda ct_arrays: _summing(of, inexact, whole, sample, ct_arrays)
 
     def interval(state, x):
-        (carry, ct, ct_arrays), ((number, t0, t1), ct_y) = state, x
+        (at, ct_arrays), ((number, t0, t1), ct_y) = state, x
+        ends = lambda i: jax.vjp(lambda t0, t1: grid.ends(t0, t1, i), t0, t1)
 
         def one(state, i, dW):
-            carry, ct, ct_arrays, ct_ends = state
-            carry = steps.back(slopes_of(inexact, whole), carry, *grid.ends(t0, t1, i), dW)
-            more, (ct, *of_ends) = pull_back(again, sample, inexact, (whole, i, dW), (carry, t0, t1), ct)
-            return carry, ct, add(ct_arrays, more), add(ct_ends, of_ends)
+            at, ct_arrays, ct_y, ct_here, ct_later = state
+            pull, by_now = summing(ct_arrays)
+            last, (here, of_here) = i == grid.n - 1, ends(i)
+            at, of_step, of_later = steps.back(pull, at, ct_y, *here, dW)
+            later = list(ends(jnp.where(last, 0, i + 1))[1](of_later))
+            ct_here = add(ct_here, add(list(of_here(of_step)), [jnp.where(last, 0, x) for x in later]))
+            return at, by_now(), nothing, ct_here, add(ct_later, [jnp.where(last, x, 0) for x in later])
 
-        begun = carry, (ct[0] + ct_y, *ct[1:]), ct_arrays, [jnp.zeros_like(t0), jnp.zeros_like(t1)]
-        carry, ct, ct_arrays, ct_ends = grid.along(one, begun, number, reverse=True)
-        return (carry, ct, ct_arrays), ct_ends
+        none = [jnp.zeros_like(t0), jnp.zeros_like(t1)]
+        begun = at, ct_arrays, ct_y, none, none
+        at, ct_arrays, _, ct_here, ct_later = grid.along(one, begun, number, reverse=True)
+        return (at, ct_arrays), (ct_here, ct_later)
 
-    none = jax.tree.map(jnp.zeros_like, (end, inexact))
-    back, (of_t0, of_t1) = jax.lax.scan(interval, (end, *none), (_intervals(ts), ct_ys), reverse=True)
-    _, ct, ct_arrays = back
-    begin = lambda inexact, whole, t, y0: steps.begin(slopes_of(inexact, whole), t, y0)
-    more, (of_start, ct_y0) = pull_back(begin, sample, inexact, (whole,), (ts[0], y0), ct)
+    begun = steps.turn(end, ts[-1], grid.increment()), jax.tree.map(jnp.zeros_like, inexact)
+    back, (here, later) = jax.lax.scan(interval, begun, (_intervals(ts), ct_ys), reverse=True)
+    pull, by_now = summing(back[1])
+    ct_y0, of_start, of_first = steps.finish(pull, back[0], nothing, ts[0])
+    first = jax.vjp(lambda t0, t1: grid.ends(t0, t1, jnp.zeros((), jnp.int32)), ts[0], ts[1])[1](of_first)
+    of_t0, of_t1 = (x.at[1:].add(y[:-1]).at[0].add(z) for x, y, z in zip(here, later, first, strict=True))
     ct_ts = jnp.zeros_like(ts).at[:-1].add(of_t0).at[1:].add(of_t1).at[0].add(of_start)
-    return jax.tree.map(lambda p, x: x if p else None, perturbed, (add(ct_arrays, more), ct_ts, ct_y0))
+    return jax.tree.map(lambda p, x: x if p else None, perturbed, (by_now(), ct_ts, ct_y0))
 
 
-def pull_back(f: Callable, sample, arrays: list, fixed: tuple, args: tuple, cotangent) -> tuple[list, tuple]:
-    """Cotangents of the arrays and of `args`, for f(arrays, *fixed, *args), which closes over no array. `sample`: its
-    number, where a vmap over samples is known to be summed: that of an array which they have in common is then their
-    sum, made here."""
+def _summing(of: Callable, inexact: list, whole, sample, ct_arrays: list) -> tuple[Pull, Callable]:
+    """What steps back take slopes by, and the arrays' cotangents by now: those given, and what each step adds."""
+    found = [ct_arrays]
 
-    def one(sample, arrays, fixed, args, cotangent):
-        found = jax.vjp(lambda arrays, *args: f(arrays, *fixed, *args), arrays, *args)[1](cotangent)
-        return found[0], found[1:]
+    def pull(f, args, cotangent):
+        of_arrays = lambda inexact, whole, *args: f(lambda t, y: of([*inexact, *whole], t, y), *args)
+        value, more, cts = pull_back(of_arrays, sample, inexact, (whole,), args, cotangent)
+        found[0] = jax.tree.map(jnp.add, found[0], more)
+        return value, cts
 
-    if sample is None or within_a_sample():
-        return one(sample, arrays, fixed, args, cotangent)
-    summed = custom_vmap(one)
-
-    @summed.def_vmap
-    def _(size, batched, sample, arrays, fixed, args, cotangent):
-        axis = lambda batched: jax.tree.map(lambda b: 0 if b else None, batched)
-        b_sample, *others = batched
-        if not b_sample:
-            found = jax.vmap(one, axis(batched), axis_size=size)(sample, arrays, fixed, args, cotangent)
-            return found, jax.tree.map(lambda _: True, found)
-        b_arrays, b_fixed, b_args, b_cotangent = others
-        every = lambda tree, b: jax.tree.map(lambda x, b: x if b else jnp.broadcast_to(x, (size, *x.shape)), tree, b)
-        args, cotangent = every(args, b_args), every(cotangent, b_cotangent)
-
-        axes = axis(b_arrays), *axis(b_fixed), *(0 for _ in args)
-        over = lambda arrays, *args: jax.vmap(f, axes, axis_size=size)(arrays, *fixed, *args)
-        found = jax.vjp(over, arrays, *args)[1](cotangent)
-        return (found[0], found[1:]), (b_arrays, jax.tree.map(lambda _: True, found[1:]))
-
-    return summed(sample, arrays, fixed, args, cotangent)
+    return pull, lambda: found[0]

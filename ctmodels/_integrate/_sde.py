@@ -13,18 +13,23 @@ import numpy as np
 from jaxtyping import Array
 
 from ctmodels._core._output import gathered
-from ctmodels._integrate._fixed import OnGrid, Substeps, finished
+from ctmodels._integrate._engine._state import State
+from ctmodels._integrate._fixed import OnGrid, Substeps, finished, taken_by_time
 from ctmodels._integrate._problem import Problem, Solved
 from ctmodels._integrate._stochastic import METHODS, Moved, Terms, move_by
 from ctmodels.measures import Step
 from ctmodels.measures._measure import measured
 from ctmodels.measures._step import rms
-from ctmodels.noise import Brownian, Increment
+from ctmodels.noise import Brownian, Increment, unwrapped
 
 
 def solve(problem: Problem) -> Solved:
     """Steps between the save times, or at times of a grid."""
-    on_grid = _between_saves if isinstance(problem.integrate.controller, Substeps) else _at_times
+    controller = problem.integrate.controller
+    if isinstance(controller, Substeps):
+        on_grid = _between_saves if controller.longest is None else _by_time
+    else:
+        on_grid = _at_times
     return finished(problem, on_grid(problem))
 
 
@@ -100,6 +105,21 @@ def _between_saves(problem: Problem) -> OnGrid:
         lengths=jnp.abs(jnp.diff(ts)) / n,
         reached=ts.shape[0] - 1,
     )
+
+
+def _by_time(problem: Problem) -> OnGrid:
+    """`n` steps between neighbouring `ts`, more where they would be too long, each drawn for itself: of how many halves
+    an increment would be made is known in the program only."""
+    stepper, state = _Stepper(problem, 1), lambda y: State.of(y, by_components=False)
+    numbers, key_of = unwrapped(stepper.brownian.key)
+
+    def one(carry, step):
+        increment = stepper.brownian._replace(key=key_of(numbers)).of_part(step.interval, step.nth)
+        (y, kept), measures = stepper.one((carry[0].array(), carry[1]), step.t, step.h, increment)
+        return (state(y), kept), measures
+
+    y0, kept = stepper.begin()
+    return taken_by_time(problem, one, (state(y0), kept), stepper.method.drifts)
 
 
 def _at_times(problem: Problem) -> OnGrid:

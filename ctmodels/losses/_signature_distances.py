@@ -150,7 +150,7 @@ def truncated_signature_mmd(
 
     with $S_i$ and $T_j$ the [`ctmodels.signatures.signature`][] of each path of `x` and of `y`.
 
-    **Arguments:** `depth`: 1 to 4; a signature has channel^depth numbers in its last level, time counted as a channel.
+    **Arguments:** `depth`: 1 to 6; a signature has channel^depth numbers in its last level, time counted as a channel.
     All others as in [`signature_mmd`][].
 
     **Returns:** one number, which tends to that of [`signature_mmd`][] as the depth grows, once `scale` makes the paths

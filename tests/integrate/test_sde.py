@@ -208,6 +208,26 @@ def test_under_a_control_that_is_held_each_stretch_has_noise_of_its_own():
     assert len(np.unique(steps.round(6))) == steps.size
 
 
+@pytest.mark.only("float32")
+def test_a_key_that_is_used_for_two_solves_is_refused_where_jax_looks_for_that():
+    solver = ct.Integrate(diffrax.Heun(), ct.Substeps(2), measures=(ct.measures.local_error, ct.measures.jacobian))
+    solve = lambda y0, key: solver(decay(0.7), TS, y0, key=key)[0]
+    batch = jax.vmap(solve, (0, None))
+
+    def each_with_a_key(keys):
+        return solve(Y0, keys[0]), jax.vmap(solve)(jnp.stack([Y0, -Y0]), keys[1:])
+
+    with jax.debug_key_reuse(True):
+        jax.jit(each_with_a_key)(jax.random.split(jax.random.key(0), 3))
+        jax.jit(lambda key: (solve(Y0, jax.random.clone(key)), solve(Y0, key)))(jax.random.key(0))  # one path, as meant
+        with pytest.raises(jax.errors.KeyReuseError):
+            jax.jit(lambda key: (batch(jnp.stack([Y0, -Y0]), key), batch(jnp.stack([Y0, Y0]), key)))(jax.random.key(0))
+        key = jax.random.key(0)
+        solve(Y0, key)
+        with pytest.raises(jax.errors.KeyReuseError):
+            solve(-Y0, key)
+
+
 def sde(noise="diagonal", interpretation="ito", diffusion=lambda t, y, _: y):
     return ct.fields.SDE(lambda t, y, _: y, diffusion, noise=noise, interpretation=interpretation)
 
@@ -240,10 +260,6 @@ REFUSED = {
             diffrax.ClipStepSizeController(diffrax.PIDController(rtol=1e-2, atol=1e-2), step_ts=TS),
         )(sde(), TS, Y0, key=KEYS[0]),
         "controller: ClipStepSizeController: steps of an SDE adapt by",
-    ),
-    "longest": (
-        lambda: ct.Integrate(diffrax.Euler(), ct.Substeps(1, longest=0.1))(sde(), TS, Y0, key=KEYS[0]),
-        "controller: longest=0.1",
     ),
     "no key": (lambda: EULER(sde(), TS, Y0), "key: None, and the noise"),
     "backwards": (lambda: EULER(sde(), TS[::-1], Y0, key=KEYS[0]), "ts: from 1 down to 0"),
