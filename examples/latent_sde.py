@@ -15,8 +15,8 @@ import optax
 
 import ctmodels as ct
 
-NOISE, BAND = 0.2, 0.9
-TRUTH = ct.fields.SDE(lambda t, y, args: 4 * (y - y**3), lambda t, y, args: jnp.full_like(y, 0.8))
+NOISE, DIFFUSION, BAND = 0.2, 0.5, 0.9
+TRUTH = ct.fields.SDE(lambda t, y, args: y - y**3, lambda t, y, args: jnp.full_like(y, DIFFUSION))
 
 
 @eqx.filter_jit
@@ -27,8 +27,8 @@ def truth(ts, keys):
 
 
 def particles(seed, number, samples):
-    """What was seen until t = 3, and the paths themselves on a grid until 4."""
-    rng, grid = np.random.default_rng(seed), np.linspace(0, 4, 81)
+    """What was seen until t = 6, and the paths themselves on a grid until 8."""
+    rng, grid = np.random.default_rng(seed), np.linspace(0, 8, 81)
     paths = np.asarray(truth(jnp.asarray(grid, jnp.zeros(()).dtype), jax.random.split(jax.random.key(seed), number)))
     at = np.sort(np.stack([rng.choice(np.arange(61), samples, replace=False) for _ in range(number)]))
     ys = np.take_along_axis(paths, at[..., None], axis=1) + NOISE * rng.normal(size=(number, samples, 1))
@@ -66,7 +66,7 @@ def draw(grid, x, paths, low, high, figure):
         axis.fill_between(grid, low[i], high[i], alpha=0.3, label="90 % of what is drawn")
         axis.plot(grid, paths[i, :, 0], "k", linewidth=0.8, label="true")
         axis.plot(np.asarray(x.ts[i]), np.asarray(x.ys[i, :, 0]), "o", color="C1", markersize=4, label="seen")
-        axis.axvline(3.0, color="0.7", linewidth=0.8)
+        axis.axvline(6.0, color="0.7", linewidth=0.8)
     axes[0, 0].legend(frameon=False, fontsize=8)
     for axis in axes[1]:
         axis.set_xlabel("t")
@@ -86,7 +86,7 @@ def main(number=512, samples=12, hidden=16, width=32, steps=1500, batch_size=64,
 
     ys = np.asarray(drawn(model, new, jnp.asarray(grid, x.ts.dtype), jax.random.split(jax.random.key(9), draws)))
     low, high = np.quantile(ys, [0.5 - BAND / 2, 0.5 + BAND / 2], axis=0)
-    held, within = (low < paths[..., 0]) & (paths[..., 0] < high), grid <= 3
+    held, within = (low < paths[..., 0]) & (paths[..., 0] < high), grid <= 6
     sde = model.sde
     noise = abs(float(model.decoder.weight[0, 0])) * float(sde.diffusion(x.ts[0, 0], jnp.zeros(1), None)[0])
     found = {
@@ -98,7 +98,7 @@ def main(number=512, samples=12, hidden=16, width=32, steps=1500, batch_size=64,
     }
     print(f"90 % bands hold {found['coverage']:.2f} of the paths, {found['coverage_beyond']:.2f} after what was seen")
     print(f"error of the mean {found['error']:.3f}; an observation errs by {NOISE}")
-    print(f"diffusion {noise:.2f} (true 0.80), deviation of what is seen {found['deviation']:.2f} (true {NOISE})")
+    print(f"diffusion {noise:.2f} (true {DIFFUSION}), deviation of what is seen {found['deviation']:.2f} (true {NOISE})")
     if figure is not None:
         draw(grid, new, paths, low, high, figure)
     return found
