@@ -13,9 +13,9 @@ import numpy as np
 
 from ctmodels._core._scaling import Scaling
 from ctmodels._core._validation import DataError
-from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels.fields._fields import MLPField, Rescaled, SecondOrder, SumField
-from ctmodels.models import NeuralODE
+from ctmodels._integrate import RK4, SRI, Integrate, Substeps
+from ctmodels.fields import SDE, MLPField, Positive, Rescaled, SecondOrder, SumField
+from ctmodels.models import NeuralODE, NeuralSDE
 from ctmodels.systems import LotkaVolterra
 
 STEP = 0.25  # the longest solver step, in units of the scaled time, in which the data move at speed one
@@ -62,11 +62,14 @@ class Problem:
 
 class Candidate(NamedTuple):
     """A model to try: `build(problem, key)` makes one member, any [`ctmodels.AbstractDynamics`][]; `whole_series`:
-    whether its windows are as long as the series (a law with few parameters is fitted to everything at once)."""
+    whether its windows are as long as the series (a law with few parameters is fitted to everything at once);
+    `draws`: paths of each member in a forecast, drawn with a key from what the filter knows of the start, for a model
+    that has noise of its own: it is then trained on such draws too. 1: without a key, from the likeliest start."""
 
     name: str
     build: Callable
     whole_series: bool = False
+    draws: int = 1
 
 
 def _neural(problem: Problem, key, augment: int = 0) -> NeuralODE:
@@ -76,6 +79,20 @@ def _neural(problem: Problem, key, augment: int = 0) -> NeuralODE:
 
 def _augmented(problem: Problem, key) -> NeuralODE:
     return _neural(problem, key, augment=problem.channels)
+
+
+def _neural_sde(problem: Problem, key) -> NeuralSDE:
+    of_drift, of_diffusion = jax.random.split(key)
+    drift = MLPField(problem.channels, inputs=problem.inputs, key=of_drift)
+    diffusion = MLPField(problem.channels, inputs=problem.inputs, width=16, depth=1, key=of_diffusion)
+    # Its methods are of order two in the drift, with half of the slopes of RK4: half of its steps.
+    integrate = Integrate(SRI(), Substeps(2 * problem.substeps))
+    return NeuralSDE(SDE(drift, Positive(diffusion, by=_small, floor=1e-3)), problem.channels, 0, integrate)
+
+
+def _small(x):
+    """A tenth where a new network is, about zero: of motion at speed one, little noise to begin with."""
+    return jax.nn.softplus(x - 2.25)
 
 
 def _second_order(problem: Problem, key) -> NeuralODE:
@@ -117,6 +134,7 @@ CANDIDATES: dict[str, Candidate] = {
         Candidate("neural", _neural),
         Candidate("augmented", _augmented),
         Candidate("second-order", _second_order),
+        Candidate("neural-sde", _neural_sde, draws=32),
         Candidate("lotka-volterra", _lotka_volterra, whole_series=True),
         Candidate("hybrid-lotka-volterra", _hybrid_lotka_volterra),
     )

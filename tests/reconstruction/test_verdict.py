@@ -276,6 +276,6 @@ def test_channels_that_take_turns_have_no_attractor_score_but_a_reason():
 
 def test_coverage_is_the_share_within():
     split = split_of(np.linspace(-1, 1, 40), 20, 4)
-    spread = Spread(np.zeros(split.targets().shape), np.full(split.targets().shape, 0.3))
+    median = np.zeros(split.targets().shape)
     within = np.abs(split.targets()) <= 0.5
-    assert coverage(spread.median - 0.5, spread.median + 0.5, split).value == pytest.approx(within.mean())
+    assert coverage(median - 0.5, median + 0.5, split).value == pytest.approx(within.mean())
