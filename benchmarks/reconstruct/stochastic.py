@@ -40,9 +40,7 @@ def run(quick: bool) -> tuple[list[dict], dict]:
         for model in MODELS
     ]
     keys = ("raw_coverage", "raw_crps", "raw_pit", "coverage", "crps", "pit", "nrmse", "seconds")
-    mean = lambda name, model, key: float(
-        np.mean([r[key] for r in rows if (r["system"], r["model"]) == (name, model)])
-    )
+    mean = lambda name, model, key: float(np.mean([r[key] for r in rows if (r["system"], r["model"]) == (name, model)]))
     return rows, {n: {m: {k: mean(n, m, k) for k in keys} for m in MODELS} for n in SYSTEMS}
 
 

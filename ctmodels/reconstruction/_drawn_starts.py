@@ -9,7 +9,6 @@ import functools
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -18,7 +17,6 @@ from ctmodels._core._output import Output, Stats
 from ctmodels._core._series import Example, Series
 from ctmodels.reconstruction._candidates import Candidate
 from ctmodels.reconstruction._draws import Start, drawn_path
-from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._evaluation import filter_all
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._smoothed_starts import without_pauses

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from ctmodels._core._series import Driven, Series
 from ctmodels.paths._paths import LinearPath
@@ -18,7 +18,7 @@ SEED = 0  # the same draws in each forecast: what is asked for twice is the same
 TOGETHER = 8  # origins at a time: all draws of all would be much
 LIMITS = (5.0, 50.0, 95.0)
 
-Known = tuple[Float[Array, "member time state"], Float[Array, "member time state state"]]  # mean, covariance
+Known = tuple[Float[Array, "member _ state"], Float[Array, "member _ state state"]]  # mean and covariance, in time
 
 
 class Start(NamedTuple):
@@ -46,7 +46,7 @@ def drawn_path(model, start: Start, control, ts: Float[Array, " time"], key: PRN
     return model(Driven(start.draw(of_start), control), ts, key=of_path)
 
 
-def keys_of_draws(*shape: int) -> PRNGKeyArray:
+def keys_of_draws(*shape: int) -> Key[Array, "..."]:
     """The keys of a forecast's draws."""
     return jax.random.split(jax.random.key(SEED), shape)
 

@@ -1,5 +1,5 @@
-"""Fitting one candidate: an ensemble over seeds, by shooting from smoothed states or from free starts, and then, where a
-model has noise of its own, on draws."""
+"""Fitting one candidate: an ensemble over seeds, by shooting from smoothed states or from free starts; then on draws,
+where a model has noise of its own."""
 
 import contextlib
 import dataclasses

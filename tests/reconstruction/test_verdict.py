@@ -10,7 +10,7 @@ from ctmodels.reconstruction._baselines import baselines, calendar, one_step_var
 from ctmodels.reconstruction._calibration import Ratios, widths
 from ctmodels.reconstruction._preparing import turns_back
 from ctmodels.reconstruction._scores import coverage, forecast_errors, valid_prediction_time, valid_times
-from ctmodels.reconstruction._split import Split, Spread
+from ctmodels.reconstruction._split import Split
 from ctmodels.reconstruction._text import TimeUnit
 from ctmodels.reconstruction._verdict import Predictions, evidence, judge
 from ctmodels.reconstruction._widths import Widths
