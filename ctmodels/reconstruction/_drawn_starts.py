@@ -75,7 +75,7 @@ def crps_of_draws(draws: int):
 
 DRAWS = 8  # paths of a window: the score is without bias in their number
 SHARE = 4  # of the steps before, a fourth; of their windows a batch as well
-SLOWER = 0.3  # of the learning rate before: the drift is there already
+SLOWER = 0.5  # of the learning rate before: the drift is there already
 
 
 def fit_from_drawn_starts(
