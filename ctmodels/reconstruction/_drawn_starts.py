@@ -22,9 +22,13 @@ from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._smoothed_starts import without_pauses
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._training_step import check_traces, structure_of
-from ctmodels.train import fit, make_step, objective
+from ctmodels.train import FitResult, fit, make_step, objective
 from ctmodels.train._step import TrainStep
 from ctmodels.trajectories._shooting import Windows
+
+DRAWS = 8  # paths of a window: the score is without bias in their number
+SHARE = 4  # of the steps before, a fourth; of their windows in a batch as well
+SLOWER = 0.5  # of the learning rate before: the drift is there already
 
 
 class Believed(eqx.Module):
@@ -73,11 +77,6 @@ def crps_of_draws(draws: int):
     return loss
 
 
-DRAWS = 8  # paths of a window: the score is without bias in their number
-SHARE = 4  # of the steps before, a fourth; of their windows a batch as well
-SLOWER = 0.5  # of the learning rate before: the drift is there already
-
-
 def fit_from_drawn_starts(
     candidate: Candidate,
     trained: Trained,
@@ -97,7 +96,7 @@ def fit_from_drawn_starts(
     windows = Windows(series, recipe.window, stop=trained.samples, starts=starts.mean[0], control=control)
     data = DrawnStarts(without_pauses(windows), starts, jnp.sqrt(trained.noise.observation))
     step = _step(recipe, structure_of((trained.model, series, control)))
-    before, steps = step.traces, max(1, recipe.steps // SHARE)
+    before, steps = step.traces, _steps(recipe)
     result = fit(
         step,
         step.init(trained.model, key=jax.random.key(seed)),
@@ -110,12 +109,21 @@ def fit_from_drawn_starts(
         **run,
     )
     check_traces(step, before)
-    stopped = result.stopped if trained.stopped == "finished" else trained.stopped
-    trained = trained._replace(model=result.model, stopped=stopped)
+    trained = _gone_on(trained, result)
     means, covs = filter_all(trained, series, control)
+    return trained._replace(end=(means[:, -1], covs[:, -1]))
+
+
+def _steps(recipe: Recipe) -> int:
+    return max(1, recipe.steps // SHARE)
+
+
+def _gone_on(trained: Trained, result: FitResult) -> Trained:
+    """With the new model, and one history."""
     first = trained.history[-1]["step"] if trained.history else 0
     history = [*trained.history, *({**line, "step": first + line["step"]} for line in result.history)]
-    return trained._replace(end=(means[:, -1], covs[:, -1]), history=history)
+    stopped = result.stopped if trained.stopped == "finished" else trained.stopped
+    return trained._replace(model=result.model, stopped=stopped, history=history)
 
 
 def _without_astray(own: Float[Array, "member ..."]) -> Float[Array, "member ..."]:
@@ -125,6 +133,6 @@ def _without_astray(own: Float[Array, "member ..."]) -> Float[Array, "member ...
 
 @functools.lru_cache(maxsize=8)
 def _step(recipe: Recipe, structure: tuple) -> TrainStep:
-    schedule = optax.cosine_decay_schedule(SLOWER * recipe.learning_rate, max(1, recipe.steps // SHARE), alpha=0.01)
+    schedule = optax.cosine_decay_schedule(SLOWER * recipe.learning_rate, _steps(recipe), alpha=0.01)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     return make_step(objective(crps_of_draws(DRAWS)), optimiser, ensemble=True)
