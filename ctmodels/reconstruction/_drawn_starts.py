@@ -95,11 +95,14 @@ def fit_from_drawn_starts(
     starts = jax.vmap(jax.vmap(Start.of))(*map(_without_astray, known))
     windows = Windows(series, recipe.window, stop=trained.samples, starts=starts.mean[0], control=control)
     data = DrawnStarts(without_pauses(windows), starts, jnp.sqrt(trained.noise.observation))
-    step = _step(recipe, structure_of((trained.model, series, control)))
+    model = trained.model
+    if candidate.with_noise is not None:
+        model = eqx.filter_vmap(candidate.with_noise)(model, jnp.sqrt(trained.noise.process))
+    step = _step(recipe, structure_of((model, series, control)))
     before, steps = step.traces, _steps(recipe)
     result = fit(
         step,
-        step.init(trained.model, key=jax.random.key(seed)),
+        step.init(model, key=jax.random.key(seed)),
         data,
         steps=steps,
         batch_size=max(1, recipe.batch_size // SHARE),

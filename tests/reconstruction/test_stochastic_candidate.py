@@ -171,3 +171,6 @@ def test_the_candidate_of_the_table_draws_paths(inputs):
     path = lambda key: (model(start, ts, key=key).ys, model(start, ts).ys)
     drawn, still = eqx.filter_eval_shape(path, jax.random.key(0))
     assert drawn.shape == still.shape == (4, 3) and candidate.draws > 1
+    noisy = candidate.with_noise(model, jnp.array([0.01, 0.2, 1.0]))
+    found = noisy.sde.diffusion(ts[0], jnp.zeros(3), control)
+    assert np.all(np.abs(np.log(found / jnp.array([0.01, 0.2, 1.0]))) < 0.5)
