@@ -28,7 +28,7 @@ from ctmodels.trajectories._shooting import Windows
 
 DRAWS = 8  # paths of a window: the score is without bias in their number
 SHARE = 4  # of the steps before, a fourth; of their windows in a batch as well
-SLOWER = 0.5  # of the learning rate before: the drift is there already
+SLOWER = 0.1  # of the learning rate before: the drift is there already
 
 
 class Believed(eqx.Module):
