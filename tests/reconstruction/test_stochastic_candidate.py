@@ -22,7 +22,6 @@ from ctmodels.reconstruction._scores import pit_distance
 from ctmodels.reconstruction._split import Split, Spread
 
 pytestmark = pytest.mark.only("float32")
-TOY = Candidate("neural-sde", lambda problem, key: toy(problem, key), draws=3)
 EULER = ct.Integrate(diffrax.Euler(), ct.Substeps(1))
 
 
@@ -38,6 +37,13 @@ def toy(problem, key):
     diffusion = ct.fields.Positive(ct.fields.Constant(jnp.zeros(problem.channels)))
     drift = ct.fields.MLPField(problem.channels, width=4, depth=1, key=key)
     return ct.NeuralSDE(ct.fields.SDE(drift, diffusion), problem.channels, 0, EULER)
+
+
+def as_noisy(model, deviation):
+    return eqx.tree_at(lambda m: m.sde.diffusion.field.value, model, jnp.log(jnp.expm1(deviation)))
+
+
+TOY = Candidate("neural-sde", toy, draws=3, with_noise=as_noisy)
 
 
 def split_of(ys, n_train, horizon):
@@ -159,13 +165,11 @@ def test_it_comes_back_from_its_file_with_noise_that_was_trained(folder):
     assert np.isfinite(noise).all() and (noise != 0).all() and noise[0] != noise[1]
 
 
-@pytest.mark.parametrize("inputs", [0, 2])
-def test_the_candidate_of_the_table_draws_paths(inputs):
-    """Traced, and not compiled."""
-    scaling = ct.Scaling(0.0, 1.0, (0.0,) * 3, (1.0,) * 3)
-    units = ct.Scaling(0.0, 1.0, (0.0,) * 2, (1.0,) * 2) if inputs else None
+def test_the_candidate_of_the_table_draws_paths_under_inputs():
+    """Traced, and not compiled; and its noise is what it is told to be."""
+    scaling, units = ct.Scaling(0.0, 1.0, (0.0,) * 3, (1.0,) * 3), ct.Scaling(0.0, 1.0, (0.0,) * 2, (1.0,) * 2)
     problem, ts = Problem(3, scaling, units, 2, 1.0, (0.0,) * 3), jnp.arange(4.0)
-    control = ct.paths.LinearPath(ts, jnp.zeros((4, inputs))) if inputs else None
+    control = ct.paths.LinearPath(ts, jnp.zeros((4, 2)))
     candidate, start = CANDIDATES["neural-sde"], ct.Driven(jnp.zeros(3), control)
     model = candidate.build(problem, jax.random.key(0))
     path = lambda key: (model(start, ts, key=key).ys, model(start, ts).ys)
