@@ -48,7 +48,8 @@ def export(
     - `times`: how many times the file takes; default: any number. Needed with inputs.
     - `platforms`: on which the file shall run.
 
-    Random numbers are not drawn: the mean is exported. Raises `DataError` where a solver cannot be written.
+    Random numbers are not drawn: the mean is exported, and of a [`ctmodels.NeuralSDE`][] its drift's path. Raises
+    `DataError` where a solver cannot be written.
     """
     if inputs is not None and times is None:
         raise ValueError("times=None: a file with inputs takes a fixed number of times; give it")

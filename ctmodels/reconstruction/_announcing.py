@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from ctmodels.reconstruction._candidates import Candidate
 from ctmodels.reconstruction._preparing import Task
 from ctmodels.reconstruction._recipe import Recipe
 
 COMPILATION = 30.0  # seconds for each model, with what is done after training
 STEP = 2e-6  # seconds for a step of the solver and its gradient, one member, one window: MLPField of width 64
+DRAWN = 3.0  # times as long for a model that is trained on draws too, and forecasts by them
 
 
 def estimated_seconds(recipe: Recipe, samples: int, substeps: int = 1) -> float:
@@ -15,7 +17,7 @@ def estimated_seconds(recipe: Recipe, samples: int, substeps: int = 1) -> float:
     return COMPILATION + STEP * recipe.steps * recipe.members * rows * substeps
 
 
-def duration(recipe: Recipe, samples: int, substeps: int = 1, models: int = 1) -> str:
+def duration(recipe: Recipe, samples: int, substeps: int = 1, models: float = 1.0) -> str:
     """In words."""
     total = models * estimated_seconds(recipe, samples, substeps)
     if total < 90:
@@ -23,12 +25,13 @@ def duration(recipe: Recipe, samples: int, substeps: int = 1, models: int = 1) -
     return f"about {round(total / 60)} minutes" if total < 5400 else f"about {total / 3600:.1f} hours"
 
 
-def announcement(names: Sequence[str], recipe: Recipe, task: Task) -> str:
+def announcement(candidates: Sequence[Candidate], recipe: Recipe, task: Task) -> str:
     """The first line of a run."""
+    names, work = [c.name for c in candidates], sum(1.0 if c.draws == 1 else DRAWN for c in candidates)
     samples, held_out = task.split.n_train, len(task.table.time) - task.split.n_train
     models = "1 model" if len(names) == 1 else f"{len(names)} models"
     members = "1 member" if recipe.members == 1 else f"{recipe.members} members"
     return (
         f"{models} ({', '.join(names)}), {members} of {recipe.steps} steps each, {samples} rows to train on and "
-        f"{held_out} to judge by: {duration(recipe, samples, task.problem.substeps, len(names))} on two cores"
+        f"{held_out} to judge by: {duration(recipe, samples, task.problem.substeps, work)} on two cores"
     )

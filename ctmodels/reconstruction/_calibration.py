@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels.reconstruction._evaluation import filter_training, forecast_from
+from ctmodels.reconstruction._evaluation import filter_training, forecast_from, known_at
 from ctmodels.reconstruction._split import BAND, SPREAD, Split, Spread
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._widths import Widths
@@ -55,8 +55,8 @@ def training_ratios(trained: Trained, split: Split) -> Ratios:
     first, last = min(split.n_train // 8, split.n_train - 2), split.n_train - 2
     origins = np.unique(np.linspace(first, last, ORIGINS).astype(int))
     length = min(max(split.horizon, split.series.ts.shape[0] - split.n_train), max(1, split.n_train // 2))
-    states = filter_training(trained, split)[:, origins]
-    return ratios(forecast_from(trained, split, states, origins, length), split, origins, split.n_train)
+    starts = known_at(filter_training(trained, split), origins)
+    return ratios(forecast_from(trained, split, starts, origins, length), split, origins, split.n_train)
 
 
 def ratios(spread: Spread, split: Split, origins: np.ndarray, stop: int) -> Ratios:
@@ -64,9 +64,7 @@ def ratios(spread: Spread, split: Split, origins: np.ndarray, stop: int) -> Rati
     rows = origins[:, None] + 1 + np.arange(spread.median.shape[1])
     known = split.series.to_nan()[:stop].astype(np.float64)
     true = np.where((rows < stop)[..., None], known[np.minimum(rows, stop - 1)], np.nan)
-    errors = np.abs(true - spread.median) / spread.std
-    errors = np.where(np.isnan(spread.median), np.inf, errors)
-    return Ratios(np.where(np.isnan(true), np.nan, errors), rows)
+    return Ratios(np.where(np.isnan(true), np.nan, np.abs(spread.deviations(true))), rows)
 
 
 def concatenate(first: Ratios, second: Ratios) -> Ratios:

@@ -7,15 +7,16 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ctmodels._core._scaling import Scaling
 from ctmodels._core._validation import DataError
-from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels.fields._fields import MLPField, Rescaled, SecondOrder, SumField
-from ctmodels.models import NeuralODE
+from ctmodels._integrate import RK4, SRI, Integrate, Substeps
+from ctmodels.fields import SDE, MLPField, Positive, Rescaled, SecondOrder, SumField
+from ctmodels.models import NeuralODE, NeuralSDE
 from ctmodels.systems import LotkaVolterra
 
 STEP = 0.25  # the longest solver step, in units of the scaled time, in which the data move at speed one
@@ -62,11 +63,17 @@ class Problem:
 
 class Candidate(NamedTuple):
     """A model to try: `build(problem, key)` makes one member, any [`ctmodels.AbstractDynamics`][]; `whole_series`:
-    whether its windows are as long as the series (a law with few parameters is fitted to everything at once)."""
+    whether its windows are as long as the series (a law with few parameters is fitted to everything at once);
+    `draws`: paths of each member in a forecast, drawn with a key from what the filter knows of the start, for a model
+    that has noise of its own: it is then trained on such draws too, after shooting without noise. 1: without a key,
+    from the likeliest start. `with_noise(model, deviation)`: a member whose noise is about so large, `(state,)`, per
+    root of the unit of time, to begin that training with what the filter found; None: as it was built."""
 
     name: str
     build: Callable
     whole_series: bool = False
+    draws: int = 1
+    with_noise: Callable | None = None
 
 
 def _neural(problem: Problem, key, augment: int = 0) -> NeuralODE:
@@ -76,6 +83,22 @@ def _neural(problem: Problem, key, augment: int = 0) -> NeuralODE:
 
 def _augmented(problem: Problem, key) -> NeuralODE:
     return _neural(problem, key, augment=problem.channels)
+
+
+def _neural_sde(problem: Problem, key) -> NeuralSDE:
+    of_drift, of_diffusion = jax.random.split(key)
+    drift = MLPField(problem.channels, inputs=problem.inputs, key=of_drift)
+    diffusion = MLPField(problem.channels, inputs=problem.inputs, width=16, depth=1, key=of_diffusion)
+    # Its methods are of order two in the drift, with half of the slopes of RK4: half of its steps.
+    steps = Substeps(2 * problem.substeps, longest=STEP / 2)
+    integrate = Integrate(SRI(), steps, max_steps=MAX_STEPS)
+    return NeuralSDE(SDE(drift, Positive(diffusion, floor=1e-3)), problem.channels, 0, integrate)
+
+
+def _neural_sde_with_noise(model: NeuralSDE, deviation) -> NeuralSDE:
+    """The last bias of its diffusion by the inverse of softplus."""
+    where = lambda model: model.sde.diffusion.field.mlp.layers[-1].bias
+    return eqx.tree_at(where, model, jnp.log(jnp.expm1(deviation)))
 
 
 def _second_order(problem: Problem, key) -> NeuralODE:
@@ -117,6 +140,7 @@ CANDIDATES: dict[str, Candidate] = {
         Candidate("neural", _neural),
         Candidate("augmented", _augmented),
         Candidate("second-order", _second_order),
+        Candidate("neural-sde", _neural_sde, draws=32, with_noise=_neural_sde_with_noise),
         Candidate("lotka-volterra", _lotka_volterra, whole_series=True),
         Candidate("hybrid-lotka-volterra", _hybrid_lotka_volterra),
     )

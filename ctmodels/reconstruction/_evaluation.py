@@ -9,17 +9,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from ctmodels import metrics
 from ctmodels._core._series import Driven, Series
 from ctmodels.paths._paths import LinearPath
+from ctmodels.reconstruction._draws import Known, forecast_by_draws, keys_of_draws
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._split import Split, Spread
 from ctmodels.reconstruction._trained import Trained, flow_of, smooth_with
 
 
-def filter_tail(trained: Trained, split: Split) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+def filter_tail(trained: Trained, split: Split) -> Known:
     """States given the data up to each time, from the last training sample on: means `(member, time, state)` and
     covariances."""
     tail = split.series[split.n_train - 1 :]
@@ -29,11 +29,21 @@ def filter_tail(trained: Trained, split: Split) -> tuple[Float[Array, "..."], Fl
     return _filter(trained.model, trained.end, trained.noise, tail, control)
 
 
-def filter_training(trained: Trained, split: Split) -> Float[Array, "member time state"]:
-    """The same over the training part, from a start that knows nothing: the mean of the data."""
+def filter_training(trained: Trained, split: Split) -> Known:
+    """The same over the training part, from a start that knows nothing."""
+    return filter_all(trained, *split.train())
+
+
+def filter_all(trained: Trained, series: Series, control: Series | None) -> Known:
+    """The same over a series, from a start that knows nothing: the mean of the data."""
     _, covs = trained.end
     start = jnp.zeros_like(trained.end[0]), jnp.broadcast_to(jnp.eye(covs.shape[-1], dtype=covs.dtype), covs.shape)
-    return _filter(trained.model, start, trained.noise, *split.train())[0]
+    return _filter(trained.model, start, trained.noise, series, control)
+
+
+def known_at(known: Known, rows: np.ndarray) -> Known:
+    """Of these times."""
+    return known[0][:, rows], known[1][:, rows]
 
 
 @eqx.filter_jit
@@ -46,32 +56,34 @@ def _filter(model, prior, noise, series: Series, control: Series | None):
     return over_members(run)((model, prior, noise))
 
 
-def forecast(trained: Trained, split: Split, states: Float[Array, "member time state"]) -> Spread:
-    """From every origin, each from the state that `filter_tail` found there: `(origin, horizon, channel)`; as
-    the ensemble has it, before any widening."""
-    states = states[:, split.origins - (split.n_train - 1)]
-    return forecast_from(trained, split, states, split.origins, split.horizon)
+def forecast(trained: Trained, split: Split, known: Known) -> Spread:
+    """From every origin, each from what `filter_tail` found there: `(origin, horizon, channel)`; as the ensemble has
+    it, before any widening."""
+    starts = known_at(known, split.origins - (split.n_train - 1))
+    return forecast_from(trained, split, starts, split.origins, split.horizon)
 
 
 def forecast_tail(trained: Trained, split: Split) -> Spread:
     """From the end of the training series to the end of the data: `(time, channel)`, its band widened as the model's
     own residuals ask for."""
     length = split.series.ts.shape[0] - split.n_train
-    spread = forecast_from(trained, split, trained.end[0][:, None], np.array([split.n_train - 1]), length)
-    widths = 1.0 if trained.widths is None else trained.widths(length)
-    return Spread(spread.median[0], spread.std[0] * widths)
+    starts = trained.end[0][:, None], trained.end[1][:, None]
+    spread = forecast_from(trained, split, starts, np.array([split.n_train - 1]), length)
+    tail = Spread(spread.median[0], spread.below[0], spread.above[0])
+    return tail if trained.widths is None else tail.widened(trained.widths(length))
 
 
 def generate(trained: Trained, dt: float, steps: int) -> np.ndarray:
-    """Free runs from the end of training at spacing `dt` (scaled): `(member, steps, channel)`. Fields without
-    inputs only."""
+    """Free runs from the end of training at spacing `dt` (scaled): `(member, steps, channel)`; with its noise, where
+    a model has some. Fields without inputs only."""
     ts = jnp.arange(steps, dtype=trained.end[0].dtype) * dt
-    return np.asarray(_solve(trained.model, trained.end[0], ts))
+    keys = keys_of_draws(trained.end[0].shape[0]) if trained.draws > 1 else None
+    return np.asarray(_solve(trained.model, trained.end[0], ts, keys))
 
 
 @eqx.filter_jit
-def _solve(model, state, ts):
-    return over_members(lambda member: member[0](member[1], ts).ys)((model, state))
+def _solve(model, state, ts, keys=None):
+    return over_members(lambda member: member[0](member[1], ts, key=member[2]).ys)((model, state, keys))
 
 
 def lyapunov(trained: Trained, dt: float, steps: int) -> np.ndarray:
@@ -90,19 +102,21 @@ def _exponents(model, state, dt, steps: int):
     return over_members(run)((model, state))
 
 
-def forecast_from(
-    trained: Trained, split: Split, states: Float[Array, "member origin state"], origins: np.ndarray, length: int
-) -> Spread:
-    """`length` samples on from each origin's states.
+def forecast_from(trained: Trained, split: Split, known: Known, origins: np.ndarray, length: int) -> Spread:
+    """`length` samples on from each origin, from what is known there: of the members' likeliest starts, or of their
+    draws.
 
     Past the data's end, the last time again."""
     at = jnp.asarray(np.minimum(origins[:, None] + np.arange(length + 1), split.series.ts.shape[0] - 1))
-    ys = np.asarray(_solve_windows(trained.model, states, split.series.ts, split.control, at), np.float64)
     noise = np.mean(np.asarray(trained.noise.observation, np.float64), axis=0)
+    if trained.draws > 1:
+        return forecast_by_draws(trained, split, known, at, noise)
+    ys = np.asarray(_solve_windows(trained.model, known[0], split.series.ts, split.control, at), np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where no member is finite, neither is the forecast
         median, variance = np.nanmedian(ys, axis=0), np.nanvar(ys, axis=0)
-    return Spread(median, np.sqrt(variance + noise))
+    std = np.sqrt(variance + noise)
+    return Spread(median, std, std)
 
 
 @eqx.filter_jit

@@ -64,7 +64,7 @@ def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> t
     members = next(iter(header["arrays"].values()))["shape"][0]
     model, end, noise = load(path, _structure(candidate, problem, members))
     widths = about.get("widths") and Widths.from_dict(about["widths"])  # files of older versions have none
-    return Trained(model, end, noise, [], "loaded", widths=widths), problem, about["data"]
+    return Trained(model, end, noise, [], "loaded", widths=widths, draws=candidate.draws), problem, about["data"]
 
 
 def _structure(candidate: Candidate, problem: Problem, members: int):

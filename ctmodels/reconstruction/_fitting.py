@@ -1,12 +1,17 @@
-"""Fitting one candidate: an ensemble over seeds, by shooting from smoothed states or from free starts."""
+"""Fitting one candidate: an ensemble over seeds, by shooting from smoothed states or from free starts; then on draws,
+where a model has noise of its own."""
 
+import contextlib
 import dataclasses
+import warnings
+from pathlib import Path
 
 import equinox as eqx
 import jax
 
 from ctmodels._core._series import Series
 from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.reconstruction._drawn_starts import fit_from_drawn_starts
 from ctmodels.reconstruction._free_starts import fit_from_free_starts
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._smoothed_starts import fit_from_smoothed_starts
@@ -21,7 +26,24 @@ def train(
     model = eqx.filter_vmap(lambda key: candidate.build(problem, key))(keys)
     shoot = fit_from_free_starts if recipe.free_starts else fit_from_smoothed_starts
     about = {"candidate": candidate.name, "problem": problem.to_dict(), "recipe": dataclasses.asdict(recipe)}
-    trained = shoot(candidate, model, series, control, recipe, seed, about=about, **run)
-    if trained.stopped == "interrupted" and run.get("folder") is not None:
-        raise KeyboardInterrupt(f"training is saved in {run['folder']}; resume goes on with it")
+    folder = run.get("folder")
+    if candidate.draws == 1:
+        return _whole(shoot(candidate, model, series, control, recipe, seed, about=about, **run), folder)
+    with _no_gradient_of_noise():
+        shot = _whole(shoot(candidate, model, series, control, recipe, seed, about=about, **run), folder)
+    run = {**run, "folder": folder and folder / "draws"}
+    return _whole(fit_from_drawn_starts(candidate, shot, series, control, recipe, seed, about=about, **run), folder)
+
+
+def _whole(trained: Trained, folder: Path | None) -> Trained:
+    if trained.stopped == "interrupted" and folder is not None:
+        raise KeyboardInterrupt(f"training is saved in {folder}; resume goes on with it")
     return trained
+
+
+@contextlib.contextmanager
+def _no_gradient_of_noise():
+    """Shooting solves without noise: that no gradient reaches it is as it should be."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*no gradient reached", category=RuntimeWarning)
+        yield

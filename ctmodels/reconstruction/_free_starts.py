@@ -34,7 +34,7 @@ def fit_from_free_starts(
     series, control = series.pad(length), control and control.pad(length)
     data = Windows(series, window, stride=window - 1, control=control)
     starts = lifted(model, series.fill_forward()[data.at])
-    step = training_step(recipe, window, structure_of((model, series, control)))
+    step = training_step(recipe, window, structure_of((model, series, control)), noise=candidate.draws == 1)
     before = step.traces
     result = fit(
         step,

@@ -11,7 +11,8 @@ SHORT = 200  # samples; under this, starts are parameters: there is too little t
 class Recipe:
     """How to train.
 
-    - `members`: of the ensemble, whose mean field and median forecast are what is used; `steps`; `window`: samples;
+    - `members`: of the ensemble, whose mean field and median forecast are what is used; `steps`, and a fourth more on
+      draws for a model that has noise of its own; `window`: samples;
       `batch_size`: windows a member; `learning_rate`: Adam's, decaying by a cosine to a hundredth.
       Smoothed starts only: windows that last over four times as long as the median one, as there is a pause in
       them, are left out.

@@ -27,7 +27,6 @@ from ctmodels.reconstruction._preparing import Task, check_length, default_model
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._result import Fitted, Reconstruction
 from ctmodels.reconstruction._scores import Scores, forecast_errors, scores_of
-from ctmodels.reconstruction._split import Spread
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._verdict import Predictions, evidence, judge
 from ctmodels.reconstruction._writing import write
@@ -101,7 +100,7 @@ def _fit_all(
     candidates: Sequence[Candidate], task: Task, recipe: Recipe, seed: int, folder: Path | None, **run: bool
 ) -> dict[str, Fitted]:
     if run["progress"]:
-        print(announcement([c.name for c in candidates], recipe, task), file=sys.stderr)
+        print(announcement(candidates, recipe, task), file=sys.stderr)
     with _checkpoints(folder) as place:
         return {c.name: _fit(c, task, recipe, seed, folder=place and place / c.name, **run) for c in candidates}
 
@@ -151,17 +150,17 @@ def _fit(candidate: Candidate, task: Task, recipe: Recipe, seed: int, **run) -> 
     start = time.monotonic()
     _, _, problem, split, season = task
     trained = train(candidate, problem, *split.train(), recipe, seed, **run)
-    states, covs = evaluation.filter_tail(trained, split)
-    scaling, forecasts = problem.scaling, evaluation.forecast(trained, split, states)
+    known = evaluation.filter_tail(trained, split)
+    scaling, forecasts = problem.scaling, evaluation.forecast(trained, split, known)
     calibration = calibrate(trained, split, forecasts)
-    forecasts = Spread(forecasts.median, forecasts.std * calibration.origins)
+    forecasts = forecasts.widened(calibration.origins)
     scores = scores_of(forecasts, split, scaling, season, task.unit)
     tail = evaluation.forecast_tail(trained._replace(widths=calibration.tail), split)
     generated, exponents = None, None
     if not problem.inputs:
         generated, exponents, own = _autonomous(trained, task)
         scores |= in_lyapunov_times(scores["valid_prediction_time"], own["lyapunov_max"]) | own
-    latest = trained._replace(end=(states[:, -1], covs[:, -1]), widths=calibration.beyond)
+    latest = trained._replace(end=(known[0][:, -1], known[1][:, -1]), widths=calibration.beyond)
     seconds = time.monotonic() - start
     band = tail.band(scaling)
     return Fitted(candidate, latest, scores, *band, generated, exponents, trained.history, seconds, forecasts.median)

@@ -19,7 +19,7 @@ class Fitted:
     `trained`: the ensemble, its end state that after the last datum; `scores`: on the held-out tail, by name, each a
     [`ctmodels.metrics.Score`][]: what is added to them is shown; `median`, `lower`,
     `upper` `(time, channel)`: forecast from the end of training over the whole tail, with 90 % limits; `generated`
-    `(time, channel)`: a free run of the first member, or None;
+    `(time, channel)`: a free run of the first member, with its noise if it has some, or None;
     `exponents` `(member, state)`: Lyapunov exponents per unit of time, or None; `history`: of the training;
     `predicted` `(origin, horizon, channel)`: the scored forecasts' medians, scaled.
     """

@@ -10,7 +10,7 @@ from ctmodels import metrics
 from ctmodels._core._scaling import Scaling
 from ctmodels._core._words import argument
 from ctmodels.metrics import Score
-from ctmodels.reconstruction._split import SPREAD, Split, Spread
+from ctmodels.reconstruction._split import Split, Spread
 from ctmodels.reconstruction._text import TimeUnit
 
 FEWEST = 3  # observed values; of fewer, an error says nothing
@@ -34,10 +34,11 @@ def plain_numbers(scores: Scores) -> dict:
 
 def scores_of(forecasts: Spread, split: Split, scaling: Scaling, season: int, unit: TimeUnit) -> Scores:
     """All that is scored of an ensemble's forecasts `(origin, horizon, channel)`."""
-    median, reach = forecasts.median, SPREAD * forecasts.std
+    median = forecasts.median
     return {
         **forecast_errors(median, split, scaling, season),
-        "coverage": coverage(median - reach, median + reach, split),
+        "coverage": coverage(*forecasts.limits(), split),
+        "pit_distance": pit_distance(forecasts, split),
         "valid_prediction_time": valid_prediction_time(median, split, scaling.time_scale, unit),
     }
 
@@ -186,3 +187,22 @@ def coverage(lower: np.ndarray, upper: np.ndarray, split: Split) -> Score:
         return Score(None, head, meaning, count=0, reason=_too_few(int(seen.sum())))
     within = (lower <= true) & (true <= upper)
     return Score(float(within[seen].mean()), head, meaning, count=int(seen.sum()))
+
+
+def pit_distance(forecasts: Spread, split: Split) -> Score:
+    """Kolmogorov's distance from uniform of where in its forecast each observed value lies."""
+    head = "PIT distance"
+    meaning = (
+        "How far from uniform it is where what came lies in the forecasts' distributions, which are normal on either "
+        "side of the median: 0 is right, below 0.1 is good; more says that they are off, too wide or too narrow."
+    )
+    true = split.targets()
+    count = int(np.sum(~np.isnan(true)))
+    if count < FEWEST:
+        return Score(None, head, meaning, "lower", 0, _too_few(count))
+    return Score(float(_distance(forecasts.deviations(true))), head, meaning, "lower", count)
+
+
+@jax.jit
+def _distance(deviations) -> jax.Array:
+    return metrics.pit_distance(jax.scipy.stats.norm.cdf(deviations))

@@ -16,7 +16,7 @@ from ctmodels.reconstruction._candidates import Candidate
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._trained import Trained, flow_of, smooth_with
-from ctmodels.reconstruction._training_step import check_traces, lifted, structure_of, training_step
+from ctmodels.reconstruction._training_step import check_traces, lifted, structure_of, training_step, without_key
 from ctmodels.train import fit, pooled
 from ctmodels.trajectories._noise import tune_noise
 from ctmodels.trajectories._shooting import Windows
@@ -60,11 +60,11 @@ def fit_from_smoothed_starts(
     samples = series.ts.shape[0]
     cut = samples - max(samples // 20, 2 * recipe.window)
     windows = Windows(series, recipe.window, stop=cut, starts=starts[0], control=control)
-    kept = _without_pauses(windows)
+    kept = without_pauses(windows)
     if len(kept) < len(windows):
         note(f"{len(windows) - len(kept)} of {len(windows)} windows have a long pause in them and are not trained on")
     data = MemberStarts(kept, starts)
-    step = training_step(recipe, recipe.window, structure_of((model, series, control)))
+    step = training_step(recipe, recipe.window, structure_of((model, series, control)), noise=candidate.draws == 1)
     noise = Noise(jnp.full(model.size, recipe.process_noise, starts.dtype), start.noise.observation)
 
     def refresh(model, data):
@@ -103,7 +103,7 @@ def _note(name: str, progress: bool, text: str) -> None:
         print(f"{name}: {text}", file=sys.stderr)
 
 
-def _without_pauses(windows: Windows) -> Windows:
+def without_pauses(windows: Windows) -> Windows:
     """Those that last no longer than usual: of a batch, all wait for the one that has a pause to be followed over."""
     ts, at = np.asarray(windows.series.ts), np.asarray(windows.at)
     spans = ts[at + windows.length - 1] - ts[at]
@@ -150,7 +150,7 @@ def _validation(series: Series, control: Series | None, length: int, cut: int):
 
 @eqx.filter_jit
 def _error_of_windows(model, starts, series: Series, control: Series | None, length: int, index):
-    loss = pooled(losses.squared)
+    loss = pooled(without_key(losses.squared))
 
     def one(model, starts):
         batch = Windows(series, length, starts=starts, control=control)[index]

@@ -40,13 +40,26 @@ class Split(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """A forecast by an ensemble, in scaled values: the members' median, and the standard deviation of an
-    observation about it (members' spread and noise of the measurement)."""
+    """A forecast in scaled values: the median, and the standard deviations of an observation `below` and `above` it
+    (what a model scatters, and the noise of the measurement): the band of 90 % reaches 1.645 of them to either side."""
 
     median: np.ndarray
-    std: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
+
+    def widened(self, factors: np.ndarray | float) -> "Spread":
+        """Its deviations multiplied."""
+        return Spread(self.median, self.below * factors, self.above * factors)
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of 90 %, scaled."""
+        return self.median - SPREAD * self.below, self.median + SPREAD * self.above
+
+    def deviations(self, true: np.ndarray) -> np.ndarray:
+        """How many standard deviations of its side an observation is off; infinite where the forecast is no number."""
+        error = (true - self.median) / np.where(true < self.median, self.below, self.above)
+        return np.where(np.isnan(self.median), np.inf, error)
 
     def band(self, scaling: Scaling) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Median and the limits of 90 %, in physical units."""
-        limits = (self.median, self.median - SPREAD * self.std, self.median + SPREAD * self.std)
-        return tuple(scaling.unscale(np.asarray(x, np.float64)) for x in limits)  # pyright: ignore
+        return tuple(scaling.unscale(np.asarray(x, np.float64)) for x in (self.median, *self.limits()))  # pyright: ignore

@@ -14,7 +14,7 @@ from ctmodels.trajectories._smoothing import Flow, Noise, Smoothed, smooth
 class Trained(NamedTuple):
     """An ensemble, every array with a leading axis of members. `end`: the state at the last training time, mean and
     covariance; `noise`: to filter with from there on; `samples`: the first so many were trained on;
-    `widths`: of the bands of forecasts from there on."""
+    `widths`: of the bands of forecasts from there on; `draws`: paths of each member in a forecast."""
 
     model: AbstractDynamics
     end: tuple[Float[Array, "member state"], Float[Array, "member state state"]]
@@ -23,6 +23,7 @@ class Trained(NamedTuple):
     stopped: str
     samples: int = 0
     widths: Widths | None = None
+    draws: int = 1
 
     def __repr__(self) -> str:
         return f"Trained({type(self.model).__name__}, {self.end[0].shape[0]} members; {self.stopped})"

@@ -1,6 +1,7 @@
 """The training step that both ways of shooting take, and what they begin from."""
 
 import functools
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -17,17 +18,23 @@ from ctmodels.trajectories._shooting import growing_horizon
 
 
 @functools.lru_cache(maxsize=8)
-def training_step(recipe: Recipe, window: int, structure: tuple) -> TrainStep:
+def training_step(recipe: Recipe, window: int, structure: tuple, noise: bool) -> TrainStep:
     """One step for all runs of one recipe, model structure and window: what one series compiled, the next one of its
-    length uses. *Performance.*"""
+    length uses. *Performance.* Without `noise` no model is given a key."""
     schedule = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps, alpha=0.01)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     if recipe.free_starts:
         loss, horizon = losses.shooting(recipe.continuity), (2.0, float(window), recipe.steps // 2)
     else:
         loss, horizon = losses.squared, (recipe.window / 4, recipe.window, recipe.steps // 4)
+    loss = loss if noise else without_key(loss)
     transform = growing_horizon(optax.linear_schedule(*horizon))
     return make_step(objective(loss, transform=transform), optimiser, ensemble=True)
+
+
+def without_key(loss: Callable) -> Callable:
+    """The same of the path without noise: a squared error of one with noise would be least where there is none."""
+    return lambda model, example, key: loss(model, example, None)
 
 
 def structure_of(tree: PyTree) -> tuple:

@@ -293,7 +293,7 @@ def test_a_score_that_is_added_is_shown_with_its_head_and_its_meaning():
 
 def test_no_list_of_scores_knows_one_by_name():
     """But for the valid prediction time, which is drawn and spoken of too."""
-    names = {*ERRORS, "coverage", "d_stsp", "d_hellinger", "lyapunov_max", "kaplan_yorke"}
+    names = {*ERRORS, "coverage", "pit_distance", "d_stsp", "d_hellinger", "lyapunov_max", "kaplan_yorke"}
     room = Path(ct.reconstruction.__file__).parent
     for path in (room / "_summary.py", *(room / "report").glob("*.py")):
         constants = (n.value for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Constant))

@@ -10,7 +10,7 @@ from ctmodels.reconstruction._baselines import baselines, calendar, one_step_var
 from ctmodels.reconstruction._calibration import Ratios, widths
 from ctmodels.reconstruction._preparing import turns_back
 from ctmodels.reconstruction._scores import coverage, forecast_errors, valid_prediction_time, valid_times
-from ctmodels.reconstruction._split import Split, Spread
+from ctmodels.reconstruction._split import Split
 from ctmodels.reconstruction._text import TimeUnit
 from ctmodels.reconstruction._verdict import Predictions, evidence, judge
 from ctmodels.reconstruction._widths import Widths
@@ -276,6 +276,6 @@ def test_channels_that_take_turns_have_no_attractor_score_but_a_reason():
 
 def test_coverage_is_the_share_within():
     split = split_of(np.linspace(-1, 1, 40), 20, 4)
-    spread = Spread(np.zeros(split.targets().shape), np.full(split.targets().shape, 0.3))
+    median = np.zeros(split.targets().shape)
     within = np.abs(split.targets()) <= 0.5
-    assert coverage(spread.median - 0.5, spread.median + 0.5, split).value == pytest.approx(within.mean())
+    assert coverage(median - 0.5, median + 0.5, split).value == pytest.approx(within.mean())

@@ -29,6 +29,7 @@ def forecasts(view: View) -> str:
         "Forecasts start at the grey line, the end of training, and see nothing observed later.",
         _samples_drawn(view),
         _valid_time(view),
+        _drawn(view),
         _channels_left_out(view),
         _driven_by(view),
         *_diverged(view),
@@ -58,6 +59,21 @@ def _valid_time(view: View) -> str:
     )
 
 
+def _drawn(view: View) -> str:
+    """Of models whose forecasts are distributions of their own."""
+    drawn = {name: view.result.fitted[name].trained for name in stochastic(view)}
+    return " ".join(
+        f"Forecasts of {plain(name)} are those of {trained.draws} paths of each member, drawn with its noise from what "
+        "was known of their start: their median, and limits between which 90 % of them lie, widened as all bands are."
+        for name, trained in drawn.items()
+    )
+
+
+def stochastic(view: View) -> list[str]:
+    """The models that have noise of their own."""
+    return [name for name in view.order if view.result.fitted[name].trained.draws > 1]
+
+
 def _channels_left_out(view: View) -> str:
     names = [plain(name) for name in view.names[_curves.CHANNELS :]]
     return f"{len(names)} more channels are not drawn: {', '.join(names)}." if names else ""
@@ -85,6 +101,8 @@ def portraits(view: View) -> str:
         return section("Phase portrait", note(_not_made(view, "phase portrait of a free run")))
     drawn, remarks = _attractor.portraits(view)
     about = ["Observations, and a free run of the model's first member, on the same axes."]
+    if names := _listed(stochastic(view)):
+        about.append(f"That of {names} is with its noise.")
     if len(view.names) == 1:
         about.append(f"One channel is drawn against itself {_attractor.lag(view)} samples earlier.")
     if len(view.names) > 3:
@@ -115,6 +133,10 @@ def spectra(view: View) -> str:
     return section("Power spectra", entries, pictures(drawn), note(*remarks))
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(plain(name) for name in names)
+
+
 def losses(view: View) -> str:
     """The loss over the training steps."""
     drawn = _curves.losses(view)
@@ -126,6 +148,8 @@ def losses(view: View) -> str:
     about = "Thick: mean of the members; thin: each member. A loss may rise while windows grow."
     if len(view.order) > 1:
         about += " Losses of models that are trained in different ways do not compare."
+    if names := _listed(stochastic(view)):
+        about += f" That of {names} turns from the error of a path without noise to the score of drawn paths (CRPS)."
     return section("Loss", legend(*entries), full_width(drawn), note(about))
 
 
@@ -138,5 +162,7 @@ def lyapunov(view: View) -> str:
     if drawn is None:
         return section(title, note(_not_made(view, "Lyapunov spectrum")))
     about = "Dots: members; bars: their median. A model's hidden variables add exponents."
+    if names := _listed(stochastic(view)):
+        about += f" Those of {names} are of its drift, without the noise."
     entries = _lines(view, view.order, first="line")
     return section(title, legend(*entries), full_width(drawn), note(about))
