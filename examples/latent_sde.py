@@ -98,7 +98,7 @@ def main(number=512, samples=12, hidden=16, width=32, steps=1500, batch_size=64,
     }
     print(f"90 % bands hold {found['coverage']:.2f} of the paths, {found['coverage_beyond']:.2f} after what was seen")
     print(f"error of the mean {found['error']:.3f}; an observation errs by {NOISE}")
-    print(f"diffusion {noise:.2f} (true {DIFFUSION}), deviation of what is seen {found['deviation']:.2f} (true {NOISE})")
+    print(f"diffusion {noise:.2f} (true {DIFFUSION}), deviation of what is seen {found['deviation']:.2f}")
     if figure is not None:
         draw(grid, new, paths, low, high, figure)
     return found

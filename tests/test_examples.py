@@ -35,6 +35,11 @@ TOYS = {
         "iwae_within",
         (0, 5),
     ),
+    "latent_sde": (
+        dict(number=8, samples=5, hidden=4, width=6, steps=6, batch_size=4, draws=4, figure="latent_sde.svg"),
+        "error",
+        (0, 5),
+    ),
     "lyapunov_spectrum": (dict(time=30.0, iterations=2000), "lorenz_max", (0.5, 1.5)),
     "many_trials": (dict(trials=6, samples=12, width=8, steps=6, batch_size=4), "ratio", (0, 5)),
     "multiple_shooting": (dict(windows=3, window=7, width=8, steps=6), "nrmse", (0, 10)),
@@ -50,6 +55,11 @@ TOYS = {
     ),
     "reconstruct_lorenz": (dict(samples=400, members=2, steps=20), "nrmse", (0, 1e7)),
     "resume_training": (dict(samples=30, width=8, steps=6, save_every=3, batch_size=4), "differ", (-1, 1)),
+    "sde_matching": (
+        dict(number=4, samples=6, hidden=4, width=6, steps=6, batch_size=4, draws=3, figure="sde_matching.svg"),
+        "error_within",
+        (0, 5),
+    ),
     "universal_lotka_volterra": (
         dict(samples=20, window=6, width=8, steps=6),
         "field_error",
