@@ -43,15 +43,17 @@ def generator(state, noise, width, key):
 
 
 def critic(hidden, width, key):
-    """A neural CDE, all of whose activations have a slope of one at most."""
-    of_start, of_field, key = jax.random.split(key, 3)
+    """A neural CDE, all of whose activations have a slope of one at most, and no bias at the end, of which nothing would
+    be left in a difference."""
+    of_start, of_field, of_readout, key = jax.random.split(key, 4)
     heun = ct.IncrementScheme(heun=True)
     model = ct.NeuralCDE(1, hidden, 1, intensity=False, width=width, solver=heun, key=key)
     smooth = (
         eqx.nn.MLP(2, hidden, width, 1, ct.fields.lipswish, key=of_start),
         ct.fields.MatrixField(hidden, 2, width=width, activation=ct.fields.lipswish, key=of_field),
+        eqx.nn.Linear(hidden, 1, use_bias=False, key=of_readout),
     )
-    return eqx.tree_at(lambda model: (model.initial, model.field), model, smooth)
+    return eqx.tree_at(lambda model: (model.initial, model.field, model.readout), model, smooth)
 
 
 def observed(ts, number, missing, key):
@@ -93,14 +95,26 @@ def draw(ts, series, drawn, path):
 
 
 def main(
-    number=2048, samples=64, state=16, noise=3, width=16, steps=1500, batch_size=128, rates=(3e-4, 1e-3), seed=0, figure=None
+    number=2048,
+    samples=64,
+    state=16,
+    noise=3,
+    width=16,
+    steps=1500,
+    batch_size=128,
+    rates=(3e-4, 1e-3),
+    seed=0,
+    figure=None,
 ):
     of_data, of_generator, of_critic, of_fit, of_new = jax.random.split(jax.random.key(seed), 5)
     ts = jnp.arange(samples, dtype=jnp.zeros(()).dtype)
     series = observed(ts, number, 0.3, of_data)
 
     # Both descend the same number, whose gradient is turned on its way to the generator.
-    of_each = {"generator": optax.adam(rates[0], b1=0.0), "critic": optax.chain(optax.adam(rates[1], b1=0.0), ct.clip_weights())}
+    of_each = {
+        "generator": optax.adam(rates[0], b1=0.0),
+        "critic": optax.chain(optax.adam(rates[1], b1=0.0), ct.clip_weights()),
+    }
     optimiser = optax.chain(optax.partition(of_each, ("generator", "critic")), ct.average_weights(begin=steps // 2))
     step = ct.make_step(ct.objective(ct.losses.adversarial), optimiser)
     state = step.init((generator(state, noise, width, of_generator), critic(state, width, of_critic)), key=of_fit)

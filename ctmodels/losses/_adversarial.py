@@ -23,7 +23,9 @@ from ctmodels.losses._targets import of_its_shape, series_target
 
 def _check(model, example, key) -> None:
     if not isinstance(model, tuple) or len(model) != 2:
-        raise TypeError(f"model: {kind_of(model)}, where a pair (generator, critic) is wanted: step.init((g, c), key=...)")
+        raise TypeError(
+            f"model: {kind_of(model)}, where a pair (generator, critic) is wanted: step.init((g, c), key=...)"
+        )
     check_example(example)
     check_key(key, needed=True)
 

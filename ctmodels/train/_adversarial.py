@@ -91,8 +91,8 @@ def average_weights(begin: int) -> optax.GradientTransformation:
     def update(updates, state, params=None):
         if params is None:
             raise ValueError("params: None, where average_weights needs the parameters: update(updates, state, params)")
-        share = 1 / jnp.maximum(state.count + 1 - begin, 1)
-        follow = lambda mean, new: mean + (new - mean) * share.astype(mean.dtype)
+        number = jnp.maximum(state.count + 1 - begin, 1)
+        follow = lambda mean, new: mean + (new - mean) / number.astype(mean.dtype)
         mean = jax.tree.map(follow, state.mean, eqx.apply_updates(params, updates))
         return updates, AverageOfWeights(optax.safe_increment(state.count), mean)
 

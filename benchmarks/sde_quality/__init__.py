@@ -1,0 +1,1 @@
+"""What stochastic models learn: laws of paths, drifts and diffusions. A part a file."""
