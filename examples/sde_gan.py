@@ -43,11 +43,10 @@ def generator(state, noise, width, key):
 
 
 def critic(hidden, width, key):
-    """A neural CDE, all of whose activations have a slope of one at most, and no bias at the end, of which nothing would
-    be left in a difference."""
+    """A neural CDE, all of whose activations have a slope of one at most, without a bias at the end, of which nothing
+    would be left in a difference."""
     of_start, of_field, of_readout, key = jax.random.split(key, 4)
-    heun = ct.IncrementScheme(heun=True)
-    model = ct.NeuralCDE(1, hidden, 1, intensity=False, width=width, solver=heun, key=key)
+    model = ct.NeuralCDE(1, hidden, 1, intensity=False, width=width, key=key)
     smooth = (
         eqx.nn.MLP(2, hidden, width, 1, ct.fields.lipswish, key=of_start),
         ct.fields.MatrixField(hidden, 2, width=width, activation=ct.fields.lipswish, key=of_field),
@@ -57,15 +56,19 @@ def critic(hidden, width, key):
 
 
 def observed(ts, number, missing, key):
-    """dY = (0.02 t - 0.1 Y) dt + 0.4 (2 t / 64) dW, in deviations of its starts."""
+    """dY = (0.02 t - 0.1 Y) dt + 0.4 (2 t / 64) dW, in deviations from the mean at each time; a unit of time is ten."""
     truth = ct.fields.SDE(lambda t, y, args: 0.02 * t - 0.1 * y, lambda t, y, args: 0.4 * (2 * t / 64) + 0 * y)
     of_starts, of_noise, of_gaps = jax.random.split(key, 3)
     starts = jax.random.uniform(of_starts, (number, 1), minval=-1.0, maxval=1.0)
     solver = ct.Integrate(diffrax.Euler(), ct.Substeps(10))
-    ys, stats = jax.vmap(lambda y0, key: solver(truth, ts, y0, key=key))(starts, jax.random.split(of_noise, number))
+    ys, stats = jax.vmap(lambda y0, key: solver(truth, 10 * ts, y0, key=key))(
+        starts, jax.random.split(of_noise, number)
+    )
     stats.check()
     seen = jax.random.uniform(of_gaps, ys.shape) > missing
-    return ct.Series(jnp.tile(ts, (number, 1)), jnp.where(seen, ys * 3**0.5, 0), seen)
+    values = np.where(seen, ys, np.nan)
+    ys = (ys - np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
+    return ct.Series(jnp.tile(ts, (number, 1)), jnp.where(seen, ys, 0), seen)
 
 
 @eqx.filter_jit
@@ -107,7 +110,7 @@ def main(
     figure=None,
 ):
     of_data, of_generator, of_critic, of_fit, of_new = jax.random.split(jax.random.key(seed), 5)
-    ts = jnp.arange(samples, dtype=jnp.zeros(()).dtype)
+    ts = jnp.arange(samples, dtype=jnp.zeros(()).dtype) / 10
     series = observed(ts, number, 0.3, of_data)
 
     # Both descend the same number, whose gradient is turned on its way to the generator.
@@ -125,7 +128,7 @@ def main(
     drawn = paths(learned, ts, jax.random.split(of_new, number))
     ratio = float(ct.metrics.quadratic_variation_ratio(series.ys, drawn, series.mask, series.mask)[0])
     distance = ct.losses.truncated_signature_mmd(
-        series.ys, drawn, 4, mask_x=series.mask, mask_y=series.mask, ts=ts, scale=0.1
+        series.ys, drawn, 4, mask_x=series.mask, mask_y=series.mask, ts=ts, scale=0.5
     )
     print(f"quadratic variation of observed paths over generated ones: {ratio:.3f}")
     print(f"signature distance: {float(distance):.4f}")

@@ -7,8 +7,8 @@ with a choice of methods and seeds. Here it runs with three seeds; what is kept 
 import argparse
 import json
 
-from benchmarks._reproduction import collected, found, with_means
 from benchmarks._harness import table
+from benchmarks._reproduction import collected, found, with_means
 from benchmarks.sde_quality import generators, ou
 
 PARTS = {part.name.rpartition(".")[2]: part for part in (ou.PART, generators.PART)}

@@ -24,17 +24,20 @@ class Data(NamedTuple):
 
 def observed(rng: np.random.Generator, sizes: tuple[int, int, int], samples: int) -> Data:
     """dY = (0.02 t - 0.1 Y) dt + 0.4 (2 t / 64) dW, Y_0 uniform from -1 to 1; Euler, dt 0.1; at t = 0, 1, ...; 30 % of
-    the values are missing. In deviations of the first values."""
-    train, validation, test = sizes
-    number = 2 * (train + test) + validation
+    the values are missing. In deviations from the mean at each time, both those of what is learned from; a unit of time
+    is ten of these."""
+    train, _, test = sizes
+    number = sum(sizes) + train + test
     y, ys = rng.uniform(-1, 1, number), []
     for k in range(samples):
         ys.append(y)
         for t in k + 0.1 * np.arange(10):
             y = y + 0.1 * (0.02 * t - 0.1 * y) + 0.4 * (2 * t / 64) * 0.1**0.5 * rng.normal(size=number)
-    ys = np.stack(ys, axis=1)[..., None] * 3**0.5
+    ys = np.stack(ys, axis=1)[..., None]
     seen = rng.random(ys.shape) > 0.3
-    ts = np.broadcast_to(np.arange(float(samples)), ys.shape[:2])
+    known = np.where(seen, ys, np.nan)[:train]
+    ys = (ys - np.nanmean(known, axis=0)) / np.nanstd(known, axis=0)
+    ts = np.broadcast_to(np.arange(samples) / 10, ys.shape[:2])
     every = ct.Series(*(jnp.asarray(x, jnp.zeros(()).dtype) for x in (ts, np.where(seen, ys, 0))), jnp.asarray(seen))
     part = lambda i, j: jax.tree.map(lambda x: x[i:j], every)
     i, j, k = np.cumsum(sizes)
@@ -42,7 +45,7 @@ def observed(rng: np.random.Generator, sizes: tuple[int, int, int], samples: int
 
 
 class Field(eqx.Module):
-    """tanh(MLP(y, t / 10)), in whatever shape."""
+    """tanh(MLP(y, t)), in whatever shape."""
 
     mlp: eqx.nn.MLP
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -52,7 +55,7 @@ class Field(eqx.Module):
         self.shape = shape
 
     def __call__(self, t, y, args):
-        return self.mlp(jnp.append(y, t / 10)).reshape(self.shape)
+        return self.mlp(jnp.append(y, t)).reshape(self.shape)
 
 
 def generator(key, state: int = 16, noise: int = 3, width: int = 16) -> ct.NeuralSDE:
@@ -70,9 +73,10 @@ def generator(key, state: int = 16, noise: int = 3, width: int = 16) -> ct.Neura
 
 
 def critic(key, hidden: int = 16, width: int = 16) -> ct.NeuralCDE:
-    """All of whose activations have a slope of one at most."""
+    """All of whose activations have a slope of one at most. It takes Euler's steps along the data: with one channel a
+    solution in Stratonovich's sense is a continuous function of the path, and hardly sees how rough it is."""
     of_start, of_field, of_readout, key = jax.random.split(key, 4)
-    model = ct.NeuralCDE(1, hidden, 1, intensity=False, width=width, solver=ct.IncrementScheme(heun=True), key=key)
+    model = ct.NeuralCDE(1, hidden, 1, intensity=False, width=width, key=key)
     start = eqx.nn.MLP(2, hidden, width, 1, ct.fields.lipswish, key=of_start)
     field = ct.fields.MatrixField(hidden, 2, width=width, activation=ct.fields.lipswish, key=of_field)
     readout = eqx.nn.Linear(hidden, 1, use_bias=False, key=of_readout)  # of a bias nothing is left in a difference

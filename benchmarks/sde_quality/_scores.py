@@ -1,7 +1,7 @@
 """Scores of a set of generated paths against observed ones, both with the same gaps.
 
-After Kidger, Foster, Li, Oberhauser, Lyons, "Neural SDEs as infinite-dimensional GANs" (2021): whether a classifier tells
-them apart, and whether a forecaster that learned from generated paths forecasts observed ones.
+After Kidger, Foster, Li, Oberhauser, Lyons, "Neural SDEs as infinite-dimensional GANs" (2021): whether a classifier
+tells them apart, and whether a forecaster that learned from generated paths forecasts observed ones.
 """
 
 import functools
@@ -37,7 +37,7 @@ def scores(train: ct.Series, test: ct.Series, generated: np.ndarray, size: Size,
     return {
         "accuracy": accuracy(train, first, test, last, size, seed),
         "prediction": prediction(first, test, size, seed),
-        "mmd": float(ct.losses.truncated_signature_mmd(test.ys, last.ys, 4, ts=ts, scale=0.1, **masks)),
+        "mmd": float(ct.losses.truncated_signature_mmd(test.ys, last.ys, 4, ts=ts, scale=0.5, **masks)),
         "variation": float(variation[0]),
         **marginals(test, last),
     }
@@ -60,11 +60,10 @@ def marginals(real: ct.Series, fake: ct.Series) -> dict[str, float]:
 def accuracy(real: ct.Series, fake: ct.Series, test_real: ct.Series, test_fake: ct.Series, size: Size, seed) -> float:
     """Of a neural CDE that learned to tell observed paths from generated ones, on new ones of each."""
     label = lambda *sets: np.repeat(np.arange(2), [len(x.ts) for x in sets])
-    xs, labels = scaled_as(real, both(real, fake)), label(real, fake)
+    xs, labels = both(real, fake), label(real, fake)
     model = ct.NeuralCDE(1, size.hidden, 2, intensity=False, width=size.width, key=jax.random.key(seed))
     model = trained(model, ct.Example(xs, jnp.asarray(labels)), ct.losses.cross_entropy, size, seed)
-    asked = scaled_as(real, both(test_real, test_fake))
-    said = np.asarray(jnp.argmax(_at_the_end(model, asked), axis=1))
+    said = np.asarray(jnp.argmax(_at_the_end(model, both(test_real, test_fake)), axis=1))
     return float(np.mean(said == label(test_real, test_fake)))
 
 
@@ -72,7 +71,7 @@ def prediction(learned_from: ct.Series, test: ct.Series, size: Size, seed) -> fl
     """Root mean square error of a forecast of the last fifth of observed paths, by a neural CDE that learned from
     others; in deviations of those values."""
     cut = int(SEEN * test.ts.shape[1])
-    part = lambda series, rows: jax.tree.map(lambda x: x[:, rows], scaled_as(test, series))
+    part = lambda series, rows: jax.tree.map(lambda x: x[:, rows], series)
     example = lambda series: ct.Example(part(series, slice(cut)), part(series, slice(cut, None)))
     model = ct.NeuralCDE(1, size.hidden, 1, intensity=False, width=size.width, key=jax.random.key(seed))
     model, asked = trained(model, example(learned_from), ct.losses.squared, size, seed), example(test)
@@ -87,13 +86,6 @@ _at_times = eqx.filter_jit(lambda model, xs, ts: jax.vmap(lambda x, ts: model(x,
 
 def both(a: ct.Series, b: ct.Series) -> ct.Series:
     return jax.tree.map(lambda x, y: jnp.concatenate([x, y]), a, b)
-
-
-def scaled_as(of: ct.Series, series: ct.Series) -> ct.Series:
-    """In deviations of a set's values from their mean at each time, and a tenth of the time."""
-    ys = of.to_nan()
-    mean, deviation = (jnp.asarray(f(ys, axis=0)) for f in (np.nanmean, np.nanstd))
-    return ct.Series(series.ts / 10, (series.ys - mean) / deviation, series.mask)
 
 
 @functools.cache

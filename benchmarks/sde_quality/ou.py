@@ -1,7 +1,7 @@
 """A neural SDE learns an Ornstein-Uhlenbeck process from its paths, by the likelihood of Euler's steps.
 
-dY = (mu - Y) dt + 0.5 dW, mu = 0.5, from its stationary law; 1024 paths of 200 samples at dt 0.02, by exact transitions,
-and as many to be judged by. Drift and diffusion are MLPs of one hidden layer of 32, the diffusion positive by a
+dY = (0.5 - Y) dt + 0.5 dW from its stationary law; 1024 paths of 200 samples at dt 0.02, by exact transitions, and as
+many to be judged by. Drift and diffusion are MLPs of one hidden layer of 32, the diffusion positive by a
 softplus; Adam 3e-3 with a cosine, 1500 steps of 32 paths.
 
 `drift_error`, `diffusion_error`: root mean square of what is learned less what is true, over that of what is true, both

@@ -13,8 +13,8 @@ from ctmodels._core._scaling import Scaling
 
 
 def lipswish(x: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
-    r"""$0.909\, x\, \sigma(x)$: smooth, and of slope at most one (Chen et al. 2019), so that a network's slope is bounded
-    by its weights alone. Of the fields of a generator, and of a critic with [`ctmodels.clip_weights`][]."""
+    r"""$0.909\, x\, \sigma(x)$: smooth, and of slope at most one (Chen et al. 2019), so that a network's slope is
+    bounded by its weights alone. Of the fields of a generator, and of a critic with [`ctmodels.clip_weights`][]."""
     return 0.909 * jax.nn.silu(x)
 
 

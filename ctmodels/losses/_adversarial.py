@@ -24,7 +24,7 @@ from ctmodels.losses._targets import of_its_shape, series_target
 def _check(model, example, key) -> None:
     if not isinstance(model, tuple) or len(model) != 2:
         raise TypeError(
-            f"model: {kind_of(model)}, where a pair (generator, critic) is wanted: step.init((g, c), key=...)"
+            f"model: {kind_of(model)}, where a pair (generator, critic) is wanted: step.init((generator, critic), key=key)"
         )
     check_example(example)
     check_key(key, needed=True)
@@ -49,12 +49,13 @@ def adversarial(model: tuple, example: Example, key: PRNGKeyArray | None = None)
     - `key`: of the generated path.
 
     **Returns:** the difference, one for the weight, and the generator's `Output`, with the statistics of the critic's
-    two readings added to its own. The mean, negative, estimates a distance of Wasserstein's kind once the critic's slope
-    is bounded: [`ctmodels.clip_weights`][] bounds it, [`ctmodels.average_weights`][] takes the circling out of the result.
+    two readings added to its own. The mean, negative, estimates a distance of Wasserstein's kind once the critic's
+    slope is bounded: [`ctmodels.clip_weights`][] bounds it, [`ctmodels.average_weights`][] takes the circling of the
+    two players out of the result.
 
     !!! example "Good values"
 
-        A critic with three to ten times the generator's learning rate, without momentum (`b1=0`): `examples/sde_gan.py`.
+        A critic that learns faster than the generator, both without momentum (`b1=0`): `examples/sde_gan.py`.
     """
     generator, critic = model
     real = series_target(example, "adversarial")

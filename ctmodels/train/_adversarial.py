@@ -18,8 +18,8 @@ from ctmodels.train._step import State
 
 
 def clip_weights() -> optax.GradientTransformation:
-    r"""Keep the weights of each `eqx.nn.Linear` within $\pm 1 / \text{outputs}$, and biases as they are: then the absolute
-    values of a layer's outputs change, in sum, by no more than those of its inputs, and the slope of a network is at
+    r"""Keep the weights of each `eqx.nn.Linear` within $\pm 1 / \text{outputs}$, and biases as they are: then the
+    absolute values of a layer's outputs change, in sum, by no more than those of its inputs, and the slope of a network is at
     most one if that of its activation is: [`ctmodels.fields.lipswish`][], tanh.
 
     The last of a chain, as it turns updates into those that end within the bounds, and of the critic alone:
@@ -111,8 +111,8 @@ def _check_averaged(state) -> None:
 
 @before(_check_averaged)
 def averaged(state: State) -> PyTree:
-    """The model with the mean of its parameters that [`ctmodels.average_weights`][] has kept; what is not trained is the
-    state's."""
+    """The model with the mean of its parameters that [`ctmodels.average_weights`][] has kept; what is not trained
+    is the state's."""
     (average,) = _averages(state)
     return eqx.combine(average.mean, state.model)
 
