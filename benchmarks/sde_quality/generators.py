@@ -1,8 +1,8 @@
 """Generators of paths that are trained by whole paths: an SDE-GAN, and a neural SDE trained by a distance of laws.
 
-The data are the thesis's time-dependent Ornstein-Uhlenbeck process (`_paths.py`), 64 samples, 30 % of them missing; 2048
-paths to learn from, 1024 to be judged by. The generator is that of Kidger et al. (2021): state 16, noise 3, widths 16,
-tanh at the end of drift and diffusion, one step of reversible Heun from sample to sample.
+The data are the thesis's time-dependent Ornstein-Uhlenbeck process (`_paths.py`), 64 samples, 30 % of them missing;
+2048 paths to learn from, 1024 to be judged by. The generator is that of Kidger et al. (2021): state 16, noise 3, widths
+16, tanh at the end of drift and diffusion, one step of reversible Heun from sample to sample.
 
 - `real`: new paths of the truth, which is the floor of each score.
 - `increments`: the baseline: independent normal increments, with each step's mean and deviation.

@@ -24,7 +24,7 @@ from ctmodels.losses._targets import of_its_shape, series_target
 def _check(model, example, key) -> None:
     if not isinstance(model, tuple) or len(model) != 2:
         raise TypeError(
-            f"model: {kind_of(model)}, where a pair (generator, critic) is wanted: step.init((generator, critic), key=key)"
+            f"model: {kind_of(model)}, where a pair (generator, critic) is wanted: step.init((generator, critic), ...)"
         )
     check_example(example)
     check_key(key, needed=True)

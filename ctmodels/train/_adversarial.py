@@ -19,8 +19,8 @@ from ctmodels.train._step import State
 
 def clip_weights() -> optax.GradientTransformation:
     r"""Keep the weights of each `eqx.nn.Linear` within $\pm 1 / \text{outputs}$, and biases as they are: then the
-    absolute values of a layer's outputs change, in sum, by no more than those of its inputs, and the slope of a network is at
-    most one if that of its activation is: [`ctmodels.fields.lipswish`][], tanh.
+    absolute values of a layer's outputs change, in sum, by no more than those of its inputs, and the slope of a network
+    is at most one if that of its activation is: [`ctmodels.fields.lipswish`][], tanh.
 
     The last of a chain, as it turns updates into those that end within the bounds, and of the critic alone:
 
