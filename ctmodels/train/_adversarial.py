@@ -94,7 +94,7 @@ def average_weights(begin: int) -> optax.GradientTransformation:
         number = jnp.maximum(state.count + 1 - begin, 1)
         follow = lambda mean, new: mean + (new - mean) / number.astype(mean.dtype)
         mean = jax.tree.map(follow, state.mean, eqx.apply_updates(params, updates))
-        return updates, AverageOfWeights(optax.safe_increment(state.count), mean)
+        return updates, AverageOfWeights(state.count + 1, mean)
 
     return optax.GradientTransformation(init, update)
 
