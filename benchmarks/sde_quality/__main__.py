@@ -8,10 +8,13 @@ import argparse
 import json
 
 from benchmarks._harness import table
-from benchmarks._reproduction import collected, found, with_means
+from benchmarks._reproduction import Part, collected, found, with_means
 from benchmarks.sde_quality import generators, ou
 
-PARTS = {part.name.rpartition(".")[2]: part for part in (ou.PART, generators.PART)}
+PARTS = {
+    "ou": Part("sde_quality.ou", ou.one, ou.METHODS, ou.compared),
+    "generators": Part("sde_quality.generators", generators.one, generators.METHODS, generators.compared),
+}
 
 
 def main() -> None:

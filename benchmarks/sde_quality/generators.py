@@ -30,7 +30,7 @@ import numpy as np
 import optax
 
 import ctmodels as ct
-from benchmarks._reproduction import Part, main
+from benchmarks._reproduction import main
 from benchmarks.sde_quality._paths import Data, critic, draw, generator, increments, observed
 from benchmarks.sde_quality._scores import Size, scores
 
@@ -126,7 +126,5 @@ def compared(methods: dict[str, dict]) -> dict:
     return {method: {key: row[key] for key in keys} for method, row in methods.items()}
 
 
-PART = Part("sde_quality.generators", one, METHODS, compared)
-
 if __name__ == "__main__":
-    main(*PART[:4])
+    main("sde_quality.generators", one, METHODS, compared)

@@ -15,9 +15,10 @@ import numpy as np
 import optax
 
 import ctmodels as ct
-from benchmarks._reproduction import Part, main
+from benchmarks._reproduction import main
 
 MEAN, NOISE = 0.5, 0.5
+METHODS = ["neural_sde"]
 
 
 def observed(rng: np.random.Generator, number: int, samples: int, dt: float) -> np.ndarray:
@@ -70,7 +71,5 @@ def compared(methods: dict[str, dict]) -> dict:
     return {key: methods["neural_sde"][key] for key in ("drift_error", "diffusion_error")}
 
 
-PART = Part("sde_quality.ou", one, ["neural_sde"], compared)
-
 if __name__ == "__main__":
-    main(*PART[:4])
+    main("sde_quality.ou", one, METHODS, compared)
