@@ -178,12 +178,12 @@ def test_the_signature_kernel_is_timed_also_alone():
 
 
 @pytest.mark.only("float32")
-def test_generated_paths_are_scored_with_the_gaps_of_the_data():
+def test_generated_paths_are_scored_with_the_gaps_of_the_data(within):
     data = _paths.observed(np.random.default_rng(0), (400, 10, 200), 12)
     assert [len(x) for x in (data.train.ts, data.validation.ts, data.test.ts, data.again)] == [400, 10, 200, 600]
     known = data.train.to_nan()
-    np.testing.assert_allclose(np.nanmean(known, axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(np.nanstd(known, axis=0), 1, atol=1e-5)
+    np.testing.assert_allclose(np.nanmean(known, axis=0), 0, **within(absolute=1e-5))
+    np.testing.assert_allclose(np.nanstd(known, axis=0), 1, **within(1e-5))
     assert 0.25 < np.isnan(known).mean() < 0.35
     fake = _scores.with_gaps_of(data.test, 0.5 * data.test.ys + 0.3)
     found = _scores.marginals(data.test, fake)
@@ -193,13 +193,13 @@ def test_generated_paths_are_scored_with_the_gaps_of_the_data():
 
 
 @pytest.mark.only("float32")
-def test_the_baseline_has_the_increments_of_the_data():
+def test_the_baseline_has_the_increments_of_the_data(within):
     rng, level = np.random.default_rng(0), np.array([0.5, 1.0, -2.0])
     ys = np.cumsum(level + np.array([1.0, 0.5, 2.0]) * rng.normal(size=(4000, 3)), axis=1)[..., None]
     seen = rng.random(ys.shape) > 0.3
     ts = np.broadcast_to(np.arange(3.0), ys.shape[:2])
     series = ct.Series(*(jnp.asarray(x, float) for x in (ts, np.where(seen, ys, 0))), jnp.asarray(seen))
     steps = np.diff(_paths.increments(series, 4000, 0)[..., 0], axis=1, prepend=0)
-    np.testing.assert_allclose(steps.mean(axis=0), level, atol=0.15)
-    np.testing.assert_allclose(steps.std(axis=0), [1.0, 0.5, 2.0], rtol=0.05)
-    np.testing.assert_allclose(np.corrcoef(steps.T), np.eye(3), atol=0.06)
+    np.testing.assert_allclose(steps.mean(axis=0), level, **within(absolute=0.15))
+    np.testing.assert_allclose(steps.std(axis=0), [1.0, 0.5, 2.0], **within(0.05))
+    np.testing.assert_allclose(np.corrcoef(steps.T), np.eye(3), **within(absolute=0.06))
