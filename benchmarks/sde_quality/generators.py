@@ -10,7 +10,7 @@ The data are the thesis's time-dependent Ornstein-Uhlenbeck process (`_paths.py`
   without momentum, weights clipped to 1 / outputs, the mean of the weights of the second half. The published run has
   Adadelta, batches of 1024 and 10 000 steps; here 1000 of 128, by cosines to zero.
 - `signature_mmd`: by the signature kernel's distance to the batch, seen through its gaps; 300 steps of 32.
-- `sde_gan_filled`: the same, but observed paths are filled in by lines and generated ones are whole, as in the code
+- `sde_gan_filled`: the first of these, but observed paths are filled in by lines and generated ones are whole, as in the code
   that was published.
 
 `accuracy`: of a classifier between observed and generated paths, on new ones: 0.5 is best. `prediction`: error of a
@@ -31,7 +31,7 @@ import optax
 
 import ctmodels as ct
 from benchmarks._reproduction import main
-from benchmarks.sde_quality._paths import Data, critic, draw, generator, increments, observed
+from benchmarks.sde_quality._paths import critic, draw, generator, increments, observed
 from benchmarks.sde_quality._scores import Size, scores
 
 
@@ -52,10 +52,6 @@ def filled(series: ct.Series) -> ct.Series:
     return ct.Series(series.ts, whole, jnp.ones(whole.shape, bool))
 
 
-def adversarial_filled(model, example: ct.Example, key):
-    return ct.losses.adversarial(model, ct.Example(None, filled(example.target)), key)
-
-
 def signature_distance(model, batch: ct.Example, key, step):
     """An objective of the batch as a whole."""
     series = batch.target
@@ -67,14 +63,15 @@ def signature_distance(model, batch: ct.Example, key, step):
 
 
 @functools.cache
-def adversarial_step(loss, training: Training):
+def adversarial_step(training: Training):
     adam = lambda rate: optax.adam(optax.cosine_decay_schedule(rate, training.steps), b1=0.0, b2=0.99)
     of_each = {
         "generator": adam(training.rate),
         "critic": optax.chain(adam(training.of_critic), ct.clip_weights()),
     }
     players = optax.partition(of_each, ("generator", "critic"))
-    return ct.make_step(ct.objective(loss), optax.chain(players, ct.average_weights(training.steps // 2)))
+    averaged = optax.chain(players, ct.average_weights(training.steps // 2))
+    return ct.make_step(ct.objective(ct.losses.adversarial), averaged)
 
 
 @functools.cache
@@ -83,26 +80,26 @@ def distance_step(training: Training):
     return ct.make_step(signature_distance, optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate)))
 
 
-def fitted(step, model, data: Data, training: Training, seed: int):
+def fitted(step, model, series: ct.Series, training: Training, seed: int):
     state = step.init(model, key=jax.random.key(seed))
-    rows = ct.ArrayDataset(ct.Example(None, data.train))
+    rows = ct.ArrayDataset(ct.Example(None, series))
     return ct.fit(step, state, rows, steps=training.steps, batch_size=training.batch, seed=seed, progress=False)
 
 
-def sde_gan(loss, data: Data, training: Training, seed: int) -> ct.NeuralSDE:
+def sde_gan(series: ct.Series, training: Training, seed: int) -> ct.NeuralSDE:
     of_generator, of_critic = jax.random.split(jax.random.key(seed))
     players = generator(of_generator), critic(of_critic)
-    return ct.averaged(fitted(adversarial_step(loss, training), players, data, training, seed).state)[0]
+    return ct.averaged(fitted(adversarial_step(training), players, series, training, seed).state)[0]
 
 
-def by_distance(data: Data, training: Training, seed: int) -> ct.NeuralSDE:
-    return fitted(distance_step(training), generator(jax.random.key(seed)), data, training, seed).model
+def by_distance(series: ct.Series, training: Training, seed: int) -> ct.NeuralSDE:
+    return fitted(distance_step(training), generator(jax.random.key(seed)), series, training, seed).model
 
 
 LEARNED = {
-    "sde_gan": lambda data, quick, seed: sde_gan(ct.losses.adversarial, data, TOY if quick else GAN, seed),
-    "signature_mmd": lambda data, quick, seed: by_distance(data, TOY if quick else MMD, seed),
-    "sde_gan_filled": lambda data, quick, seed: sde_gan(adversarial_filled, data, TOY if quick else GAN, seed),
+    "sde_gan": lambda series, quick, seed: sde_gan(series, TOY if quick else GAN, seed),
+    "signature_mmd": lambda series, quick, seed: by_distance(series, TOY if quick else MMD, seed),
+    "sde_gan_filled": lambda series, quick, seed: sde_gan(jax.vmap(filled)(series), TOY if quick else GAN, seed),
 }
 METHODS = ["real", "increments", *LEARNED]
 
@@ -116,7 +113,7 @@ def one(method: str, seed: int, data, quick: bool) -> dict:
     elif method == "increments":
         paths = increments(data.train, number, seed)
     else:
-        paths = draw(LEARNED[method](data, quick, seed), data.train.ts[0], number, seed)
+        paths = draw(LEARNED[method](data.train, quick, seed), data.train.ts[0], number, seed)
     seconds = time.perf_counter() - begun
     return {**scores(data.train, data.test, paths, size, seed), "seconds": seconds}
 
