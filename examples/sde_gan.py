@@ -105,7 +105,7 @@ def main(
     state=16,
     noise=3,
     width=16,
-    steps=1000,
+    steps=1500,
     batch_size=128,
     rates=(1e-3, 5e-3),
     seed=0,
@@ -116,7 +116,7 @@ def main(
     series = observed(ts, number, 0.3, of_data)
 
     # Both descend the same number, whose gradient is turned on its way to the generator.
-    adam = lambda rate: optax.adam(optax.cosine_decay_schedule(rate, steps), b1=0.0, b2=0.99)
+    adam = lambda rate: optax.adam(rate, b1=0.0, b2=0.99)
     of_each = {"generator": adam(rates[0]), "critic": optax.chain(adam(rates[1]), ct.clip_weights())}
     optimiser = optax.chain(optax.partition(of_each, ("generator", "critic")), ct.average_weights(begin=steps // 2))
     step = ct.make_step(ct.objective(ct.losses.adversarial), optimiser)
