@@ -69,8 +69,8 @@ def observed(ts, number, missing, key):
     stats.check()
     seen = jax.random.uniform(of_gaps, ys.shape) > missing
     values = np.where(seen, ys, np.nan)
-    ys = (ys - np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
-    return ct.Series(jnp.tile(ts, (number, 1)), jnp.where(seen, ys, 0), seen)
+    mean, deviation = (jnp.asarray(f(values, axis=0, keepdims=True)) for f in (np.nanmean, np.nanstd))
+    return ct.Series(jnp.tile(ts, (number, 1)), jnp.where(seen, (ys - mean) / deviation, 0), seen)
 
 
 @eqx.filter_jit
@@ -117,8 +117,11 @@ def main(
 
     # Both descend the same number, whose gradient is turned on its way to the generator.
     adam = lambda rate: optax.adam(rate, b1=0.0, b2=0.99)
-    of_each = {"generator": adam(rates[0]), "critic": optax.chain(adam(rates[1]), ct.clip_weights())}
-    optimiser = optax.chain(optax.partition(of_each, ("generator", "critic")), ct.average_weights(begin=steps // 2))
+    players = optax.partition(
+        {"generator": adam(rates[0]), "critic": optax.chain(adam(rates[1]), ct.clip_weights())},
+        ("generator", "critic"),
+    )
+    optimiser = optax.chain(players, ct.average_weights(begin=steps // 2))
     step = ct.make_step(ct.objective(ct.losses.adversarial), optimiser)
     state = step.init((generator(state, noise, width, of_generator), critic(state, width, of_critic)), key=of_fit)
     data = ct.ArrayDataset(ct.Example(None, series))
