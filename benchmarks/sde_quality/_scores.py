@@ -92,7 +92,13 @@ def both(a: ct.Series, b: ct.Series) -> ct.Series:
 def step_of(loss, steps: int):
     """One for all who are scored: it is compiled once."""
     adam = optax.adam(optax.cosine_decay_schedule(5e-3, steps))
-    return ct.make_step(ct.objective(loss), optax.chain(optax.clip_by_global_norm(1.0), adam))
+    optimiser = optax.chain(optax.clip_by_global_norm(1.0), adam)
+    return ct.make_step(ct.objective(loss), optimiser, compiler_options=options(steps))
+
+
+def options(steps: int) -> dict | None:
+    """XLA's: where few steps are taken, its optimisations cost more than they save."""
+    return {"xla_backend_optimization_level": 0} if steps < 50 else None
 
 
 def trained(model, examples: ct.Example, loss, size: Size, seed: int):

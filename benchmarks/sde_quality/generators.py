@@ -32,7 +32,7 @@ import optax
 import ctmodels as ct
 from benchmarks._reproduction import main
 from benchmarks.sde_quality._paths import critic, draw, generator, increments, observed
-from benchmarks.sde_quality._scores import Size, scores
+from benchmarks.sde_quality._scores import Size, options, scores
 
 
 class Training(NamedTuple):
@@ -71,13 +71,14 @@ def adversarial_step(training: Training):
     }
     players = optax.partition(of_each, ("generator", "critic"))
     averaged = optax.chain(players, ct.average_weights(training.steps // 2))
-    return ct.make_step(ct.objective(ct.losses.adversarial), averaged)
+    return ct.make_step(ct.objective(ct.losses.adversarial), averaged, compiler_options=options(training.steps))
 
 
 @functools.cache
 def distance_step(training: Training):
     rate = optax.cosine_decay_schedule(training.rate, training.steps)
-    return ct.make_step(signature_distance, optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate)))
+    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    return ct.make_step(signature_distance, optimiser, compiler_options=options(training.steps))
 
 
 def fitted(step, model, series: ct.Series, training: Training, seed: int):
