@@ -45,7 +45,7 @@ def generator(state, noise, width, key):
 def critic(hidden, width, key):
     """A neural CDE, all of whose activations have a slope of one at most, without a bias at the end, of which nothing
     would be left in a difference. It takes Euler's steps along the data: with one channel a solution in Stratonovich's
-    sense is a continuous function of the path, and hardly sees how rough it is.
+    sense is a continuous function of the path, and sees less of how rough it is.
     """
     of_start, of_field, of_readout, key = jax.random.split(key, 4)
     model = ct.NeuralCDE(1, hidden, 1, intensity=False, width=width, key=key)

@@ -74,7 +74,7 @@ def generator(key, state: int = 16, noise: int = 3, width: int = 16) -> ct.Neura
 
 def critic(key, hidden: int = 16, width: int = 16) -> ct.NeuralCDE:
     """All of whose activations have a slope of one at most. It takes Euler's steps along the data: with one channel a
-    solution in Stratonovich's sense is a continuous function of the path, and hardly sees how rough it is."""
+    solution in Stratonovich's sense is a continuous function of the path, and sees less of how rough it is."""
     of_start, of_field, of_readout, key = jax.random.split(key, 4)
     model = ct.NeuralCDE(1, hidden, 1, intensity=False, width=width, key=key)
     start = eqx.nn.MLP(2, hidden, width, 1, ct.fields.lipswish, key=of_start)
