@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +14,17 @@ import jax.numpy as jnp
 import optax
 
 from benchmarks._harness import FOLDER, keep, table
+
+
+class Part(NamedTuple):
+    """`one(method, seed, data, quick)` -> a row; `compared({method: means}) -> the numbers to judge by`;
+    `data(quick)` -> what `one` is given."""
+
+    name: str
+    one: Callable[..., dict]
+    methods: Sequence[str]
+    compared: Callable[[dict[str, dict]], dict]
+    data: Callable[[bool], object] = lambda quick: None
 
 
 def main(
@@ -39,18 +51,32 @@ def main(
     arguments = parser.parse_args()
     if load is not None and arguments.data is None and not arguments.quick:
         parser.error("the folder of the data is needed (benchmarks/README.md says where to get them), or --quick")
-    data = _data(arguments, load, toy)
-    rows = kept_rows(name) if arguments.resume else []
-    for seed in map(int, arguments.seeds.split(",")):
-        for method in arguments.methods.split(","):
+    part = Part(name, one, methods, compared, lambda quick: _data(arguments, load, toy))
+    chosen = part._replace(methods=arguments.methods.split(","))
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    rows = collected(chosen, seeds, arguments.quick, arguments.save, arguments.resume)
+    print(table(with_means(rows)))
+    print(json.dumps(found(part, rows)))
+
+
+def collected(part: Part, seeds: Sequence[int], quick: bool, save: bool, resume: bool) -> list[dict]:
+    """A row of each method and seed, kept as it is there with `save` or `resume`."""
+    data = part.data(quick)
+    rows = kept_rows(part.name) if resume else []
+    for seed in seeds:
+        for method in part.methods:
             if any(row["method"] == method and row["seed"] == seed for row in rows):
                 continue
-            rows.append({"method": method, "seed": seed, **one(method, seed, data, arguments.quick)})
+            rows.append({"method": method, "seed": seed, **part.one(method, seed, data, quick)})
             print(table(rows[-1:]).splitlines()[-1], flush=True)
-            if arguments.save or arguments.resume:
-                keep(name, with_means(rows), compared(means(rows)), arguments.quick)
-    print(table(with_means(rows)))
-    print(json.dumps({"rows": with_means(rows), **compared(means(rows))}))
+            if save or resume:
+                keep(part.name, with_means(rows), part.compared(means(rows)), quick)
+    return rows
+
+
+def found(part: Part, rows: Sequence[dict]) -> dict:
+    """The rows with their means, and the numbers to judge by."""
+    return {"rows": with_means(rows), **part.compared(means(rows))}
 
 
 def as_in_flux(model, key):

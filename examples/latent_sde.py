@@ -76,7 +76,7 @@ def draw(grid, x, paths, low, high, figure):
 def main(number=512, samples=12, hidden=16, width=32, steps=1500, batch_size=64, draws=200, seed=0, figure=None):
     (x, _, _), (new, paths, grid) = particles(seed, number, samples), particles(seed + 1, 64, samples)
     weight = optax.linear_schedule(0.0, 1 / samples, max(1, steps // 5))
-    # How much an observation errs is known of the instrument: learned along, it takes over what the diffusion should say.
+    # How much an observation errs is known: learned along, it takes over what the diffusion should say.
     likelihood = ct.losses.likelihood(lambda ys: ct.distributions.Gaussian(ys, jnp.full((), NOISE, ys.dtype)))
     objective = ct.objective(likelihood, {"kl": (weight, ct.regularisers.kl)})
     rate = optax.cosine_decay_schedule(5e-3, steps)

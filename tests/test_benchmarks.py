@@ -19,6 +19,7 @@ from benchmarks.cde._baselines import GRUD, Recurrent, Row
 from benchmarks.ode import accuracy
 from benchmarks.ode._problems import MASSES, PROBLEMS, PULL, SUN
 from benchmarks.sde._kernel import kernel_x_tensordev
+from benchmarks.sde_quality import _paths, _scores
 
 ROOT = Path(__file__).parents[1]
 FILES = [p.relative_to(ROOT).with_suffix("") for p in (ROOT / "benchmarks").rglob("*.py")]
@@ -176,3 +177,31 @@ def test_quick(name):
 def test_the_signature_kernel_is_timed_also_alone():
     numbers = kernel_x_tensordev(2, 3, 1, 0.0)
     assert numbers["kernel_ms"] > 0 and numbers["kernel_gradient_ms"] > 0
+
+
+@pytest.mark.only("float32")
+def test_generated_paths_are_scored_with_the_gaps_of_the_data(within):
+    data = _paths.observed(np.random.default_rng(0), (400, 10, 200), 12)
+    assert [len(x) for x in (data.train.ts, data.validation.ts, data.test.ts, data.again)] == [400, 10, 200, 600]
+    known = data.train.to_nan()
+    np.testing.assert_allclose(np.nanmean(known, axis=0), 0, **within(absolute=1e-5))
+    np.testing.assert_allclose(np.nanstd(known, axis=0), 1, **within(1e-5))
+    assert 0.25 < np.isnan(known).mean() < 0.35
+    fake = _scores.with_gaps_of(data.test, 0.5 * data.test.ys + 0.3)
+    found = _scores.marginals(data.test, fake)
+    deviations, means = (f(data.test.to_nan()[..., 0], axis=0) for f in (np.nanstd, np.nanmean))
+    assert found["deviation_ratio"] == pytest.approx(2, rel=1e-4)
+    assert found["mean_off"] == pytest.approx(np.sqrt(np.mean(((0.3 - 0.5 * means) / deviations) ** 2)), rel=1e-4)
+
+
+@pytest.mark.only("float32")
+def test_the_baseline_has_the_increments_of_the_data(within):
+    rng, level = np.random.default_rng(0), np.array([0.5, 1.0, -2.0])
+    ys = np.cumsum(level + np.array([1.0, 0.5, 2.0]) * rng.normal(size=(4000, 3)), axis=1)[..., None]
+    seen = rng.random(ys.shape) > 0.3
+    ts = np.broadcast_to(np.arange(3.0), ys.shape[:2])
+    series = ct.Series(*(jnp.asarray(x, float) for x in (ts, np.where(seen, ys, 0))), jnp.asarray(seen))
+    steps = np.diff(_paths.increments(series, 4000, 0)[..., 0], axis=1, prepend=0)
+    np.testing.assert_allclose(steps.mean(axis=0), level, **within(absolute=0.15))
+    np.testing.assert_allclose(steps.std(axis=0), [1.0, 0.5, 2.0], **within(0.05))
+    np.testing.assert_allclose(np.corrcoef(steps.T), np.eye(3), **within(absolute=0.06))

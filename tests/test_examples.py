@@ -55,6 +55,11 @@ TOYS = {
     ),
     "reconstruct_lorenz": (dict(samples=400, members=2, steps=20), "nrmse", (0, 1e7)),
     "resume_training": (dict(samples=30, width=8, steps=6, save_every=3, batch_size=4), "differ", (-1, 1)),
+    "sde_gan": (
+        dict(number=8, samples=6, state=4, noise=2, width=4, steps=4, batch_size=4, figure="sde_gan.svg"),
+        "variation",
+        (0, 1e4),
+    ),
     "sde_matching": (
         dict(number=4, samples=6, hidden=4, width=6, steps=6, batch_size=4, draws=3, figure="sde_matching.svg"),
         "error_within",

@@ -7,5 +7,6 @@ from ctmodels.fields._fields import (
     Rescaled as Rescaled,
     SecondOrder as SecondOrder,
     SumField as SumField,
+    lipswish as lipswish,
 )
 from ctmodels.fields._sde import SDE as SDE

@@ -6,10 +6,16 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from ctmodels._core._arguments import before, check_key
 from ctmodels._core._scaling import Scaling
+
+
+def lipswish(x: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+    r"""$0.909\, x\, \sigma(x)$: smooth, and of slope at most one (Chen et al. 2019), so that a network's slope is
+    bounded by its weights alone. Of the fields of a generator, and of a critic with [`ctmodels.clip_weights`][]."""
+    return 0.909 * jax.nn.silu(x)
 
 
 class MLPField(eqx.Module):

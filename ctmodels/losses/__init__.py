@@ -5,6 +5,7 @@ The objective divides the batch's sum by its weight: a pooled mean over what was
 Distances of sets of paths, and scores of an ensemble of them, are functions of arrays: see each for how it is a loss.
 """
 
+from ctmodels.losses._adversarial import adversarial as adversarial
 from ctmodels.losses._bounds import iwae as iwae
 from ctmodels.losses._classification import cross_entropy as cross_entropy
 from ctmodels.losses._likelihood import likelihood as likelihood, one_step_likelihood as one_step_likelihood
