@@ -1,7 +1,8 @@
 """What stochastic models learn: `python -m benchmarks.sde_quality [--only PART] [--quick] [--save]`.
 
 Each part is a file of this folder, says there what it does, and runs alone as `python -m benchmarks.sde_quality.PART`,
-with a choice of methods and seeds. Here it runs with three seeds; what is kept is that of the part.
+with a choice of methods and seeds. Here it runs with three seeds; what is kept is that of the part. `mocap` is given
+the folder of its data, and runs alone only.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from benchmarks.sde_quality import generators, lorenz, ou
 PARTS = {
     "ou": Part("sde_quality.ou", ou.one, ou.METHODS, ou.compared),
     "generators": Part("sde_quality.generators", generators.one, generators.METHODS, generators.compared),
+    "lorenz": Part("sde_quality.lorenz", lorenz.one, lorenz.METHODS, lorenz.compared),
 }
 
 

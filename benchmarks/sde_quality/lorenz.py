@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 import ctmodels as ct
-from benchmarks._reproduction import Part, main
+from benchmarks._reproduction import main
 
 NOISE, LATENT = 0.01, 4
 
@@ -159,7 +159,5 @@ def compared(methods: dict[str, dict]) -> dict:
     return {name: {key: row[key] for key in ("rmse", "d_stsp", "d_h", "variation")} for name, row in methods.items()}
 
 
-PART = Part("sde_quality.lorenz", one, METHODS, compared)
-
 if __name__ == "__main__":
-    main(*PART[:4])
+    main("sde_quality.lorenz", one, METHODS, compared)

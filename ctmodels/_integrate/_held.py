@@ -52,9 +52,8 @@ def solve_piecewise_constant(
         return y, (y, stats)
 
     # The noise of an SDE is each stretch's own; a measure has the same in all, as in one solve.
-    stochastic = isinstance(field, SDE) and key is not None
-    key = used(key) if stochastic else key
-    own_key = lambda number: jax.random.fold_in(key, number) if stochastic else key
+    noise = used(key) if isinstance(field, SDE) and key is not None else None
+    own_key = lambda number: key if noise is None else jax.random.fold_in(noise, number)
     edges = jnp.stack([grid[:-1], grid[1:]], axis=1)
     # By its earlier edge: on [t_i, t_{i+1}) the value is the one at t_i, in whichever direction one goes. All at once,
     # so that the gradient of the path is put together once, and not anew on each stretch.
