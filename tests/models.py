@@ -311,7 +311,9 @@ MODELS = [
     moves("neural ODE, driven", neural_ode(mlp(2, inputs=1)), driven, only="float32"),
     moves("neural ODE, RK4", neural_ode(mlp(2), integrate=ct.Integrate(ct.RK4(), ct.Substeps(2))), slow=True),
     moves("neural SDE", neural_sde(augment=1), stochastic=True),
-    moves("neural SDE, driven", neural_sde(inputs=1, integrate=SRI), driven, stochastic=True, only="float32"),
+    moves(
+        "neural SDE, driven", neural_sde(inputs=1, integrate=SRI), driven, stochastic=True, only="float32", slow=True
+    ),
     moves("leaky RNN", leaky, only="float32"),
     Row("neural CDE", cde(forecast_solver=HEUN), records),
     Row(

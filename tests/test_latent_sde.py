@@ -173,6 +173,7 @@ def test_matching_with_the_smoother_s_marginals_gives_the_evidence(exact, within
     assert abs(found.mean() - evidence) < 5 * found.std() / np.sqrt(found.size) < 0.1
 
 
+@pytest.mark.slow
 def test_its_solve_has_the_marginals_that_it_was_matched_by(exact, within):
     """The drift that follows from them, in 32 steps between the times: means and deviations of 2000 paths."""
     model, _ = exact

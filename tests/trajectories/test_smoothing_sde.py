@@ -240,6 +240,7 @@ def test_the_gradient_at_fixed_q_is_that_of_the_optimum(within):
 
 
 @pytest.mark.only("float64")
+@pytest.mark.slow
 def test_expectation_maximisation_finds_the_likeliest_reversion(within):
     """Of an Ornstein-Uhlenbeck process; the exact likelihood is Kalman's."""
     s, noise, variance = well_series(), jnp.array([0.5]), jnp.array([0.04])
