@@ -60,7 +60,7 @@ def draw(grid, x, paths, low, high, figure):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure_, axes = plt.subplots(2, 2, figsize=(8, 5), layout="constrained", sharex=True, sharey=True)
+    figure_, axes = plt.subplots(2, 2, figsize=(6, 5), layout="constrained", sharex=True, sharey=True)
     for i, axis in enumerate(axes.ravel()):
         axis.fill_between(grid, low[i], high[i], alpha=0.3, label="90 % of what is drawn")
         axis.plot(grid, paths[i, :, 0], "k", linewidth=0.8, label="true")

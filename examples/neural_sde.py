@@ -49,7 +49,7 @@ def draw(ts, observed, drawn, grid, slopes, noises, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.5), layout="constrained")
+    figure, axes = plt.subplots(3, 1, figsize=(6, 8), layout="constrained")
     for ys, colour, label in ((observed, "0.6", "observed"), (drawn, "C0", "of the learned SDE")):
         axes[0].plot(ts, np.asarray(ys)[:12, :, 0].T, color=colour, linewidth=0.7)
         axes[0].plot([], color=colour, label=label)

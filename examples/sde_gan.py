@@ -85,7 +85,7 @@ def draw(ts, series, drawn, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(2, 1, figsize=(6, 6), layout="constrained", sharex=True, sharey=True)
     for ys, colour, label in ((series.to_nan(), "0.5", "observed"), (np.asarray(drawn), "C0", "generated")):
         axes[0].plot(ts, ys[:12, :, 0].T, color=colour, linewidth=0.7)
         axes[0].plot([], color=colour, label=label)

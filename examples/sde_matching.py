@@ -80,7 +80,7 @@ def draw(ts, clean, ys, figure):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure_, axes = plt.subplots(3, 1, figsize=(7, 6), layout="constrained", sharex=True)
+    figure_, axes = plt.subplots(3, 1, figsize=(6, 6), layout="constrained", sharex=True)
     for i, axis in enumerate(axes):
         axis.plot(ts, ys[:10, i, :, 0].T, color="C0", linewidth=0.5, alpha=0.6)
         axis.plot(ts, clean[i, :, 0], "k", linewidth=1.2)

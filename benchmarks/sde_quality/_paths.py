@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -42,45 +41,6 @@ def observed(rng: np.random.Generator, sizes: tuple[int, int, int], samples: int
     part = lambda i, j: jax.tree.map(lambda x: x[i:j], every)
     i, j, k = np.cumsum(sizes)
     return Data(part(0, i), part(i, j), part(j, k), ys[k:])
-
-
-class Field(eqx.Module):
-    """tanh(MLP(y, t)), in whatever shape."""
-
-    mlp: eqx.nn.MLP
-    shape: tuple[int, ...] = eqx.field(static=True)
-
-    def __init__(self, shape, width, key):
-        self.mlp = eqx.nn.MLP(1 + shape[0], int(np.prod(shape)), width, 1, ct.fields.lipswish, jnp.tanh, key=key)
-        self.shape = shape
-
-    def __call__(self, t, y, args):
-        return self.mlp(jnp.append(y, t)).reshape(self.shape)
-
-
-def generator(key, state: int = 16, noise: int = 3, width: int = 16) -> ct.NeuralSDE:
-    """Stratonovich, of general noise; one step of reversible Heun a sample."""
-    of_drift, of_diffusion, of_start, of_readout = jax.random.split(key, 4)
-    drift, diffusion = Field((state,), width, of_drift), Field((state, noise), width, of_diffusion)
-    return ct.NeuralSDE(
-        ct.fields.SDE(drift, diffusion, noise="general", interpretation="stratonovich"),
-        channels=1,
-        augment=state - 1,
-        integrate=ct.Integrate(diffrax.ReversibleHeun(), ct.Substeps(1)),
-        readout=eqx.nn.Linear(state, 1, key=of_readout),
-        initial=eqx.nn.MLP(5, state, width, 1, ct.fields.lipswish, key=of_start),
-    )
-
-
-def critic(key, hidden: int = 16, width: int = 16) -> ct.NeuralCDE:
-    """All of whose activations have a slope of one at most. It takes Euler's steps along the data: with one channel a
-    solution in Stratonovich's sense is a continuous function of the path, and sees less of how rough it is."""
-    of_start, of_field, of_readout, key = jax.random.split(key, 4)
-    model = ct.NeuralCDE(1, hidden, 1, intensity=False, width=width, key=key)
-    start = eqx.nn.MLP(2, hidden, width, 1, ct.fields.lipswish, key=of_start)
-    field = ct.fields.MatrixField(hidden, 2, width=width, activation=ct.fields.lipswish, key=of_field)
-    readout = eqx.nn.Linear(hidden, 1, use_bias=False, key=of_readout)  # of a bias nothing is left in a difference
-    return eqx.tree_at(lambda model: (model.initial, model.field, model.readout), model, (start, field, readout))
 
 
 def draw(model: ct.NeuralSDE, ts, number: int, seed: int) -> np.ndarray:

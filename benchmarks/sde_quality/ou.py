@@ -16,6 +16,7 @@ import optax
 
 import ctmodels as ct
 from benchmarks._reproduction import main
+from examples.neural_sde import transitions
 
 MEAN, NOISE = 0.5, 0.5
 METHODS = ["neural_sde"]
@@ -29,14 +30,6 @@ def observed(rng: np.random.Generator, number: int, samples: int, dt: float) -> 
         noise = deviation * (1 - decay**2) ** 0.5 * rng.normal(size=(number, 1))
         ys.append(MEAN + decay * (ys[-1] - MEAN) + noise)
     return np.stack(ys, axis=1)
-
-
-def transitions(sde, example, key=None):
-    """The likelihood of the observed steps, as a loss."""
-    series = example.target
-    log_density = ct.losses.euler_transition_likelihood(sde.drift, sde.diffusion, series)
-    weight = jnp.sum(series.mask[1:], dtype=series.ys.dtype)
-    return -jnp.sum(log_density), weight, ct.Output(series.ys, ct.Stats.none(series.ts[0]))
 
 
 def learned(ts, ys, steps: int, width: int, seed: int) -> ct.fields.SDE:

@@ -15,6 +15,15 @@ from ctmodels.noise import used
 from ctmodels.paths._paths import HeldPath
 
 
+def solve_driven(
+    integrate: Integrate, field: Callable | SDE, ts: Float[Array, " out"], y0: PyTree, control: PyTree, *, key
+) -> tuple[PyTree, Stats]:
+    """As `integrate`, with a control as `args`: from jump to jump where it is held."""
+    if isinstance(control, HeldPath):
+        return solve_piecewise_constant(integrate, field, ts, y0, control, key=key)
+    return integrate(field, ts, y0, control, key=key)
+
+
 def solve_piecewise_constant(
     integrate: Integrate,
     field: Callable | SDE,

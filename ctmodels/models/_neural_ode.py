@@ -16,8 +16,7 @@ from ctmodels._core._model import AbstractDynamics, state_of, times_of_control
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_starts
 from ctmodels._core._series import Driven
-from ctmodels._integrate import Integrate, solve_piecewise_constant
-from ctmodels.paths._paths import HeldPath
+from ctmodels._integrate import Integrate, solve_driven
 
 
 class NeuralODE(AbstractDynamics):
@@ -87,6 +86,4 @@ class NeuralODE(AbstractDynamics):
         return self.integrate.describe()
 
     def _solve(self, ts, z0, control, key) -> tuple[Float[Array, "out state"], Stats]:
-        if isinstance(control, HeldPath):
-            return solve_piecewise_constant(self.integrate, self.field, ts, z0, control, key=key)
-        return self.integrate(self.field, ts, z0, control, key=key)
+        return solve_driven(self.integrate, self.field, ts, z0, control, key=key)

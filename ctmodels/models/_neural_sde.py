@@ -14,9 +14,8 @@ from ctmodels._core._model import AbstractDynamics, state_of, times_of_control
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_starts
 from ctmodels._core._series import Driven
-from ctmodels._integrate import Integrate, Substeps, solve_piecewise_constant, without_noise
+from ctmodels._integrate import Integrate, Substeps, solve_driven, without_noise
 from ctmodels.fields import SDE
-from ctmodels.paths._paths import HeldPath
 
 
 def _check(self, x, ts, key, **_) -> None:
@@ -104,9 +103,7 @@ class NeuralSDE(AbstractDynamics):
 
     def _solve(self, ts, z0, control, key) -> tuple[Float[Array, "out state"], Stats]:
         integrate, field = (self.integrate, self.sde) if key is not None else without_noise(self.integrate, self.sde)
-        if isinstance(control, HeldPath):
-            return solve_piecewise_constant(integrate, field, ts, z0, control, key=key)
-        return integrate(field, ts, z0, control, key=key)
+        return solve_driven(integrate, field, ts, z0, control, key=key)
 
     def _drawn(self, key, ts) -> tuple[PRNGKeyArray | None, Float[Array, " state"]]:
         """The key of the noise, and a start."""

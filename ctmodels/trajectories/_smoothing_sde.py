@@ -110,18 +110,15 @@ def smooth_sde(
     - `likelihood(z, y, mask)`: scalar, of one row `(channel,)`, where `y` is 0 wherever it was not observed:
         [`ctmodels.smoothing.GaussianLikelihood`][] or one's own. What it says of rows without any observation does not
         count, but must be a number.
-    - `series`: `(time, channel)`. Its times are the grid of Euler's steps: [`ctmodels.smoothing.refine`][] it. Steps
-        of padding leave the rest as it is.
+    - `series`: `(time, channel)`, whose times are the grid of Euler's steps: [`ctmodels.smoothing.refine`][] it.
     - `prior`: mean and covariance of the first state; default zero and one, as fits z-scored data.
     - `nodes`: how expectations over a state are taken; default: [`ctmodels.smoothing.gauss_hermite`][] for up to three
         dimensions, [`ctmodels.smoothing.cubature`][] for more. The bound is one as far as they are exact.
     - `start`: the chain of an earlier call. Default: the posterior without drift.
-    - `rate`: the largest $\rho$, and the first; in (0, 1].
-    - `steps`: at most so many.
-    - `tolerance`: a gain of so many nats, per unit of $\rho$, ends the search. Rounding may end it before.
+    - `rate`: the largest $\rho$, and the first; in (0, 1]. `steps`: at most so many; `tolerance`: a gain of so many
+        nats, per unit of $\rho$, ends the search, and rounding may end it before.
 
-    **Returns:** [`ctmodels.smoothing.SmoothedSDE`][]. Where the drift or the likelihood gives no number, or the
-    diffusion is zero, `elbo` is NaN and `converged` is False.
+    **Returns:** [`ctmodels.smoothing.SmoothedSDE`][]. Where anything is no number, or the diffusion zero, `elbo` is NaN.
 
     !!! example "Good values"
 
