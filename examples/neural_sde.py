@@ -59,7 +59,7 @@ def draw(ts, observed, drawn, grid, slopes, noises, path):
         axis.set(title=title, xlabel="y")
     axes[0].set(title="paths", xlabel="t", ylabel="y")
     for axis in axes:
-        axis.legend(frameon=False)
+        axis.legend(framealpha=0.8)
     figure.savefig(path)
     plt.close(figure)
 

@@ -94,7 +94,7 @@ def draw(ts, series, drawn, path):
         axes[1].fill_between(ts, mean - deviation, mean + deviation, color=colour, alpha=0.3, linewidth=0)
     for axis, title in zip(axes, ("paths", "mean and deviation"), strict=True):
         axis.set(title=title, xlabel="t")
-        axis.legend(frameon=False)
+        axis.legend(framealpha=0.8)
     figure.savefig(path)
     plt.close(figure)
 

@@ -118,7 +118,7 @@ def smooth_sde(
     - `rate`: the largest $\rho$, and the first; in (0, 1]. `steps`: at most so many; `tolerance`: a gain of so many
         nats, per unit of $\rho$, ends the search, and rounding may end it before.
 
-    **Returns:** [`ctmodels.smoothing.SmoothedSDE`][]. Where anything is no number, or the diffusion zero, `elbo` is NaN.
+    **Returns:** [`ctmodels.smoothing.SmoothedSDE`][]. Of what is no number, or of no diffusion, `elbo` is NaN.
 
     !!! example "Good values"
 
