@@ -11,8 +11,9 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
+from ctmodels._core._arguments import before
 from ctmodels._core._series import Record, Series
 from ctmodels._encoders import States
 from ctmodels.distributions import Gaussian
@@ -70,6 +71,13 @@ class DriftPosterior(AbstractPosterior):
         return Inferred(Gaussian(mean, log_deviation=log_deviation), states.to_come(t0), drift)
 
 
+def _check_focus(focus, **_) -> None:
+    if not focus > 0:
+        raise ValueError(
+            f"focus={focus}: must be a positive number, per unit of time: one over a few observations' gaps"
+        )
+
+
 class MarginalPosterior(AbstractPosterior):
     r"""Normal at each time, $q(z(t)) = N(m(t), s(t)^2)$, from which its drift follows:
     $b = m' + (s'/s)(z - m) - \tfrac12 g^2 (z - m)/s^2 + \tfrac12\,\partial_z g^2$.
@@ -94,7 +102,8 @@ class MarginalPosterior(AbstractPosterior):
     marginals: Callable
     log_focus: Float[Array, ""]
 
-    def __init__(self, encoder: Callable, marginals: Callable, focus: ArrayLike):
+    @before(_check_focus)
+    def __init__(self, encoder: Callable, marginals: Callable, focus: float | int):
         self.encoder, self.marginals = encoder, marginals
         self.log_focus = jnp.log(jnp.asarray(focus, jnp.zeros(()).dtype))
 

@@ -239,6 +239,15 @@ def test_what_it_cannot_do_is_refused():
     model, example = model_of(lambda t, z, context: -z), ct.Example(observed(), observed())
     with pytest.raises(ValueError, match="posterior: DriftPosterior has no marginals"):
         ct.losses.matching()(model, example, jax.random.key(0))
+    with pytest.raises(TypeError, match="sde: .*where an SDE is wanted"):
+        model_of(lambda t, z, context: z, sde=ct.fields.MLPField(1, key=jax.random.key(0)))
+    with pytest.raises(TypeError, match="posterior: .*where a posterior of paths is wanted"):
+        dataclasses.replace(model, posterior=encoder())
+    with pytest.raises(ValueError, match=r"start: of shape \(2,\), and the posterior's of \(1,\)"):
+        two = ct.distributions.Gaussian(jnp.zeros(2), jnp.ones(2))
+        dataclasses.replace(model, start=two)(observed())
+    with pytest.raises(ValueError, match="focus=-1: must be a positive number"):
+        ct.MarginalPosterior(encoder(), lambda known: known, focus=-1)
     with pytest.raises(TypeError, match="key"):
         ct.losses.matching()(model, example, None)
 

@@ -49,6 +49,11 @@ def test_without_a_key_it_is_the_neural_ode_of_its_drift(tolerance):
     assert "SRI" in model.describe()
 
 
+def test_a_field_is_refused_which_would_have_no_noise():
+    with pytest.raises(TypeError, match=r"sde: .*where an SDE is wanted: ct.fields.SDE\(drift, diffusion\)"):
+        ct.NeuralSDE(mlp(2)(jax.random.key(0)), 2)
+
+
 def test_adaptive_steps_draw_too():
     controller = diffrax.PIDController(rtol=0.1, atol=0.1, dtmin=1e-3, force_dtmin=True)
     solver = ct.Integrate(diffrax.HalfSolver(diffrax.ItoMilstein()), controller)

@@ -1,10 +1,12 @@
 """Stochastic differential equations: a drift, a diffusion, and what is said of the noise."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 
 from ctmodels._core._arguments import before, check_kept
+from ctmodels._core._words import kind_of
 
 NOISE = "scalar", "diagonal", "additive", "general"
 INTERPRETATIONS = "ito", "stratonovich"
@@ -16,6 +18,13 @@ def _check(drift, diffusion, noise, interpretation, **_) -> None:
             raise TypeError(f"{name}: {type(value).__name__}, where a function {name}(t, y, args) is wanted")
     check_kept("noise", noise, NOISE)
     check_kept("interpretation", interpretation, INTERPRETATIONS)
+
+
+def checked_sde(sde: Any) -> Any:
+    """Not a field, which would be solved as it is, without noise."""
+    if not isinstance(sde, SDE):
+        raise TypeError(f"sde: {kind_of(sde)}, where an SDE is wanted: ct.fields.SDE(drift, diffusion)")
+    return sde
 
 
 class SDE(eqx.Module):

@@ -6,6 +6,7 @@ marginals.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -19,16 +20,27 @@ from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._core._times import increasing
+from ctmodels._core._words import kind_of
 from ctmodels._integrate import Integrate, Substeps, solve_piecewise_constant, without_noise
 from ctmodels._online import times_of
 from ctmodels._posteriors import AbstractPosterior, Inferred
 from ctmodels.distributions import Gaussian
 from ctmodels.fields import SDE
+from ctmodels.fields._sde import checked_sde
 from ctmodels.paths._paths import HeldPath
 
 
 def _check(self, x, ts, key, **_) -> None:
     check_reads(self, x, ts, key)
+
+
+def _checked_posterior(posterior: Any) -> Any:
+    if not isinstance(posterior, AbstractPosterior):
+        raise TypeError(
+            f"posterior: {kind_of(posterior)}, where a posterior of paths is wanted: ct.DriftPosterior(encoder, start, "
+            "drift) or ct.MarginalPosterior(encoder, marginals, focus)"
+        )
+    return posterior
 
 
 class LatentSDE(AbstractMatched):
@@ -65,8 +77,8 @@ class LatentSDE(AbstractMatched):
     say: look at [`ctmodels.metrics.quadratic_variation_ratio`][] of data to what is drawn.
     """
 
-    posterior: AbstractPosterior
-    sde: SDE
+    posterior: AbstractPosterior = eqx.field(converter=_checked_posterior)
+    sde: SDE = eqx.field(converter=checked_sde)
     start: Gaussian
     decoder: Callable
     integrate: Integrate = Integrate(diffrax.Euler(), Substeps(1))
@@ -154,7 +166,13 @@ class LatentSDE(AbstractMatched):
         """What is believed of the path once `x` was read, and the time at which it begins."""
         series = x.series if isinstance(x, Record) else x
         t0 = series.start[0] if self.t0 is None else jnp.asarray(self.t0, series.ts.dtype)
-        return self.posterior.read(x, t0, self.sde), t0
+        q = self.posterior.read(x, t0, self.sde)
+        if q.start.mean.shape != self.start.mean.shape:
+            raise ValueError(
+                f"start: of shape {self.start.mean.shape}, and the posterior's of {q.start.mean.shape}: make both "
+                "(latent,), as the SDE's state is"
+            )
+        return q, t0
 
     def _follow(self, sde: SDE, q: Inferred, z0, t0, ts, key, extra: int, integrate: Integrate | None = None) -> tuple:
         """Outputs at `ts`, and the last values of so many states more, which begin at zero."""
