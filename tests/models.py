@@ -330,5 +330,7 @@ MODELS = [
     draws("latent ODE", latent_ode(ct.ReverseGRUEncoder)),
     draws("latent SDE", latent_sde()),
     draws("latent SDE, matched", latent_sde(matched=True), only="float32"),
-    draws("latent ODE, ODE-RNN", latent_ode(ct.ReverseODERNNEncoder, width=4, integrate=HEUN), only="float32"),
+    draws(
+        "latent ODE, ODE-RNN", latent_ode(ct.ReverseODERNNEncoder, width=4, integrate=HEUN), only="float32", slow=True
+    ),
 ]
