@@ -8,6 +8,7 @@ from jax import __version__ as _jax_version
 from ctmodels import (
     distributions as distributions,
     fields as fields,
+    layers as layers,
     losses as losses,
     measures as measures,
     models as models,
@@ -15,6 +16,7 @@ from ctmodels import (
     paths as paths,
     regularisers as regularisers,
     signatures as signatures,
+    ssm as ssm,
 )
 from ctmodels._core._model import (
     AbstractDynamics as AbstractDynamics,
@@ -66,6 +68,7 @@ from ctmodels.models import (
     NeuralCDE as NeuralCDE,
     NeuralODE as NeuralODE,
     NeuralSDE as NeuralSDE,
+    StateSpace as StateSpace,
 )
 from ctmodels.train import (
     ArrayDataset as ArrayDataset,

@@ -4,6 +4,7 @@ Samples are made with NumPy. What a law compares are lanes of one batch, of equa
 once alone, once as a batch, once in a training step and once for export, and all laws share these.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -290,6 +291,11 @@ def latent_sde(matched=False):
     return make
 
 
+def state_space(layer, pooled=False, **kwargs):
+    sizes = dict(features=4, depth=2, pooled=pooled, scale=0.3)
+    return lambda key: ct.StateSpace(CHANNELS, CHANNELS, layer=functools.partial(layer, **kwargs), **sizes, key=key)
+
+
 def moves(name, make, given=starts, **flags) -> Row:
     return Row(name, make, given, dynamics=True, **flags)
 
@@ -325,6 +331,12 @@ MODELS = [
     ),
     Row("log NCDE, depth 2", log_ncde(2, 2), records),
     Row("log NCDE, depth 3", log_ncde(3, 3), records, slow=True),
+    Row("state space, S5", state_space(ct.layers.S5, modes=3), records),
+    Row("state space, S4D", state_space(ct.layers.S4D, modes=2), records, only="float32"),
+    Row("state space, LinOSS", state_space(ct.layers.LinOSS, oscillators=3), records, only="float32"),
+    Row("state space, damped LinOSS", state_space(ct.layers.LinOSS, oscillators=3, damped=True), records, slow=True),
+    Row("state space, LRU", state_space(ct.layers.LRU, modes=3), records, slow=True),
+    Row("state space, pooled", state_space(ct.layers.S5, pooled=True, modes=3), records, slow=True),
     Row("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, 2, width=4, integrate=HEUN, key=key), records, only="float32"),
     Row("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(2, 4, prepared=2, noise=0.5, integrate=HEUN, key=key), records),
     draws("latent ODE", latent_ode(ct.ReverseGRUEncoder)),

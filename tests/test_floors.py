@@ -10,10 +10,10 @@ ROOT = Path(__file__).parents[1] / "ctmodels"
 # A file may import those of lower floors and of its own room; on the lowest, nouns know one another.
 FLOORS = {
     0: ("_core", "distributions", "noise"),
-    1: ("data", "fields", "measures", "paths", "signatures"),
-    2: ("_export", "_integrate", "trajectories"),
+    1: ("data", "fields", "measures", "paths", "signatures", "ssm"),
+    2: ("_export", "_integrate", "layers", "trajectories"),
     3: ("_online", "losses", "metrics", "regularisers", "systems", "train"),
-    4: ("_encoders",),
+    4: ("_encoders", "_stack"),
     5: ("_posteriors",),
     6: ("models",),
     7: ("_command_line", "reconstruction"),

@@ -3,12 +3,14 @@
 Checks look at types and shapes, which are known while a step is traced, so that a compiled one costs nothing more.
 """
 
+import dataclasses
 import functools
 import inspect
 import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,7 @@ from ctmodels._core._words import argument, kind_of
 
 LARGEST_SEED = 2**32 - 1  # what a random key of 32 bits tells apart
 Function = TypeVar("Function", bound=Callable)
+Module = TypeVar("Module", bound=eqx.Module)
 
 
 def before(check: Callable[..., None]) -> Callable[[Function], Function]:
@@ -87,3 +90,11 @@ def check_array(name: str, x: Any, axes: str, remedy: str) -> None:
     """An array of JAX's or NumPy's of real numbers, its axes named by `axes`: "(state,)"."""
     if not isinstance(x, jax.Array | np.ndarray):
         raise TypeError(f"{name}: {kind_of(x)}, where an array {axes} is wanted; {remedy}")
+
+
+def replaced(module: Module, **changes) -> Module:
+    """With other values of some fields: `dataclasses.replace`, of a class that is made in its own way."""
+    new = object.__new__(type(module))
+    for field in dataclasses.fields(module):  # pyright: ignore
+        object.__setattr__(new, field.name, changes.get(field.name, getattr(module, field.name)))
+    return new

@@ -22,3 +22,18 @@ def increasing(ts, name: str, rows=None):
         i = int(back[0]) + 1
         raise ValueError(f"{name}[{rows[i]}] is {known[i]:g} after {known[i - 1]:g}: times increase; sort them")
     return ts
+
+
+def evenly_spaced(ts, spacing: float, number, name: str):
+    """Times of which the first `number` are to be so far apart, to a thousandth; else refused, or NaN, as above."""
+    off = jnp.abs(jnp.diff(ts) - spacing) > 1e-3 * spacing
+    off = off & (jnp.arange(1, ts.shape[0]) < number)
+    if isinstance(off, jax.core.Tracer):
+        return jnp.where(jnp.any(off), jnp.nan, ts)
+    if off.any():
+        i = int(np.argmax(off)) + 1
+        raise ValueError(
+            f"{name}: row {i} of those that were seen is {float(ts[i] - ts[i - 1]):g} after the one before: the model "
+            f"has spacing={spacing:g}, for rows that are all so far apart; give spacing=None, or fill the rows in"
+        )
+    return ts

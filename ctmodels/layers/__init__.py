@@ -1,0 +1,15 @@
+"""Layers that carry the past of a series in a state, from row to row over gaps of any length."""
+
+from ctmodels.layers._layer import AbstractLayer as AbstractLayer, AbstractStateSpace as AbstractStateSpace
+from ctmodels.layers._linoss import LinOSS as LinOSS
+from ctmodels.layers._lru import LRU as LRU
+from ctmodels.layers._modes import (
+    StablePoles as StablePoles,
+    from_legs as from_legs,
+    inverse as inverse,
+    linear as linear,
+    quadratic as quadratic,
+    real as real,
+)
+from ctmodels.layers._s4d import S4D as S4D
+from ctmodels.layers._s5 import S5 as S5

@@ -1,0 +1,17 @@
+"""Steps by which gaps are multiplied."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+def draw_log_steps(key: PRNGKeyArray, size: int, steps: tuple[float, float]) -> Float[Array, " size"]:
+    """Logarithms of steps, uniform between those of two."""
+    low, high = steps
+    if not 0 < low <= high < np.inf:
+        raise ValueError(
+            f"steps={steps}: the shortest and the longest step, 0 < shortest <= longest, such as (1e-3, 1e-1)"
+        )
+    dtype = jnp.zeros(()).dtype
+    return jax.random.uniform(key, (size,), dtype, np.log(low), np.log(high))

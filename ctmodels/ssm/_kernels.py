@@ -1,0 +1,44 @@
+r"""Kernels $K_l = C \bar A^l \bar B$ of regular times, and convolution with them: $y_k = \sum_l K_l u_{k-l}$."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ctmodels.ssm._pairs import Pair, exponential
+
+
+def convolve(K: Float[Array, "*batch length"], us: Float[Array, "*batch row"]) -> Float[Array, "*batch row"]:
+    """Causal convolution over the last axis, by Fourier transforms of twice the length. `K` is as long as `us` or
+    longer; what is beyond is not asked for."""
+    rows = us.shape[-1]
+    size = 2 * rows
+    product = jnp.fft.rfft(K[..., :rows], size) * jnp.fft.rfft(us, size)
+    return jnp.fft.irfft(product, size)[..., :rows]
+
+
+def mode_kernel(logs: Pair, weights: Pair, length: int) -> Float[Array, "*feature length"]:
+    r"""$K_l = \mathrm{Re} \sum_n w_n e^{l z_n}$ for all $l$ below `length`, by about twice its root exponentials of
+    each mode and one product of matrices: $e^{(iQ + j) z} = e^{iQz} e^{jz}$.
+
+    **Arguments:** `logs`: the logarithm of each mode's factor, $\lambda g$, `(*feature, mode)`; `weights`: likewise.
+    """
+    Q = max(1, math.isqrt(length - 1) + 1)
+    dtype = logs.re.dtype
+    steps = jnp.arange(Q, dtype=dtype).reshape(-1, *[1] * len(logs.shape))
+    far, near = exponential(logs.times(steps * Q)), exponential(logs.times(steps))
+    near = near * Pair(weights.re[None], weights.im[None])
+    left = jnp.concatenate([far.re, -far.im], axis=-1)
+    right = jnp.concatenate([near.re, near.im], axis=-1)
+    K = jnp.einsum("i...n,j...n->...ij", left, right, precision=jax.lax.Precision.HIGHEST)
+    return K.reshape(*K.shape[:-2], Q * Q)[..., :length]
+
+
+def krylov(A: Float[Array, "N N"], b: Float[Array, " N"], length: int) -> Float[Array, "N length"]:
+    r"""$b, A b, A^2 b, \ldots$: each squaring of A doubles what is known."""
+    columns, power = b[:, None], A
+    while columns.shape[1] < length:
+        columns = jnp.concatenate([columns, power @ columns], axis=1)
+        power = power @ power
+    return columns[:, :length]
