@@ -24,6 +24,7 @@ from ctmodels._core._model import (
     AbstractLatent as AbstractLatent,
     AbstractMatched as AbstractMatched,
     AbstractModel as AbstractModel,
+    AbstractOnline as AbstractOnline,
     AbstractShooting as AbstractShooting,
     AbstractSolver as AbstractSolver,
     roll_out as roll_out,

@@ -53,6 +53,7 @@ class Row(NamedTuple):
 
     - `dynamics`, `latent`: whether it keeps the promise of [`ctmodels.AbstractDynamics`][], `AbstractLatent`.
     - `causal`: whether an output knows only what was observed, or drove it, by then.
+    - `online`: whether it reads row by row.
     - `stochastic`: whether a key draws anything.
     - `slow`: whether it goes the way of another row; `only`: the precision in which it is asked, float64 if None.
     """
@@ -64,6 +65,7 @@ class Row(NamedTuple):
     dynamics: bool = False
     latent: bool = False
     causal: bool = True
+    online: bool = False
     stochastic: bool = False
     slow: bool = False
     only: str = "float64"
@@ -291,9 +293,16 @@ def latent_sde(matched=False):
     return make
 
 
-def state_space(layer, pooled=False, **kwargs):
+def reads(name, make, **flags) -> Row:
+    return Row(name, make, records, online=True, **flags)
+
+
+def layered(name, layer, pooled=False, flags=None, **kwargs) -> Row:
+    """Two blocks of these layers; the series of the table has gaps of about 0.3."""
+    layer = functools.partial(layer, **kwargs)
     sizes = dict(features=4, depth=2, pooled=pooled, scale=0.3)
-    return lambda key: ct.StateSpace(CHANNELS, CHANNELS, layer=functools.partial(layer, **kwargs), **sizes, key=key)
+    make = lambda key: ct.StateSpace(CHANNELS, CHANNELS, layer=layer, **sizes, key=key)
+    return reads(f"state space, {name}", make, **(flags or {}))
 
 
 def moves(name, make, given=starts, **flags) -> Row:
@@ -321,7 +330,7 @@ MODELS = [
         "neural SDE, driven", neural_sde(inputs=1, integrate=SRI), driven, stochastic=True, only="float32", slow=True
     ),
     moves("leaky RNN", leaky, only="float32"),
-    Row("neural CDE", cde(forecast_solver=HEUN), records),
+    Row("neural CDE", cde(forecast_solver=HEUN), records, online=True),
     Row(
         "neural CDE, adaptive",
         cde(solver=ADAPTIVE, forecast_solver=HEUN),
@@ -331,14 +340,14 @@ MODELS = [
     ),
     Row("log NCDE, depth 2", log_ncde(2, 2), records),
     Row("log NCDE, depth 3", log_ncde(3, 3), records, slow=True),
-    Row("state space, S5", state_space(ct.layers.S5, modes=3), records),
-    Row("state space, S4D", state_space(ct.layers.S4D, modes=2), records, only="float32"),
-    Row("state space, LinOSS", state_space(ct.layers.LinOSS, oscillators=3), records, only="float32"),
-    Row("state space, damped LinOSS", state_space(ct.layers.LinOSS, oscillators=3, damped=True), records, slow=True),
-    Row("state space, LRU", state_space(ct.layers.LRU, modes=3), records, slow=True),
-    Row("state space, pooled", state_space(ct.layers.S5, pooled=True, modes=3), records, slow=True),
-    Row("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, 2, width=4, integrate=HEUN, key=key), records, only="float32"),
-    Row("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(2, 4, prepared=2, noise=0.5, integrate=HEUN, key=key), records),
+    layered("S5", ct.layers.S5, modes=3),
+    layered("S4D", ct.layers.S4D, modes=2, flags=dict(only="float32")),
+    layered("LinOSS", ct.layers.LinOSS, oscillators=3, flags=dict(only="float32")),
+    layered("damped LinOSS", ct.layers.LinOSS, oscillators=3, damped=True, flags=dict(slow=True)),
+    layered("LRU", ct.layers.LRU, modes=3, flags=dict(slow=True)),
+    layered("pooled", ct.layers.S5, pooled=True, modes=3, flags=dict(slow=True)),
+    reads("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, 2, width=4, integrate=HEUN, key=key), only="float32"),
+    reads("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(2, 4, prepared=2, noise=0.5, integrate=HEUN, key=key)),
     draws("latent ODE", latent_ode(ct.ReverseGRUEncoder)),
     draws("latent SDE", latent_sde()),
     draws("latent SDE, matched", latent_sde(matched=True), only="float32"),

@@ -13,7 +13,7 @@ FLOORS = {
     1: ("data", "fields", "measures", "paths", "signatures", "ssm"),
     2: ("_export", "_integrate", "layers", "trajectories"),
     3: ("_online", "losses", "metrics", "regularisers", "systems", "train"),
-    4: ("_encoders", "_stack"),
+    4: ("_encoders", "_memory", "_stack"),
     5: ("_posteriors",),
     6: ("models",),
     7: ("_command_line", "reconstruction"),

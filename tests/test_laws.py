@@ -252,6 +252,7 @@ def test_the_flags_are_those_of_what_a_model_promises():
         model = eqx.filter_eval_shape(row.make, KEY)
         assert row.dynamics == isinstance(model, ct.AbstractDynamics), row.name
         assert row.latent == isinstance(model, ct.AbstractLatent), row.name
+        assert row.online <= isinstance(model, ct.AbstractOnline), row.name
 
 
 @each(lambda row: row.dynamics)
@@ -271,6 +272,29 @@ def test_a_dynamics_is_what_flows_from_time_to_time_and_is_observed(row, assert_
     assert isinstance(model.describe(), str)
     assert_close(ys, lane(row, 0)[1][: len(ts)], 1 if "adaptive" not in row.name else 1e3)
     assert_close((seen, stayed), (ys[0], latents[0]), 10)
+
+
+@each(lambda row: row.online)
+def test_what_is_read_row_by_row_is_said_as_of_the_whole(row, assert_close):
+    """A row of which nothing is seen among them; at each time that is asked, of the rows by then."""
+    model, example = made(row), given(row).same["an unseen row within"]
+    rows, ts = example.x, example.target.ts
+
+    @jax.jit
+    def read(rows, ts):
+        def observe(memory, row):
+            memory = model.observe(memory, *row)
+            return memory, memory
+
+        memories = jax.lax.scan(observe, model.init(), (rows.ts, rows.ys, rows.mask))[1]
+        memories = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), model.init(), memories)
+        by_then = jax.tree.map(lambda a: a[jnp.searchsorted(rows.ts, ts, side="right")], memories)
+        out = jax.vmap(lambda memory, t: model.predict(memory, t[None]))(by_then, ts)
+        return out.ys[:, 0], out.stats.status
+
+    ys, status = read(rows, ts)
+    assert (status == 0).all()
+    assert_close(ys, lane(row, "an unseen row within")[1], 10)
 
 
 @each(lambda row: row.latent)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._series import Driven, Series
@@ -151,6 +151,37 @@ class AbstractFilter(AbstractModel):
         self, x: PyTree, ts: Float[Array, " out"] | None = None, *, key: PRNGKeyArray | None = None
     ) -> tuple[Output, AbstractDistribution, Series]:
         """What the model returns; what it expected just before each row of `x`, `(row, channel)`; and these rows."""
+
+
+class AbstractOnline(AbstractModel):
+    """A model that reads a series row by row, as it comes in, and says of each time what it would say of the whole.
+
+    memory = model.init()
+    memory = model.observe(memory, t, y, mask)   # of each row; compile it once: eqx.filter_jit
+    model.predict(memory, ts).ys                 # at times from the last row on
+    """
+
+    @abc.abstractmethod
+    def init(
+        self, static: Float[Array, " feature"] | None = None, known: Bool[Array, " feature"] | None = None
+    ) -> PyTree:
+        """The memory before any row. `static`, `known`: as of a [`ctmodels.Record`][]."""
+
+    @abc.abstractmethod
+    def observe(
+        self,
+        memory: PyTree,
+        t: Float[Array, ""],
+        y: Float[Array, " channel"],
+        mask: Bool[Array, " channel"] | None = None,
+    ) -> PyTree:
+        """The memory after one more row, of which `mask` says what was observed, all of it if not given. Its time is
+        not before the last one's: another is refused, and where that shows only in compiled code there are no answers
+        any more, but NaN and a status. A row at which nothing was observed changes nothing."""
+
+    @abc.abstractmethod
+    def predict(self, memory: PyTree, ts: Float[Array, " out"]) -> Output:
+        """What the model says of times from the last row on, by what was observed so far."""
 
 
 class AbstractShooting(AbstractModel):

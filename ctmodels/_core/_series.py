@@ -224,10 +224,15 @@ class Record(eqx.Module):
 
     def code(self, dtype: DTypeLike) -> Float[Array, " code"]:
         """Features, and which are known: `(2 * feature,)`; nothing where there are none."""
-        if self.static is None:
-            return jnp.zeros(0, dtype)
-        known = jnp.ones(self.static.shape, bool) if self.known is None else self.known
-        return jnp.concatenate([jnp.where(known, self.static, 0).astype(dtype), known.astype(dtype)])
+        return static_code(self.static, self.known, dtype)
+
+
+def static_code(static: Array | None, known: Array | None, dtype: DTypeLike) -> Float[Array, " code"]:
+    """Features, and which are known."""
+    if static is None:
+        return jnp.zeros(0, dtype)
+    known = jnp.ones(static.shape, bool) if known is None else known
+    return jnp.concatenate([jnp.where(known, static, 0).astype(dtype), known.astype(dtype)])
 
 
 class Driven(eqx.Module):

@@ -50,9 +50,9 @@ class LRU(AbstractStateSpace):
             raise ValueError(f"radius={radius}: the smallest and the largest |lambda|, 0 <= smallest < largest <= 1")
         b, c, d, of_ring = jax.random.split(key, 4)
         self.features = features
-        where, angle = np.asarray(jax.random.uniform(of_ring, (2, modes)), np.float64)
-        squared = np.clip(where * (high**2 - low**2) + low**2, 1e-6, 1 - 1e-6)
-        self.poles = StablePoles.of(0.5 * np.log(squared) + 1j * phase * angle)
+        where, angle = jax.random.uniform(of_ring, (2, modes))
+        squared = jnp.clip(where * (high**2 - low**2) + low**2, 1e-6, 1 - 1e-6)
+        self.poles = StablePoles(jnp.log(-0.5 * jnp.log(squared)), phase * angle)
         real, imaginary = jax.random.normal(b, (2, modes, features)) / np.sqrt(2 * features)
         self.B = Pair(real, imaginary)
         real, imaginary = jax.random.normal(c, (2, features, modes)) / np.sqrt(modes)

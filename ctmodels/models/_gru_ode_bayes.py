@@ -4,17 +4,20 @@ z = s(W_z h + b_z), r = s(W_r h + b_r), n = tanh(W_n (r h) + b_n): a gated recur
 that h stays within (-1, 1). De Brouwer, Simm, Arany, Moreau (2019).
 """
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_key
-from ctmodels._core._model import AbstractFilter
+from ctmodels._core._model import AbstractFilter, AbstractOnline
 from ctmodels._core._output import Output
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
+from ctmodels._memory import Memory, answer, observe_by_flow, predict_by_flow
 from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, scan_rows, times_of
 from ctmodels.distributions import Gaussian
 
@@ -36,7 +39,7 @@ class GRUField(eqx.Module):
         return (1 - z) * (jnp.tanh(self.candidate(r * h)) - h)
 
 
-class GRUODEBayes(AbstractFilter):
+class GRUODEBayes(AbstractFilter, AbstractOnline):
     """A filter for sporadic observations: it says what it expects, with a variance, and learns from its error.
 
     `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts`, increasing, are the times at which outputs are
@@ -103,12 +106,10 @@ class GRUODEBayes(AbstractFilter):
         """What the model returns; what it expected just before each row, `(row, channel)`; and these rows."""
         ts = times_of(x) if ts is None else ts
         rows = ObservedRows.of(x, self.channels, self.static)
-        flow = flow_of_field(self.integrate, self.field)
-
-        h0 = self._start(rows)
-        hs, expected, stats = scan_rows(flow, self.jump, h0, rows)
+        h0 = self._start(rows.static)
+        hs, expected, stats = scan_rows(self._flow, self.jump, h0, rows)
         kl = jax.vmap(self.expected)(hs).kl(Gaussian(rows.ys, self.noise))
-        latents, more = predict_at(flow, StatesAtRows(hs, rows.ts, h0), ts)
+        latents, more = predict_at(self._flow, StatesAtRows(hs, rows.ts, h0), ts)
         predictive = jax.vmap(self.expected)(latents)
         out = Output(predictive.mean, stats + more, latents, jnp.sum(jnp.where(rows.mask, kl, 0)), predictive)
         return out, expected, Series(rows.ts, rows.ys, rows.mask)
@@ -129,7 +130,23 @@ class GRUODEBayes(AbstractFilter):
         made = jax.nn.relu(jnp.einsum("ci,cip->cp", given, self.prepare) + self.prepare_bias)
         return self.cell(jnp.where(mask[:, None], made, 0).reshape(-1), h), expected
 
-    def _start(self, rows: ObservedRows) -> Float[Array, " hidden"]:
+    def init(self, static=None, known=None) -> Memory:
+        return Memory.of_nothing(self.channels, self.static, static, known, self._start)
+
+    def observe(self, memory: Memory, t, y, mask=None) -> Memory:
+        return observe_by_flow(memory, t, y, mask, self._flow, self.jump)
+
+    def predict(self, memory: Memory, ts: Float[Array, " out"]) -> Output:
+        """`predictive` besides."""
+        latents, stats = predict_by_flow(memory, self._flow, ts)
+        predictive = jax.vmap(self.expected)(latents)
+        return answer(memory, predictive.mean, stats, latents, predictive)
+
+    @property
+    def _flow(self) -> Callable:
+        return flow_of_field(self.integrate, self.field)
+
+    def _start(self, static: Float[Array, " code"]) -> Float[Array, " hidden"]:
         if self.initial is None:
-            return jnp.zeros(self.cell.hidden_size, rows.ys.dtype)
-        return jnp.tanh(self.initial(rows.static))
+            return jnp.zeros(self.cell.hidden_size, static.dtype)
+        return jnp.tanh(self.initial(static))

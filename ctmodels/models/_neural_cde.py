@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_key
-from ctmodels._core._model import AbstractModel
+from ctmodels._core._model import AbstractOnline
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
+from ctmodels._memory import Memory, answer, observe, predict_by_flow
 from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, times_of
 from ctmodels.fields._fields import MatrixField
 from ctmodels.paths._paths import CubicPath
@@ -41,7 +42,7 @@ class IncrementScheme(eqx.Module):
         return 2 if self.heun else 1
 
 
-class NeuralCDE(AbstractModel):
+class NeuralCDE(AbstractOnline):
     """A hidden state that is driven by what is observed, as it is observed.
 
     `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts`, increasing, are the times at which outputs are
@@ -113,9 +114,41 @@ class NeuralCDE(AbstractModel):
             zs = self.solver(self.field, z0, rows.control(self.intensity))
             stats = Stats.of_grid(self.solver.evaluations, rows.ts, zs)
         known = StatesAtRows(zs, rows.ts, self.initial(rows.unseen))
-        flow = flow_of_field(self.forecast_solver, lambda t, z, args: self.field(z)[:, 0])
-        latents, more = predict_at(flow, known, ts)
+        latents, more = predict_at(self._flow, known, ts)
         return Output(jax.vmap(self.readout)(latents), stats + more, latents)
+
+    def init(self, static=None, known=None) -> Memory:
+        nothing = jnp.zeros(2 * self.channels)
+        start = lambda code: self.initial(jnp.concatenate([nothing, code]))
+        return Memory.of_nothing(self.channels, self.static, static, known, start)
+
+    def observe(self, memory: Memory, t, y, mask=None) -> Memory:
+        """By an [`ctmodels.IncrementScheme`][] alone: the cubic looks one row ahead."""
+        solver = self.solver
+        if isinstance(solver, Integrate):
+            raise TypeError("solver: an Integrate goes along a cubic that looks one row ahead; give IncrementScheme()")
+
+        def move(before, row, mask):
+            first = before.number == 0
+            now = self._control(row)
+            last = jnp.where(first, now, self._control(before))
+            later = solver(self.field, before.state, jnp.stack([last, now]))[-1]
+            start = self.initial(jnp.concatenate([row.ys, row.counts, row.static]))
+            return row.moved(jnp.where(first, start, later))
+
+        return observe(memory, t, y, mask, move)
+
+    def predict(self, memory: Memory, ts: Float[Array, " out"]) -> Output:
+        latents, stats = predict_by_flow(memory, self._flow, ts)
+        return answer(memory, jax.vmap(self.readout)(latents), stats, latents)
+
+    @property
+    def _flow(self) -> Callable:
+        """After a row: the control's time alone moves on."""
+        return flow_of_field(self.forecast_solver, lambda t, z, args: self.field(z)[:, 0])
+
+    def _control(self, row: Memory) -> Float[Array, " control"]:
+        return jnp.concatenate([row.t[None].astype(row.ys.dtype), row.ys, *[row.counts] * self.intensity])
 
     def _along_the_cubic(self, rows: ObservedRows, z0) -> tuple[Float[Array, "time hidden"], Stats]:
         """From row to row: at rows the control has kinks, over which no error estimate of a step holds."""

@@ -11,16 +11,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_key
-from ctmodels._core._model import AbstractModel
+from ctmodels._core._model import AbstractOnline
 from ctmodels._core._output import Output
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
+from ctmodels._memory import Memory, answer, observe_by_flow, predict_by_flow
 from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, scan_rows, times_of
 from ctmodels.fields._fields import MLPField
 
 
-class ODERNN(AbstractModel):
+class ODERNN(AbstractOnline):
     """A recurrent network whose state moves between observations.
 
     `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts`, increasing, are the times at which outputs are
@@ -72,12 +73,25 @@ class ODERNN(AbstractModel):
     ) -> Output:
         ts = times_of(x) if ts is None else ts
         rows = ObservedRows.of(x, self.channels, self.static)
-        flow = flow_of_field(self.integrate, self.field)
-
-        def jump(h, y, mask):
-            return self.cell(jnp.concatenate([y, mask.astype(y.dtype), rows.static]), h), None
-
         unseen = jnp.zeros(self.hidden, rows.ys.dtype)
-        hs, _, stats = scan_rows(flow, jump, unseen, rows)
-        latents, more = predict_at(flow, StatesAtRows(hs, rows.ts, unseen), ts)
+        hs, _, stats = scan_rows(self._flow, self._jump(rows.static), unseen, rows)
+        latents, more = predict_at(self._flow, StatesAtRows(hs, rows.ts, unseen), ts)
         return Output(jax.vmap(self.readout)(latents), stats + more, latents)
+
+    def init(self, static=None, known=None) -> Memory:
+        start = lambda code: jnp.zeros(self.hidden, code.dtype)
+        return Memory.of_nothing(self.channels, self.static, static, known, start)
+
+    def observe(self, memory: Memory, t, y, mask=None) -> Memory:
+        return observe_by_flow(memory, t, y, mask, self._flow, self._jump(memory.static))
+
+    def predict(self, memory: Memory, ts: Float[Array, " out"]) -> Output:
+        latents, stats = predict_by_flow(memory, self._flow, ts)
+        return answer(memory, jax.vmap(self.readout)(latents), stats, latents)
+
+    @property
+    def _flow(self) -> Callable:
+        return flow_of_field(self.integrate, self.field)
+
+    def _jump(self, static: Float[Array, " code"]) -> Callable:
+        return lambda h, y, mask: (self.cell(jnp.concatenate([y, mask.astype(y.dtype), static]), h), None)

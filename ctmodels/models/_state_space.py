@@ -12,17 +12,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_key, replaced
-from ctmodels._core._model import AbstractModel
+from ctmodels._core._model import AbstractOnline
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._core._times import evenly_spaced, increasing
+from ctmodels._memory import Memory, answer, from_now_on, observe
 from ctmodels._online import ObservedRows, times_of
 from ctmodels._stack import Stack
 from ctmodels.layers._s5 import S5
 
 
-class StateSpace(AbstractModel):
+class StateSpace(AbstractOnline):
     r"""Layers whose states carry the past over gaps of any length, and between them maps of each row's features.
 
     `x` is a [`ctmodels.Series`][] or a [`ctmodels.Record`][]; `ts`, increasing, are the times at which outputs are
@@ -109,6 +110,40 @@ class StateSpace(AbstractModel):
         latents = jnp.where(jnp.isfinite(ts)[:, None], latents, jnp.nan)
         stats = Stats.of_grid(1, row_ts, hs) + Stats.of_grid(0, ts[-1:], latents[-1:])
         return Output(jax.vmap(self.readout)(latents), stats, latents)
+
+    def init(self, static=None, known=None) -> Memory:
+        start = self.stack.start()
+
+        def state(code):
+            nothing = self._nothing(code)
+            before = self.stack.after(start, nothing, jnp.zeros((), code.dtype))
+            return start, nothing, before if self.pooled else None
+
+        return Memory.of_nothing(self.channels, self.static, static, known, state)
+
+    def observe(self, memory: Memory, t, y, mask=None) -> Memory:
+        def move(before, row, mask):
+            states, _, mean = before.state
+            gap = jnp.where(before.number == 0, self.first, (row.t - before.t) / self.scale)
+            x = self._input(row.ys, mask, row.static)
+            states, h = self.stack.step(states, x, gap.astype(x.dtype))
+            if self.pooled:
+                mean = jnp.where(before.number == 0, h, mean + (h - mean) / row.number.astype(h.dtype))
+            return row.moved((states, x, mean))
+
+        return observe(memory, t, y, mask, move)
+
+    def predict(self, memory: Memory, ts: Float[Array, " out"]) -> Output:
+        ts, (states, x, mean) = from_now_on(memory, ts), memory.state
+        still = (memory.number == 0) | (self.spacing is not None)
+        gaps = jnp.where(still, 0, (ts - memory.t.astype(ts.dtype)) / self.scale).astype(x.dtype)
+        if self.pooled:
+            latents = jnp.broadcast_to(mean, (ts.shape[0], mean.shape[0]))
+        else:
+            latents = jax.vmap(self.stack.after, in_axes=(None, None, 0))(states, x, gaps)
+        latents = jnp.where(jnp.isfinite(ts)[:, None], latents, jnp.nan)
+        stats = Stats.of_grid(0, ts[-1:], latents[-1:])
+        return answer(memory, jax.vmap(self.readout)(latents), stats, latents)
 
     def with_spacing(self, spacing: float | None) -> "StateSpace":
         """The same model for rows that are so far apart, or, with None, at any times."""
