@@ -13,3 +13,4 @@ from ctmodels.layers._modes import (
 )
 from ctmodels.layers._s4d import S4D as S4D
 from ctmodels.layers._s5 import S5 as S5
+from ctmodels.layers._solve import solve as solve

@@ -78,4 +78,4 @@ class S4D(AbstractStateSpace):
         return mode_kernel(poles.times(step), weights.times(jnp.asarray(2, step.dtype)), length)
 
     def convolve(self, us: Rows, gap: Gap) -> Rows:
-        return convolve(self.kernel(us.shape[0], gap), us.T).T + self.D * us
+        return convolve(self.kernel(us.shape[0], gap), us.T).T + self.D[None] * us

@@ -22,8 +22,13 @@ from ctmodels.ssm._oscillators import (
     implicit as implicit,
     implicit_explicit as implicit_explicit,
 )
-from ctmodels.ssm._pairs import Pair as Pair, exponential as exponential, pair as pair
-from ctmodels.ssm._scan import linear_scan as linear_scan
+from ctmodels.ssm._pairs import (
+    Pair as Pair,
+    cosine_and_sine as cosine_and_sine,
+    exponential as exponential,
+    pair as pair,
+)
+from ctmodels.ssm._scan import linear_scan as linear_scan, scan_rows as scan_rows
 from ctmodels.ssm._transitions import (
     AbstractTransition as AbstractTransition,
     Blocks as Blocks,

@@ -105,7 +105,7 @@ def _eigenvectors_of_skew(S: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """Imaginary parts of the eigenvalues of a real skew matrix that are not above zero, one of each pair, and their
     eigenvectors. Two real vectors that nothing turns are made a pair."""
     turned, V = np.linalg.eigh(-1j * S)
-    still = np.abs(turned) < 1e-9 * np.max(np.abs(turned))
+    still = np.abs(turned) <= 1e-9 * np.max(np.abs(turned))
     below = (turned < 0) & ~still
     null = np.linalg.svd(S)[2][S.shape[0] - still.sum() :]
     paired = (null[0::2] + 1j * null[1::2]).T / np.sqrt(2)

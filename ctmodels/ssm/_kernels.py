@@ -27,6 +27,7 @@ def mode_kernel(logs: Pair, weights: Pair, length: int) -> Float[Array, "*featur
     Q = max(1, math.isqrt(length - 1) + 1)
     dtype = logs.re.dtype
     steps = jnp.arange(Q, dtype=dtype).reshape(-1, *[1] * len(logs.shape))
+    logs = Pair(logs.re[None], logs.im[None])
     far, near = exponential(logs.times(steps * Q)), exponential(logs.times(steps))
     near = near * Pair(weights.re[None], weights.im[None])
     left = jnp.concatenate([far.re, -far.im], axis=-1)
