@@ -25,14 +25,12 @@ def mode_kernel(logs: Pair, weights: Pair, length: int) -> Float[Array, "*featur
     **Arguments:** `logs`: the logarithm of each mode's factor, $\lambda g$, `(*feature, mode)`; `weights`: likewise.
     """
     Q = max(1, math.isqrt(length - 1) + 1)
-    dtype = logs.re.dtype
-    steps = jnp.arange(Q, dtype=dtype).reshape(-1, *[1] * len(logs.shape))
-    logs = Pair(logs.re[None], logs.im[None])
-    far, near = exponential(logs.times(steps * Q)), exponential(logs.times(steps))
-    near = near * Pair(weights.re[None], weights.im[None])
+    steps = jnp.arange(Q, dtype=logs.re.dtype).reshape(*[1] * len(logs.shape[:-1]), Q, 1)
+    each = lambda z: Pair(z.re[..., None, :], z.im[..., None, :])
+    far, near = exponential(each(logs).times(steps * Q)), each(weights) * exponential(each(logs).times(steps))
     left = jnp.concatenate([far.re, -far.im], axis=-1)
     right = jnp.concatenate([near.re, near.im], axis=-1)
-    K = jnp.einsum("i...n,j...n->...ij", left, right, precision=jax.lax.Precision.HIGHEST)
+    K = jnp.einsum("...in,...jn->...ij", left, right, precision=jax.lax.Precision.HIGHEST)
     return K.reshape(*K.shape[:-2], Q * Q)[..., :length]
 
 
