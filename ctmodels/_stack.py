@@ -75,12 +75,13 @@ class Block(eqx.Module):
 class Stack(eqx.Module):
     """An encoder of each row, blocks, and a norm.
 
-    **Arguments:** `inputs`: of a row; `features`: of each block; `depth`: how many blocks; `layer`:
+    **Arguments:** `inputs`: of a row; `features`: of each block; `encoder`: `(inputs, features, key=key) -> map`, of a
+    row to its features; `depth`: how many blocks; `layer`:
     `(features, key=key) -> layer`, as [`ctmodels.layers.S5`][] or a `functools.partial` of it; `glu`: whether features
     are mixed by a gated unit, else by a linear map; `dropout`, `norm_first`: of each block.
     """
 
-    encoder: eqx.nn.Linear
+    encoder: Callable
     blocks: tuple[Block, ...]
     norm: Callable
 
@@ -95,12 +96,13 @@ class Stack(eqx.Module):
         glu: bool = True,
         dropout: float = 0.0,
         norm_first: bool = True,
+        encoder: Callable = eqx.nn.Linear,
         key: PRNGKeyArray,
     ):
         check_whole("depth", depth, 1)
         check_dropout(dropout)
         a, b = jax.random.split(key)
-        self.encoder = eqx.nn.Linear(inputs, features, key=a)
+        self.encoder = encoder(inputs, features, key=a)
         mix = GLU if glu else lambda features, key: eqx.nn.Linear(features, features, key=key)
 
         def block(key):

@@ -30,6 +30,11 @@ TOYS = {
         "ode_rnn",
         (0, 10),
     ),
+    "irregular_pendulum": (
+        dict(number=8, features=4, depth=1, modes=2, steps=2, batch_size=4, kept=6, figure="pendulum.svg"),
+        "gaps",
+        (0, 5),
+    ),
     "latent_ode": (
         dict(number=8, samples=6, latent=2, hidden=4, width=6, steps=3, batch_size=4, draws=2),
         "iwae_within",
@@ -41,6 +46,11 @@ TOYS = {
         (0, 5),
     ),
     "lyapunov_spectrum": (dict(time=30.0, iterations=2000), "lorenz_max", (0.5, 1.5)),
+    "long_sequences": (
+        dict(number=8, length=64, features=4, depth=1, modes=2, steps=2, batch_size=4, figure="long.svg"),
+        "as_trained",
+        (-1, 1.01),
+    ),
     "many_trials": (dict(trials=6, samples=12, width=8, steps=6, batch_size=4), "ratio", (0, 5)),
     "multiple_shooting": (dict(windows=3, window=7, width=8, steps=6), "nrmse", (0, 10)),
     "neural_sde": (
@@ -64,6 +74,11 @@ TOYS = {
         dict(number=4, samples=6, hidden=4, width=6, steps=6, batch_size=4, draws=3, figure="sde_matching.svg"),
         "error_within",
         (0, 5),
+    ),
+    "streaming": (
+        dict(number=4, samples=5, hidden=4, steps=2, batch_size=4, figure="streaming.svg"),
+        "state_space_apart",
+        (-1, 1e-4),
     ),
     "universal_lotka_volterra": (
         dict(samples=20, window=6, width=8, steps=6),

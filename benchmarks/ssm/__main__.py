@@ -7,8 +7,8 @@ Compilation is not counted.
 `x_convolution`: S4D, its kernel included, over the convolution with a kernel that is given. `speedup_vandermonde`,
 `speedup_torch`: forward passes of S4D by all the exponentials, in JAX and in PyTorch, over ours.
 `irregular_x_regular`: of the layer that [`ctmodels.StateSpace`][] has by default, S5, at gaps of its own, over equal
-gaps; `irregular_x_regular_s4d`: of S4D, whose regular form is a convolution; `..._batch`: of eight series, of which each
-has gaps of its own, where the kernel is made once. `memory_16k`: megabytes of the gradient of S4D for 16 384 rows.
+gaps; `irregular_x_regular_s4d`: of S4D, whose regular form is a convolution; `..._batch`: of eight series, of which
+each has gaps of its own, where the kernel is made once. `memory_16k`: megabytes of the gradient of S4D for 16 384 rows.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,10 @@
 """Layers that carry the past of a series in a state, from row to row over gaps of any length."""
 
-from ctmodels.layers._layer import AbstractLayer as AbstractLayer, AbstractStateSpace as AbstractStateSpace
+from ctmodels.layers._layer import (
+    AbstractLayer as AbstractLayer,
+    AbstractStateSpace as AbstractStateSpace,
+    label as label,
+)
 from ctmodels.layers._linoss import LinOSS as LinOSS
 from ctmodels.layers._lru import LRU as LRU
 from ctmodels.layers._modes import (

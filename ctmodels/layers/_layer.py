@@ -5,7 +5,7 @@ of a time after a row is one more step, of which it keeps nothing.
 """
 
 import abc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax
@@ -24,6 +24,7 @@ class AbstractLayer(eqx.Module):
     """Rows of features, one gap before each of them, to rows of as many features.
 
     - `features`: how many come in, and go out.
+    - `slow`: names of the parameters that say how fast it moves, which are trained with more care.
     """
 
     if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class AbstractLayer(eqx.Module):
 
     else:
         features: eqx.AbstractVar[int]
+
+    slow: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def start(self) -> PyTree:
@@ -81,6 +84,20 @@ class AbstractStateSpace(AbstractLayer):
 
     def scan(self, state: PyTree, us: Rows, gaps: Float[Array, " row"], *, every: bool = True) -> tuple[PyTree, Rows]:
         return linear_scan(self.transition, self.read, state, us, gaps, every=every)
+
+
+def label(model: PyTree) -> PyTree:
+    """ "slow" for each parameter that says how fast a layer moves (poles and steps), "other" for all others, as
+    `optax.multi_transform` takes it: `optax.multi_transform({"slow": ..., "other": ...}, ctmodels.layers.label)`."""
+
+    def of(node):
+        if not isinstance(node, AbstractLayer):
+            return "other"
+        labels = jax.tree.map(lambda _: "other", node)
+        chosen = lambda n: [getattr(n, name) for name in node.slow if getattr(node, name) is not None]
+        return eqx.tree_at(chosen, labels, replace_fn=lambda part: jax.tree.map(lambda _: "slow", part))
+
+    return jax.tree.map(of, model, is_leaf=lambda node: isinstance(node, AbstractLayer))
 
 
 def equal_gaps(us: Rows, gap: Gap) -> Float[Array, " row"]:

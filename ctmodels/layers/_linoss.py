@@ -7,6 +7,7 @@ on how the series was sampled.
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -41,6 +42,7 @@ class LinOSS(AbstractStateSpace):
     D: Float[Array, " feature"]
     method: Callable = eqx.field(static=True)
     features: int = eqx.field(static=True)
+    slow: ClassVar[tuple[str, ...]] = ("stiffness", "damping", "raw_step")
 
     @before(lambda key, **_: check_key(key, needed=True))
     def __init__(

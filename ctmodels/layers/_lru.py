@@ -6,6 +6,8 @@ $\bar A(g) = \lambda^g$, $\bar B(g) = \gamma \tfrac{\lambda^g - 1}{\lambda - 1} 
 which for a gap of one is the paper's, and of two halves of a gap the same as of the whole.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -34,6 +36,7 @@ class LRU(AbstractStateSpace):
     C: Pair
     D: Float[Array, " feature"]
     features: int = eqx.field(static=True)
+    slow: ClassVar[tuple[str, ...]] = ("poles",)
 
     @before(lambda key, **_: check_key(key, needed=True))
     def __init__(

@@ -4,6 +4,8 @@ Gu, Gupta, Goel, Ré (2022). Between rows the input is held (zero-order hold), s
 same.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,7 @@ class S4D(AbstractStateSpace):
     D: Float[Array, " feature"]
     log_step: Float[Array, " feature"]
     features: int = eqx.field(static=True)
+    slow: ClassVar[tuple[str, ...]] = ("poles", "log_step")
 
     @before(lambda key, **_: check_key(key, needed=True))
     def __init__(

@@ -3,6 +3,8 @@ r"""S5: one diagonal system for all features, $x' = \Lambda x + B u$, $y = 2 \ma
 Smith, Warrington, Linderman (2023).
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,7 @@ class S5(AbstractStateSpace):
     D: Float[Array, " feature"]
     log_step: Float[Array, " mode"]
     features: int = eqx.field(static=True)
+    slow: ClassVar[tuple[str, ...]] = ("poles", "log_step")
 
     @before(lambda key, **_: check_key(key, needed=True))
     def __init__(

@@ -41,17 +41,19 @@ class StateSpace(AbstractOnline):
 
     **Arguments:** `channels`, `outputs`: sizes; `layer`: `(features, key=key) -> layer`, one of
     [`ctmodels.layers`](layers.md) or a `functools.partial` of it; `features`, `depth`, `glu`, `dropout`, `norm_first`:
-    of the stack; `static`: how many static features a record has, which are read with each row; `pooled`: whether an
-    output is of the mean of the features over all rows by then, else of those there; `scale`: the time that is a gap of
-    one to a layer; `first`: the gap before the first row, in that unit; `spacing`: for rows that are all so far apart
-    and all observed, so that the whole is a convolution (Fourier transforms): then an output is that of the last row by
-    then, and what is not so spaced is refused.
+    of the stack; `encoder`: `(inputs, features, key=key) -> map` of what is read of a row, a linear one by default (of
+    images, another); `static`: how many static features a record has, which are read with each row; `pooled`: whether
+    an output is of the mean of the features over all rows by then, else of those there; `scale`: the time that is a gap
+    of one to a layer; `first`: the gap before the first row, in that unit; `spacing`: for rows that are all so far
+    apart and all observed, so that the whole is a convolution (Fourier transforms): then an output is that of the last
+    row by then, and what is not so spaced is refused.
 
     A model that was trained with a spacing answers at irregular times, and row by row, without it,
     `model.with_spacing(None)`; and at another rate with another one.
 
     **Good values:** z-scored channels; `scale` the median gap; features 64, depth 4; AdamW, 1e-3 to 4e-3 with warm-up
-    and a cosine, and less of it, without weight decay, for what the layers say. Dropout 0.1 to 0.2 where data are few.
+    and a cosine, and 1e-3 without weight decay for poles and steps, which [`ctmodels.layers.label`][] tells apart.
+    Dropout 0.1 to 0.2 where data are few.
     """
 
     stack: Stack
@@ -76,6 +78,7 @@ class StateSpace(AbstractOnline):
         glu: bool = True,
         dropout: float = 0.0,
         norm_first: bool = True,
+        encoder: Callable = eqx.nn.Linear,
         pooled: bool = False,
         scale: float = 1.0,
         first: float = 1.0,
@@ -84,7 +87,7 @@ class StateSpace(AbstractOnline):
     ):
         _check_times(scale, first, spacing)
         a, b = jax.random.split(key)
-        blocks = dict[str, Any](glu=glu, dropout=dropout, norm_first=norm_first)
+        blocks = dict[str, Any](glu=glu, dropout=dropout, norm_first=norm_first, encoder=encoder)
         self.stack = Stack(2 * (channels + static), features, depth, layer, **blocks, key=a)
         self.readout = eqx.nn.Linear(features, outputs, key=b)
         self.channels, self.static, self.pooled = channels, static, pooled
