@@ -145,7 +145,7 @@ def main(
         model = train(model, seen(data), seen(check), steps, batch_size, learning_rate, seed + 1)
         errors[name] = error(model, seen(test))
         found[name] = jax.device_get(answers(model, jax.tree.map(lambda a: a[:1], seen(test).x)))
-    errors["mean"] = float(jnp.mean((test.target.ys - jnp.mean(data.target.ys, axis=(0, 1))) ** 2))
+    errors["mean"] = float(jnp.mean((test.target.ys - jnp.mean(data.target.ys, axis=(0, 1), keepdims=True)) ** 2))
     for name, value in errors.items():
         print(f"{name:>8}: mean squared error {value:.5f}")
     if figure is not None:

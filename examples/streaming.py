@@ -22,9 +22,11 @@ def oscillators(seed, number, samples, missing, noise):
     seen, later = [], []
     for _ in range(number):
         rate, start = -0.1 + 1j * rng.uniform(1.5, 2.5), rng.uniform(0.7, 1.5) * np.exp(2j * np.pi * rng.uniform())
-        at = lambda ts, rate=rate, start=start: np.stack(
-            [(start * np.exp(rate * ts)).real, (start * np.exp(rate * ts)).imag], 1
-        )
+
+        def at(ts, rate=rate, start=start):
+            z = start * np.exp(rate * ts)
+            return np.stack([z.real, z.imag], axis=1)
+
         ts = 6 * np.cumsum(rng.uniform(0.2, 1.8, samples)) / samples
         ys = at(ts) + noise * rng.normal(size=(samples, 2))
         ys[rng.uniform(size=ys.shape) < missing] = np.nan
