@@ -15,6 +15,7 @@ from ctmodels import (
     paths as paths,
     regularisers as regularisers,
     signatures as signatures,
+    ssm as ssm,
 )
 from ctmodels._core._model import (
     AbstractDynamics as AbstractDynamics,

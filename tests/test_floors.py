@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1] / "ctmodels"
 # A file may import those of lower floors and of its own room; on the lowest, nouns know one another.
 FLOORS = {
     0: ("_core", "distributions", "noise"),
-    1: ("data", "fields", "measures", "paths", "signatures"),
+    1: ("data", "fields", "measures", "paths", "signatures", "ssm"),
     2: ("_export", "_integrate", "trajectories"),
     3: ("_online", "losses", "metrics", "regularisers", "systems", "train"),
     4: ("_encoders",),

@@ -1,0 +1,17 @@
+"""Recurrences in parallel: linear ones by an associative scan, nonlinear ones by Newton's method on all rows at once."""
+
+from ctmodels.ssm._affine import affine_scan as affine_scan
+from ctmodels.ssm._cells import ParaGRU as ParaGRU, ParaLSTM as ParaLSTM, TimeConstantRNN as TimeConstantRNN
+from ctmodels.ssm._linearise import (
+    AbstractLinearisation as AbstractLinearisation,
+    BlockJacobian as BlockJacobian,
+    Damped as Damped,
+    DiagonalJacobian as DiagonalJacobian,
+    FullJacobian as FullJacobian,
+)
+from ctmodels.ssm._newton import (
+    NewtonScan as NewtonScan,
+    NewtonStats as NewtonStats,
+    newton_scan as newton_scan,
+    newton_step as newton_step,
+)

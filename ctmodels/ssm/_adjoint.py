@@ -1,0 +1,93 @@
+r"""The gradient of a recurrence that was solved for as a whole: by the implicit function theorem, as of any fixed point.
+
+At the solution $h_t = f_t(h_{t-1})$, and the cotangents $g_t$ of the states become those of the steps' values,
+$\lambda_t = g_t + J_{t+1}^\top \lambda_{t+1}$: a linear recurrence in reverse. What then becomes of a step's parameters
+and inputs, JAX does by itself, and the iterations are differentiated by nobody.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from ctmodels.ssm._affine import affine_scan, transposed
+from ctmodels.ssm._linearise import AbstractLinearisation, shifted
+
+
+class Problem(eqx.Module):
+    """A recurrence, as one between vectors (see [`ctmodels.ssm.AbstractLinearisation`][])."""
+
+    linearisation: AbstractLinearisation
+    of_states: Callable
+    h0: Array
+    xs: PyTree
+    limit: int = eqx.field(static=True)
+    parallel: bool | None = eqx.field(static=True)
+
+    @property
+    def start(self) -> Array:
+        return self.linearisation.vector(self.h0)
+
+    def step(self, v: Array, x: PyTree) -> Array:
+        return self.linearisation.vector(self.of_states(self.linearisation.state(v, self.h0.shape), x))
+
+    def vectors(self, hs: Array) -> Array:
+        return jax.vmap(self.linearisation.vector)(hs)
+
+    def states(self, vs: Array) -> Array:
+        return jax.vmap(lambda v: self.linearisation.state(v, self.h0.shape))(vs)
+
+    def values(self, before: Array) -> Array:
+        """What all steps make of what they start from."""
+        return jax.vmap(self.step)(before, self.xs)
+
+    def linearise(self, hs: Array) -> tuple[Array, Array]:
+        """These values, and the matrices there."""
+        one = lambda h, x: self.linearisation.jacobian(lambda h: self.step(h, x), h)
+        return jax.vmap(one)(shifted(hs, self.start), self.xs)
+
+
+@eqx.filter_custom_vjp
+def anchored(values: Array, problem: Problem, hs: Array) -> Array:
+    """`hs`, with the gradient of the solution whose steps have these values. It has a first derivative, in reverse."""
+    return hs
+
+
+@anchored.def_fwd
+def _(perturbed, values, problem, hs):
+    return hs, None
+
+
+@anchored.def_bwd
+def _(residuals, cotangents, perturbed, values, problem, hs):
+    return _cotangents_of_values(problem, hs, cotangents)
+
+
+def _cotangents_of_values(problem: Problem, hs: Array, g: Array) -> Array:
+    r"""$\lambda$, by one scan where the Jacobian is whole; by more of them where it is not, as in the solve itself. Where
+    it is not what it says it is, NaN."""
+    past_end = lambda x: jnp.concatenate([x[1:], jnp.zeros_like(x[:1])])
+    matrices = past_end(transposed(problem.linearise(hs)[1], hs))
+    pull = jax.vjp(problem.values, shifted(hs, problem.start))[1]
+
+    def refine(state):
+        count, of_values, missing = state
+        of_values = of_values + affine_scan(matrices, missing, reverse=True, parallel=problem.parallel)
+        return count + 1, of_values, g + past_end(pull(of_values)[0]) - of_values
+
+    def goes_on(state):
+        count, of_values, missing = state
+        return (count < problem.limit) & ~_is_small(missing, of_values, 0.75)
+
+    state = refine((jnp.asarray(0), jnp.zeros_like(g), g))
+    if not problem.linearisation.exact:
+        state = jax.lax.while_loop(goes_on, refine, state)
+    _, of_values, missing = state
+    # Rounding alone is far below this, also where matrices are multiplied in fewer digits, as on some accelerators.
+    return jnp.where(_is_small(missing, of_values, 1 / 3), of_values, jnp.nan)
+
+
+def _is_small(missing: Array, of_values: Array, power: float):
+    return jnp.max(jnp.abs(missing)) <= jnp.finfo(missing.dtype).eps ** power * jnp.max(jnp.abs(of_values))
