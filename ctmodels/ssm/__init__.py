@@ -1,4 +1,4 @@
-"""Recurrences in parallel: linear ones by an associative scan, nonlinear ones by Newton's method on all rows at once."""
+"""Recurrences in parallel: linear ones by an associative scan, nonlinear ones by Newton's method on all rows."""
 
 from ctmodels.ssm._affine import affine_scan as affine_scan
 from ctmodels.ssm._cells import ParaGRU as ParaGRU, ParaLSTM as ParaLSTM, TimeConstantRNN as TimeConstantRNN

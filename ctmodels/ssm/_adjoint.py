@@ -1,4 +1,4 @@
-r"""The gradient of a recurrence that was solved for as a whole: by the implicit function theorem, as of any fixed point.
+r"""The gradient of a recurrence that is solved as a whole: by the implicit function theorem, as of any fixed point.
 
 At the solution $h_t = f_t(h_{t-1})$, and the cotangents $g_t$ of the states become those of the steps' values,
 $\lambda_t = g_t + J_{t+1}^\top \lambda_{t+1}$: a linear recurrence in reverse. What then becomes of a step's parameters
@@ -66,8 +66,8 @@ def _(residuals, cotangents, perturbed, values, problem, hs):
 
 
 def _cotangents_of_values(problem: Problem, hs: Array, g: Array) -> Array:
-    r"""$\lambda$, by one scan where the Jacobian is whole; by more of them where it is not, as in the solve itself. Where
-    it is not what it says it is, NaN."""
+    r"""$\lambda$, by one scan where the Jacobian is whole; by more of them where it is not, as in the solve itself.
+    Where it says that it is and is not, NaN."""
     past_end = lambda x: jnp.concatenate([x[1:], jnp.zeros_like(x[:1])])
     matrices = past_end(transposed(problem.linearise(hs)[1], hs))
     pull = jax.vjp(problem.values, shifted(hs, problem.start))[1]

@@ -1,7 +1,7 @@
 r"""Linear recurrences $h_t = A_t h_{t-1} + b_t$ of all rows at once, and what grows in them.
 
-Two steps in a row are one of the same kind, $(A_2, b_2) \circ (A_1, b_1) = (A_2 A_1, A_2 b_1 + b_2)$, and this product is
-associative: so T rows take log2(T) sweeps (Blelloch, "Prefix sums and their applications", 1990).
+Two steps in a row are one of the same kind, $(A_2, b_2) \circ (A_1, b_1) = (A_2 A_1, A_2 b_1 + b_2)$, and this product
+is associative: so T rows take log2(T) sweeps (Blelloch, "Prefix sums and their applications", 1990).
 """
 
 import jax

@@ -63,8 +63,8 @@ class ParaGRU(eqx.Module):
 
 
 class ParaLSTM(eqx.Module):
-    r"""A long short-term memory with peepholes and one gate for both of input and forgetting, whose units do not mix; of
-    state `(2, size)`: h, and c.
+    r"""A long short-term memory with peepholes and one gate for input and forgetting, whose units do not mix; of state
+    `(2, size)`: h, and c.
 
     $f = \sigma(a_f h + B_f x + p_f c + b_f)$, $c' = f c + (1 - f) \tanh(a_c h + B_c x + b_c)$,
     $o = \sigma(a_o h + B_o x + p_o c' + b_o)$, $h' = o \tanh c'$, all products of states entry by entry.
@@ -121,9 +121,7 @@ class TimeConstantRNN(eqx.Module):
     activation: Callable = eqx.field(static=True)
 
     @before(_check_sizes)
-    def __init__(
-        self, inputs: int, size: int, *, activation: Callable = jax.nn.leaky_relu, key: PRNGKeyArray
-    ):
+    def __init__(self, inputs: int, size: int, *, activation: Callable = jax.nn.leaky_relu, key: PRNGKeyArray):
         of_weights, of_inputs, of_tau = jax.random.split(key, 3)
         self.weights = _inputs(of_weights, 1, size, size)[0]
         self.inputs = _inputs(of_inputs, 1, size, inputs)[0]

@@ -33,7 +33,9 @@ def check_tolerance(name: str) -> Callable:
         if value is None:
             return None
         if isinstance(value, jax.Array | np.ndarray | str | bool) or not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{argument(name)}: {kind_of(value)}: a tolerance is a finite number of at least 0, or None")
+            raise ValueError(
+                f"{argument(name)}: {kind_of(value)}: a tolerance is a finite number of at least 0, or None"
+            )
         return float(value)
 
     return check

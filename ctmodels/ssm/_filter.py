@@ -1,5 +1,5 @@
-r"""Covariances of a Kalman filter in parallel: of $h_t = A_t h_{t-1} + \epsilon$, $\epsilon \sim N(0, I)$, observed with
-noise of variance $1/\lambda$, from a first row that is known.
+r"""Covariances of a Kalman filter in parallel: of $h_t = A_t h_{t-1} + \epsilon$, $\epsilon \sim N(0, I)$, observed
+with noise of variance $1/\lambda$, from a first row that is known.
 
 Särkkä and García-Fernández, "Temporal parallelization of Bayesian smoothers" (2021), of which the means are left out:
 once the gains are known, these are a linear recurrence.
@@ -32,8 +32,8 @@ def _observe(P: Array, damping: float) -> Array:
 
 
 def _compose(first: list[Array], second: list[Array]) -> list[Array]:
-    """Of stretches in a row: how far one's start moves its end (A), its end's covariance from a known start (C), and what
-    it tells of its start (J)."""
+    """Of stretches in a row: how far one's start moves its end (A), its end's covariance from a known start (C), and
+    what it tells of its start (J)."""
     (A1, C1, J1), (A2, C2, J2) = first, second
     A = A2 @ _solve(_eye(A1) + C1 @ J2, A1)
     C = A2 @ _solve(_eye(A1) + C1 @ J2, C1) @ _transpose(A2) + C2

@@ -1,5 +1,5 @@
-"""What of a step's Jacobian an iteration keeps: all of it, its diagonal, blocks on its diagonal; and how much of the new
-iterate it believes.
+"""What of a step's Jacobian an iteration keeps: all of it, its diagonal, blocks on it; and how far it believes the new
+iterate.
 
 A state is written as one vector, `(n,)`, or as many short ones, `(unit, k)`, on each of which a matrix of its own acts.
 """
@@ -43,9 +43,11 @@ class AbstractLinearisation(eqx.Module):
         """What a step, from vectors to vectors, makes of `v`, and its matrices there: `(n, n)`, `(unit, k, k)`, or of
         diagonal ones `(n,)`."""
 
-    def correction(self, A: Array, r: Array, *, parallel: bool | None) -> Array:
-        """What is added to the iterates, whose steps miss them by `r`: d of d_t = A_t d_(t-1) + r_t."""
-        return affine_scan(A, r, parallel=parallel)
+    def following(self, A: Array, values: Array, hs: Array, *, parallel: bool | None) -> Array:
+        """The iterate that follows `hs`, by the steps' values there and their matrices: of h_t = value_t + A_t d_(t-1)
+        and d = h - `hs`. As d is solved for, a row after right rows is its step's value to the last bit."""
+        d = affine_scan(A, values - hs, parallel=parallel)
+        return jnp.concatenate([values[:1], values[1:] + apply(A[1:], d[:-1])])
 
 
 class FullJacobian(AbstractLinearisation):
@@ -147,15 +149,15 @@ class Damped(AbstractLinearisation):
     def jacobian(self, step, v):
         return self.of.jacobian(step, v)
 
-    def correction(self, A, r, *, parallel):
-        diagonal = A.ndim == r.ndim
+    def following(self, A, values, hs, *, parallel):
+        diagonal = A.ndim == hs.ndim
         matrices = A[..., None, None] if diagonal else A
-        # With m = h + d for the mean and y = h, the gain K = damping P: m = (I - K)(A m + b) + K y.
+        # With h = hs + d for the mean, hs observed, and the gain K = damping P: d_t = (I - K) (A d_(t-1) + value - hs).
         gains = self.damping * filtered_covariances(matrices, self.damping, parallel=parallel)
         kept = jnp.eye(gains.shape[-1], dtype=gains.dtype)[(None,) * (gains.ndim - 2)] - gains
         if diagonal:
             kept = kept[..., 0, 0]
-        return affine_scan(kept * A if diagonal else kept @ A, apply(kept, r), parallel=parallel)
+        return hs + affine_scan(kept * A if diagonal else kept @ A, apply(kept, values - hs), parallel=parallel)
 
 
 def shifted(hs: Float[Array, "time ..."], h0: Float[Array, "..."]) -> Float[Array, "time ..."]:

@@ -37,7 +37,7 @@ class NewtonStats(eqx.Module):
     - `iterations`: of Newton's method, the last of which found nothing left to correct; with chunks, the most of any.
     - `evaluations`: of the step, all rows counted.
     - `exponent`: an estimate of the largest Lyapunov exponent of the recurrence under its inputs, per row: the mean
-      logarithm of how much a row multiplies a tangent vector by, of the matrices of the linearisation at the solution. Few
+      logarithm of how much a row multiplies a tangent vector by, of the linearisation's matrices at the solution. Few
       iterations suffice if and only if it is negative (Gonzalez et al., "Predictability enables parallelization of
       nonlinear state space models", 2025); where it is positive, take `jax.lax.scan`. With
       [`ctmodels.ssm.DiagonalJacobian`][] it is that of the diagonal alone, and says less.
@@ -64,22 +64,22 @@ class NewtonScan(AbstractSolver):
 
     **Arguments:**
 
-    - `linearisation`: [`ctmodels.ssm.FullJacobian`][], [`ctmodels.ssm.BlockJacobian`][] (of a step that does not mix its
-      units), [`ctmodels.ssm.DiagonalJacobian`][], or [`ctmodels.ssm.Damped`][] of one of these.
+    - `linearisation`: [`ctmodels.ssm.FullJacobian`][], [`ctmodels.ssm.BlockJacobian`][] (of a step that does not mix
+      its units), [`ctmodels.ssm.DiagonalJacobian`][], or [`ctmodels.ssm.Damped`][] of one of these.
     - `max_iterations`: reaching it is a status, not an exception. But for `Damped`, as many as there are rows always
       suffice.
     - `rtol`, `atol`: it is over where no row changes by more than `atol + rtol |h|`, nor is further than that from its
       step's value. None: 3e-4 in float32 and 1.5e-8 in float64, after which a Newton step is right to the last digits;
       6e-6 and 2e-12 if the linearisation has only a part of the Jacobian.
-    - `chunk`: so many rows at once, one chunk after the other, which takes `chunk` n^2 of memory for full Jacobians. None:
-      all rows.
+    - `chunk`: so many rows at once, one chunk after the other, which takes `chunk` n^2 of memory for full Jacobians.
+      None: all rows.
     - `parallel`: whether linear recurrences are solved in log2(T) sweeps, or row by row; None: by the device.
     - `failed`: what a solve that did not converge returns: `"nan"`, or `"hold"` (the initial state, made finite, to be
       masked by `status`).
     - `cotangents`: as of [`ctmodels.Integrate`][]; here both are the same, and right.
 
-    The gradient is implicit, by one linear scan in reverse: the iterations are not differentiated, and nothing of them is
-    kept. It has a first derivative in reverse mode, and no second.
+    The gradient is implicit, by one linear scan in reverse: the iterations are not differentiated, and nothing of them
+    is kept. It has a first derivative in reverse mode, and no second.
 
     **Good values:** the default for up to 32 units; `BlockJacobian()` for [`ctmodels.ssm.ParaGRU`][] and
     [`ctmodels.ssm.ParaLSTM`][] of any size.
@@ -110,6 +110,7 @@ class NewtonScan(AbstractSolver):
         return (_solved if _inside_jit() else _compiled)(self, step, h0, xs, guess)
 
 
+@before(check_recurrence)
 def newton_scan(
     step: Callable,
     h0: Float[Array, "..."],
@@ -134,6 +135,7 @@ def newton_scan(
     return solver(step, h0, xs, guess=guess)
 
 
+@before(check_recurrence)
 def newton_step(
     step: Callable,
     h0: Float[Array, "..."],
@@ -142,9 +144,8 @@ def newton_step(
     *,
     linearisation: AbstractLinearisation = FullJacobian(),
 ) -> Float[Array, "time ..."]:
-    """One iteration of [`ctmodels.ssm.newton_scan`][]: the iterate that follows `hs`, `(time, *h0.shape)`. To look at how
-    it converges."""
-    check_recurrence(step, h0, xs)
+    """One iteration of [`ctmodels.ssm.newton_scan`][]: the iterate that follows `hs`, `(time, *h0.shape)`. To look at
+    how it converges."""
     check_step(step, h0, xs)
     check_guess(hs, h0, xs, "hs")
     problem = _problem(NewtonScan(linearisation), step, h0, xs)
@@ -224,55 +225,58 @@ def _problem(solver: NewtonScan, step: Callable, h0: Array, xs: PyTree) -> Probl
 
 
 class _Iterate(eqx.Module):
-    """Where an iteration stands: what it found, how far that is from the last, and whether all steps had values."""
+    """Where an iteration stands: whether the recurrence is solved, and whether it is known to have no solution."""
 
     hs: Array
     count: Array
-    over: Array
-    finite: Array
+    solved: Array
+    lost: Array
 
 
 def _iterated(problem: Problem, guess: Array, solver: NewtonScan) -> tuple[Array, NewtonStats]:
     """The last iterate; in the place of the exponent, the logarithm of the whole growth."""
     rtol, atol = _tolerances(solver, guess.dtype)
-    rows = guess.shape[0]
+    rows, finite = guess.shape[0], problem.linearisation.finite
 
     def iterate(it: _Iterate) -> _Iterate:
-        hs, errors, finite = _iterate(problem, it.hs)
-        over = jnp.all(errors <= atol + rtol * jnp.abs(hs)) & finite
-        if problem.linearisation.finite:
-            over = over | (it.count + 1 >= rows)
-        return _Iterate(hs, it.count + 1, over, finite)
+        hs, errors, found = _iterate(problem, it.hs)
+        count = it.count + 1
+        # What these rows start from is right by now, and so is that they have no value.
+        lost = jnp.any(~found & (jnp.arange(rows, dtype=jnp.int32) < count)) & finite
+        solved = jnp.all(errors <= atol + rtol * jnp.abs(hs)) | (finite & (count >= rows))
+        return _Iterate(hs, count, solved & jnp.all(found), lost)
 
-    start = _Iterate(guess, jnp.asarray(0, jnp.int32), jnp.asarray(False), jnp.asarray(True))
-    it = jax.lax.while_loop(lambda it: ~it.over & (it.count < problem.limit), iterate, start)
-    converged = it.over & it.finite
+    start = _Iterate(guess, jnp.asarray(0, jnp.int32), jnp.asarray(False), jnp.asarray(False))
+    it = jax.lax.while_loop(lambda it: ~it.solved & ~it.lost & (it.count < problem.limit), iterate, start)
     matrices = problem.linearise(it.hs)[1]
-    lost = jnp.where(it.finite, NOT_CONVERGED, NON_FINITE)
+    failed = jnp.where(it.lost | ~_all_finite((problem.h0, problem.xs)), NON_FINITE, NOT_CONVERGED)
     stats = NewtonStats(
-        converged=converged,
+        converged=it.solved,
         iterations=it.count,
         evaluations=(it.count + 1) * rows,
         exponent=growth(matrices, diagonal=matrices.ndim == guess.ndim),
-        status=jnp.where(converged, SUCCESS, lost).astype(jnp.int32),
+        status=jnp.where(it.solved, SUCCESS, failed).astype(jnp.int32),
     )
-    return it.hs, jax.lax.stop_gradient(stats)
+    return it.hs, stats
 
 
 def _iterate(problem: Problem, hs: Array) -> tuple[Array, Array, Array]:
-    """The next iterate; how far it is from the last one, or that from its steps' values if further; and whether these
-    are finite.
+    """The next iterate; how far it is from the last one, or that from its steps' values if further; and which rows'
+    steps have finite values.
 
-    Where a correction overflows, as the products of an unstable recurrence do, the step's value stands for it: so right
+    Where the iterate overflows, as the products of an unstable recurrence do, the step's value stands for it: so right
     rows stay right, and the one that follows them becomes so.
     """
     values, matrices = problem.linearise(hs)
-    missing = values - hs
-    correction = problem.linearisation.correction(matrices, missing, parallel=problem.parallel)
-    corrected = jnp.isfinite(hs + correction)
-    following = jnp.where(jnp.isfinite(values), values, hs)
-    errors = jnp.where(corrected, jnp.maximum(jnp.abs(correction), jnp.abs(missing)), jnp.inf)
-    return jnp.where(corrected, hs + correction, following), errors, jnp.all(jnp.isfinite(values))
+    following = problem.linearisation.following(matrices, values, hs, parallel=problem.parallel)
+    good = jnp.isfinite(following)
+    errors = jnp.where(good, jnp.maximum(jnp.abs(following - hs), jnp.abs(values - hs)), jnp.inf)
+    found = jnp.all(jnp.isfinite(values.reshape(values.shape[0], -1)), axis=1)
+    return jnp.where(good, following, jnp.where(jnp.isfinite(values), values, hs)), errors, found
+
+
+def _all_finite(tree: PyTree) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)]))
 
 
 def _tolerances(solver: NewtonScan, dtype) -> tuple[float, float]:
