@@ -5,48 +5,13 @@ $\lambda_t = g_t + J_{t+1}^\top \lambda_{t+1}$: a linear recurrence in reverse. 
 and inputs, JAX does by itself, and the iterations are differentiated by nobody.
 """
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from ctmodels.ssm._affine import affine_scan, transposed
-from ctmodels.ssm._linearise import AbstractLinearisation, shifted
-
-
-class Problem(eqx.Module):
-    """A recurrence, as one between vectors (see [`ctmodels.ssm.AbstractLinearisation`][])."""
-
-    linearisation: AbstractLinearisation
-    of_states: Callable
-    h0: Array
-    xs: PyTree
-    limit: int = eqx.field(static=True)
-    parallel: bool | None = eqx.field(static=True)
-
-    @property
-    def start(self) -> Array:
-        return self.linearisation.vector(self.h0)
-
-    def step(self, v: Array, x: PyTree) -> Array:
-        return self.linearisation.vector(self.of_states(self.linearisation.state(v, self.h0.shape), x))
-
-    def vectors(self, hs: Array) -> Array:
-        return jax.vmap(self.linearisation.vector)(hs)
-
-    def states(self, vs: Array) -> Array:
-        return jax.vmap(lambda v: self.linearisation.state(v, self.h0.shape))(vs)
-
-    def values(self, before: Array) -> Array:
-        """What all steps make of what they start from."""
-        return jax.vmap(self.step)(before, self.xs)
-
-    def linearise(self, hs: Array) -> tuple[Array, Array]:
-        """These values, and the matrices there."""
-        one = lambda h, x: self.linearisation.jacobian(lambda h: self.step(h, x), h)
-        return jax.vmap(one)(shifted(hs, self.start), self.xs)
+from ctmodels.ssm._problem import Problem, shifted
 
 
 @eqx.filter_custom_vjp

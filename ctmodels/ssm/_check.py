@@ -17,8 +17,8 @@ from ctmodels.ssm._linearise import AbstractLinearisation
 def check_linearisation(value: Any) -> AbstractLinearisation:
     if not isinstance(value, AbstractLinearisation):
         raise TypeError(
-            f"linearisation: {kind_of(value)}, where an object is wanted: ssm.FullJacobian(), ssm.BlockJacobian(), "
-            "ssm.DiagonalJacobian(), or ssm.Damped(one of these)"
+            f"linearisation: {kind_of(value)}, where an object is wanted: ssm.FullJacobian(), ssm.BlockJacobian() or "
+            "ssm.DiagonalJacobian()"
         )
     return value
 
@@ -26,6 +26,14 @@ def check_linearisation(value: Any) -> AbstractLinearisation:
 def check_limit(name: str) -> Callable:
     """Of rows or iterations; None stays what it is, where it is the default."""
     return lambda value: None if value is None and name == "chunk" else check_whole(name, value, 1)
+
+
+def check_damping(value: Any) -> float:
+    if isinstance(value, jax.Array | np.ndarray | str | bool) or not (math.isfinite(value) and value >= 0):
+        raise ValueError(
+            f"{argument('damping')}: {kind_of(value)}: a finite number of at least 0 is needed; 0 for none"
+        )
+    return float(value)
 
 
 def check_tolerance(name: str) -> Callable:

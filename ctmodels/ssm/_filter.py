@@ -9,7 +9,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ctmodels.ssm._affine import in_parallel
+from ctmodels._core._loops import varying_alike
+from ctmodels.ssm._affine import affine_scan, apply, in_parallel
+
+
+def filtered_correction(
+    A: Float[Array, "time ..."], missing: Float[Array, "time ..."], damping: float, *, parallel: bool | None
+) -> Float[Array, "time ..."]:
+    r"""How far the filtered means are from what was observed, $y$: with the gain $K = \lambda P$,
+    $d_t = (I - K_t) (A_t d_{t-1} + r_t)$, $r_t$ being by how much $A_t y_{t-1} + b_t$ misses $y_t$."""
+    diagonal = A.ndim == missing.ndim
+    gains = damping * filtered_covariances(A[..., None, None] if diagonal else A, damping, parallel=parallel)
+    kept = _eye(gains) - gains
+    if diagonal:
+        kept = kept[..., 0, 0]
+    return affine_scan(kept * A if diagonal else kept @ A, apply(kept, missing), parallel=parallel)
 
 
 def filtered_covariances(
@@ -18,8 +32,12 @@ def filtered_covariances(
     r"""The covariance of each row given all rows up to it; $\lambda$ is `damping`."""
     rest, known = A[1:], jnp.zeros_like(A[:1])
     if not in_parallel(parallel):
-        move = lambda P, A: (_observe(A @ P @ _transpose(A), damping),) * 2
-        return jnp.concatenate([known, jax.lax.scan(move, known[0], rest)[1]])
+
+        def move(P, A):
+            P = _observe(A @ P @ _transpose(A), damping)
+            return P, P
+
+        return jnp.concatenate([known, jax.lax.scan(move, varying_alike(known[0], like=A), rest)[1]])
     kept = 1 / (1 + damping)
     elements = (rest * kept, _eye(rest) * kept, _transpose(rest) @ rest * (damping * kept))
     return jax.lax.associative_scan(_compose, [jnp.concatenate([known, x]) for x in elements])[1]

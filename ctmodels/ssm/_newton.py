@@ -5,21 +5,21 @@ Gonzalez, Warrington, Smith and Linderman, "Towards scalable and stable parallel
 and ELK, 2024); Danieli et al., "ParaRNN" (2026).
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.core
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from ctmodels._core._arguments import before
+from ctmodels._core._loops import varying_alike
 from ctmodels._core._model import AbstractSolver
-from ctmodels._core._output import NON_FINITE, NOT_CONVERGED, SUCCESS, Stats
-from ctmodels.ssm._adjoint import Problem, anchored
-from ctmodels.ssm._affine import growth
+from ctmodels._core._output import SUCCESS
+from ctmodels.ssm._adjoint import anchored
 from ctmodels.ssm._check import (
+    check_damping,
     check_guess,
     check_limit,
     check_linearisation,
@@ -27,32 +27,9 @@ from ctmodels.ssm._check import (
     check_step,
     check_tolerance,
 )
-from ctmodels.ssm._linearise import AbstractLinearisation, FullJacobian, shifted
-
-
-class NewtonStats(eqx.Module):
-    """What a parallel solve took, and whether it can pay. Nothing of it carries a gradient.
-
-    - `converged`: whether the states are those of the recurrence.
-    - `iterations`: of Newton's method, the last of which found nothing left to correct; with chunks, the most of any.
-    - `evaluations`: of the step, all rows counted.
-    - `exponent`: an estimate of the largest Lyapunov exponent of the recurrence under its inputs, per row: the mean
-      logarithm of how much a row multiplies a tangent vector by, of the linearisation's matrices at the solution. Few
-      iterations suffice if and only if it is negative (Gonzalez et al., "Predictability enables parallelization of
-      nonlinear state space models", 2025); where it is positive, take `jax.lax.scan`. With
-      [`ctmodels.ssm.DiagonalJacobian`][] it is that of the diagonal alone, and says less.
-    - `status`: 0 is success; the meanings are in `ctmodels.STATUS`.
-    """
-
-    converged: Bool[Array, "..."]
-    iterations: Int[Array, "..."]
-    evaluations: Int[Array, "..."]
-    exponent: Float[Array, "..."]
-    status: Int[Array, "..."]
-
-    def to_stats(self, t: Float[Array, ""]) -> Stats:
-        """As the statistics of a model's `Output`; `t`: the time of the last row."""
-        return dataclasses.replace(Stats.none(t), evaluations=self.evaluations, status=self.status)
+from ctmodels.ssm._iteration import NewtonStats, iterate, iterated
+from ctmodels.ssm._linearise import AbstractLinearisation, FullJacobian
+from ctmodels.ssm._problem import Problem, shifted
 
 
 class NewtonScan(AbstractSolver):
@@ -65,14 +42,18 @@ class NewtonScan(AbstractSolver):
     **Arguments:**
 
     - `linearisation`: [`ctmodels.ssm.FullJacobian`][], [`ctmodels.ssm.BlockJacobian`][] (of a step that does not mix
-      its units), [`ctmodels.ssm.DiagonalJacobian`][], or [`ctmodels.ssm.Damped`][] of one of these.
-    - `max_iterations`: reaching it is a status, not an exception. But for `Damped`, as many as there are rows always
-      suffice.
+      its units) or [`ctmodels.ssm.DiagonalJacobian`][].
+    - `max_iterations`: reaching it is a status, not an exception. Undamped, as many as there are rows always suffice.
     - `rtol`, `atol`: it is over where no row changes by more than `atol + rtol |h|`, nor is further than that from its
       step's value. None: 3e-4 in float32 and 1.5e-8 in float64, after which a Newton step is right to the last digits;
-      6e-6 and 2e-12 if the linearisation has only a part of the Jacobian.
+      6e-6 and 2e-12 if it is not Newton's own, being damped or of a part of the Jacobian.
     - `chunk`: so many rows at once, one chunk after the other, which takes `chunk` n^2 of memory for full Jacobians.
       None: all rows.
+    - `damping`: $\lambda$ of a trust region (ELK, Gonzalez et al. 2024), 0 for none. The new iterate is then the
+      filtered mean of the chain $h_t = A_t h_{t-1} + b_t + \epsilon$, $\epsilon \sim N(0, I)$, in which the last
+      iterate is an observation, with noise of variance $1/\lambda$. Where the recurrence is unstable, a Newton step
+      overflows and this one does not; where it is stable, it costs iterations, as each keeps $\lambda / (1 + \lambda)$
+      of the error or more. Try 0.1.
     - `parallel`: whether linear recurrences are solved in log2(T) sweeps, or row by row; None: by the device.
     - `failed`: what a solve that did not converge returns: `"nan"`, or `"hold"` (the initial state, made finite, to be
       masked by `status`).
@@ -90,6 +71,7 @@ class NewtonScan(AbstractSolver):
     rtol: float | None = eqx.field(static=True, default=None, converter=check_tolerance("rtol"))
     atol: float | None = eqx.field(static=True, default=None, converter=check_tolerance("atol"))
     chunk: int | None = eqx.field(static=True, default=None, converter=check_limit("chunk"))
+    damping: float = eqx.field(static=True, default=0.0, kw_only=True, converter=check_damping)
     parallel: bool | None = eqx.field(static=True, default=None, kw_only=True)
     cotangents: str = eqx.field(static=True, default="per_sample", kw_only=True)
     failed: str = eqx.field(static=True, default="nan", kw_only=True)
@@ -98,6 +80,12 @@ class NewtonScan(AbstractSolver):
         for name, choices in (("cotangents", ("per_sample", "summed")), ("failed", ("nan", "hold"))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(map(repr, choices))}")
+
+    def tolerances(self, dtype: jnp.dtype) -> tuple[float, float]:
+        """`rtol` and `atol`, for states of this type."""
+        newton = self.linearisation.exact and not self.damping
+        usual = float(jnp.finfo(dtype).eps) ** (0.5 if newton else 0.75)
+        return usual if self.rtol is None else self.rtol, usual if self.atol is None else self.atol
 
     @before(check_recurrence)
     def __call__(
@@ -143,13 +131,14 @@ def newton_step(
     hs: Float[Array, "time ..."],
     *,
     linearisation: AbstractLinearisation = FullJacobian(),
+    damping: float = 0.0,
 ) -> Float[Array, "time ..."]:
     """One iteration of [`ctmodels.ssm.newton_scan`][]: the iterate that follows `hs`, `(time, *h0.shape)`. To look at
     how it converges."""
     check_step(step, h0, xs)
     check_guess(hs, h0, xs, "hs")
-    problem = _problem(NewtonScan(linearisation), step, h0, xs)
-    return problem.states(_iterate(problem, problem.vectors(hs))[0])
+    problem = Problem(linearisation, step, h0, xs, damping)
+    return problem.states(iterate(problem, problem.vectors(hs))[0])
 
 
 def _inside_jit() -> bool:
@@ -159,9 +148,9 @@ def _inside_jit() -> bool:
 def _solved(solver: NewtonScan, step: Callable, h0: Array, xs: PyTree, guess: Array | None):
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
     step = eqx.filter_closure_convert(step, h0, first)
-    if guess is None:
-        guess = jax.vmap(lambda x: step(jnp.zeros_like(h0), x))(xs)
-    guess = jax.lax.stop_gradient(jnp.where(jnp.isfinite(guess), guess, 0))
+    step, h0, xs, guess = varying_alike((step, h0, xs, guess))
+    first_guess = jax.vmap(lambda x: step(jnp.zeros_like(h0), x))(xs) if guess is None else guess
+    guess = jax.lax.stop_gradient(jnp.where(jnp.isfinite(first_guess), first_guess, 0))
     _, (hs, solves) = _in_chunks(lambda h, rows: _solve(solver, step, h, rows), h0, (xs, guess), solver.chunk)
     stats = _together(solves, hs.shape[0])
     if solver.failed == "hold":
@@ -204,81 +193,9 @@ def _together(solves: NewtonStats, rows: int) -> NewtonStats:
 def _solve(solver: NewtonScan, step: Callable, h0: Array, rows: tuple[PyTree, Array]):
     """Of one chunk: its last state, and (states, statistics). They are finite, converged or not."""
     xs, guess = rows
-    problem = _problem(solver, step, h0, xs)
+    problem = Problem(solver.linearisation, step, h0, xs, solver.damping, solver.max_iterations, solver.parallel)
     frozen = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, problem)
-    hs, stats = _iterated(frozen, frozen.vectors(guess), solver)
+    hs, stats = iterated(frozen, frozen.vectors(guess), *solver.tolerances(guess.dtype))
     values = problem.values(shifted(hs, problem.start))
     hs = problem.states(anchored(values, frozen, hs))
     return hs[-1], (hs, stats)
-
-
-def _problem(solver: NewtonScan, step: Callable, h0: Array, xs: PyTree) -> Problem:
-    rows = jax.tree.leaves(xs)[0].shape[0]
-    return Problem(
-        linearisation=solver.linearisation,
-        of_states=step,
-        h0=h0,
-        xs=xs,
-        limit=min(solver.max_iterations, rows) if solver.linearisation.finite else solver.max_iterations,
-        parallel=solver.parallel,
-    )
-
-
-class _Iterate(eqx.Module):
-    """Where an iteration stands: whether the recurrence is solved, and whether it is known to have no solution."""
-
-    hs: Array
-    count: Array
-    solved: Array
-    lost: Array
-
-
-def _iterated(problem: Problem, guess: Array, solver: NewtonScan) -> tuple[Array, NewtonStats]:
-    """The last iterate; in the place of the exponent, the logarithm of the whole growth."""
-    rtol, atol = _tolerances(solver, guess.dtype)
-    rows, finite = guess.shape[0], problem.linearisation.finite
-
-    def iterate(it: _Iterate) -> _Iterate:
-        hs, errors, found = _iterate(problem, it.hs)
-        count = it.count + 1
-        # What these rows start from is right by now, and so is that they have no value.
-        lost = jnp.any(~found & (jnp.arange(rows, dtype=jnp.int32) < count)) & finite
-        solved = jnp.all(errors <= atol + rtol * jnp.abs(hs)) | (finite & (count >= rows))
-        return _Iterate(hs, count, solved & jnp.all(found), lost)
-
-    start = _Iterate(guess, jnp.asarray(0, jnp.int32), jnp.asarray(False), jnp.asarray(False))
-    it = jax.lax.while_loop(lambda it: ~it.solved & ~it.lost & (it.count < problem.limit), iterate, start)
-    matrices = problem.linearise(it.hs)[1]
-    failed = jnp.where(it.lost | ~_all_finite((problem.h0, problem.xs)), NON_FINITE, NOT_CONVERGED)
-    stats = NewtonStats(
-        converged=it.solved,
-        iterations=it.count,
-        evaluations=(it.count + 1) * rows,
-        exponent=growth(matrices, diagonal=matrices.ndim == guess.ndim),
-        status=jnp.where(it.solved, SUCCESS, failed).astype(jnp.int32),
-    )
-    return it.hs, stats
-
-
-def _iterate(problem: Problem, hs: Array) -> tuple[Array, Array, Array]:
-    """The next iterate; how far it is from the last one, or that from its steps' values if further; and which rows'
-    steps have finite values.
-
-    Where the iterate overflows, as the products of an unstable recurrence do, the step's value stands for it: so right
-    rows stay right, and the one that follows them becomes so.
-    """
-    values, matrices = problem.linearise(hs)
-    following = problem.linearisation.following(matrices, values, hs, parallel=problem.parallel)
-    good = jnp.isfinite(following)
-    errors = jnp.where(good, jnp.maximum(jnp.abs(following - hs), jnp.abs(values - hs)), jnp.inf)
-    found = jnp.all(jnp.isfinite(values.reshape(values.shape[0], -1)), axis=1)
-    return jnp.where(good, following, jnp.where(jnp.isfinite(values), values, hs)), errors, found
-
-
-def _all_finite(tree: PyTree) -> Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)]))
-
-
-def _tolerances(solver: NewtonScan, dtype) -> tuple[float, float]:
-    usual = float(jnp.finfo(dtype).eps) ** (0.5 if solver.linearisation.exact else 0.75)
-    return tuple(usual if given is None else given for given in (solver.rtol, solver.atol))  # pyright: ignore

@@ -112,8 +112,8 @@ SOLVERS = {
     "full, in parallel": ssm.NewtonScan(parallel=True),
     "full, in chunks": ssm.NewtonScan(chunk=5),
     "diagonal, in parallel": ssm.NewtonScan(ssm.DiagonalJacobian(), parallel=True),
-    "damped, in parallel": ssm.NewtonScan(ssm.Damped(), parallel=True),
-    "damped diagonal": ssm.NewtonScan(ssm.Damped(ssm.DiagonalJacobian(), 0.5)),
+    "damped, in parallel": ssm.NewtonScan(damping=0.1, parallel=True),
+    "damped diagonal": ssm.NewtonScan(ssm.DiagonalJacobian(), damping=0.5),
 }
 
 
@@ -126,7 +126,7 @@ def test_states_and_gradients_are_those_row_by_row(solver, tolerance):
     )
     found, wanted = both(step, h0, xs)
     # What is left where an iteration ends that is not Newton's own.
-    close(found, wanted, **tolerance(1 if solver.linearisation.exact else 10))
+    close(found, wanted, **tolerance(1 if solver.linearisation.exact and not solver.damping else 10))
 
 
 def test_states_and_inputs_may_have_any_shape(tolerance):
@@ -372,12 +372,13 @@ def test_another_precision_of_the_step_is_refused():
 
 
 SETTINGS = {
-    "max_iterations=0: a whole number of at least 1": dict(max_iterations=0),
-    "chunk=1.5: a whole number": dict(chunk=1.5),
-    "`rtol`: -1.0: a tolerance": dict(rtol=-1.0),
-    "linearisation: 'full', where an object": dict(linearisation="full"),
-    "failed='drop': must be one of 'nan', 'hold'": dict(failed="drop"),
-    "cotangents='all': must be": dict(cotangents="all"),
+    "max_iterations=0: a whole number of at least 1": lambda: ssm.NewtonScan(max_iterations=0),
+    "chunk=1.5: a whole number": lambda: ssm.NewtonScan(chunk=1.5),
+    "`rtol`: -1.0: a tolerance": lambda: ssm.NewtonScan(rtol=-1.0),
+    "`damping`: -1: a finite number": lambda: ssm.NewtonScan(damping=-1),
+    "linearisation: 'full', where an object": lambda: ssm.NewtonScan("full"),
+    "failed='drop': must be one of 'nan', 'hold'": lambda: ssm.NewtonScan(failed="drop"),
+    "cotangents='all': must be": lambda: ssm.NewtonScan(cotangents="all"),
 }
 
 
@@ -385,10 +386,4 @@ SETTINGS = {
 @pytest.mark.parametrize("message", SETTINGS)
 def test_bad_settings_are_refused(message):
     with pytest.raises((TypeError, ValueError), match=message):
-        ssm.NewtonScan(**SETTINGS[message])
-
-
-@pytest.mark.only("float32")
-def test_a_damping_that_damps_nothing_is_refused():
-    with pytest.raises(ValueError, match="damping=0"):
-        ssm.Damped(ssm.FullJacobian(), 0.0)
+        SETTINGS[message]()
