@@ -12,8 +12,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ctmodels._core._loops import varying_alike
+
 Step = Callable[[Array], Array]
 Pair = tuple[Float[Array, "..."], Float[Array, "..."]]
+
+
+def _linear(step: Step, v: Array) -> tuple[Array, Step]:
+    """A step's value, and where it carries tangents: from any that do not vary over devices, to such as do."""
+    value, push = jax.linearize(step, v)
+    return value, lambda tangent: push(varying_alike(tangent, like=v))
 
 
 class AbstractLinearisation(eqx.Module):
@@ -57,7 +65,7 @@ class FullJacobian(AbstractLinearisation):
 
     def jacobian(self, step: Step, v: Float[Array, "..."]) -> Pair:
         """By n tangents at once."""
-        value, push = jax.linearize(step, v)
+        value, push = _linear(step, v)
         return value, jax.vmap(push, out_axes=1)(jnp.eye(v.shape[0], dtype=v.dtype))
 
 
@@ -80,7 +88,7 @@ class DiagonalJacobian(AbstractLinearisation):
 
     def jacobian(self, step: Step, v: Float[Array, "..."]) -> Pair:
         """By n tangents, of each of which one entry is kept."""
-        value, push = jax.linearize(step, v)
+        value, push = _linear(step, v)
         at = jnp.arange(v.shape[0])
         return value, jax.lax.map(lambda i: push((at == i).astype(v.dtype))[i], at)
 
@@ -105,7 +113,7 @@ class BlockJacobian(AbstractLinearisation):
 
     def jacobian(self, step: Step, v: Float[Array, "..."]) -> Pair:
         """By one tangent for all units at once, for each of their k numbers."""
-        value, push = jax.linearize(step, v)
+        value, push = _linear(step, v)
         if v.ndim < 2:
             return value, push(jnp.ones_like(v))
         along = jnp.broadcast_to(jnp.eye(v.shape[1], dtype=v.dtype)[:, None], (v.shape[1], *v.shape))

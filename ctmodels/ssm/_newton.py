@@ -146,10 +146,10 @@ def _inside_jit() -> bool:
 
 
 def _solved(solver: NewtonScan, step: Callable, h0: Array, xs: PyTree, guess: Array | None):
-    first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
-    step = eqx.filter_closure_convert(step, h0, first)
     step, h0, xs, guess = varying_alike((step, h0, xs, guess))
-    first_guess = jax.vmap(lambda x: step(jnp.zeros_like(h0), x))(xs) if guess is None else guess
+    step = eqx.filter_closure_convert(step, h0, jax.tree.map(lambda x: x[0], xs))
+    zero = varying_alike(jnp.zeros_like(h0), like=h0)
+    first_guess = jax.vmap(lambda x: step(zero, x))(xs) if guess is None else guess
     guess = jax.lax.stop_gradient(jnp.where(jnp.isfinite(first_guess), first_guess, 0))
     _, (hs, solves) = _in_chunks(lambda h, rows: _solve(solver, step, h, rows), h0, (xs, guess), solver.chunk)
     stats = _together(solves, hs.shape[0])
