@@ -53,7 +53,7 @@ class NewtonScan(AbstractSolver):
       filtered mean of the chain $h_t = A_t h_{t-1} + b_t + \epsilon$, $\epsilon \sim N(0, I)$, in which the last
       iterate is an observation, with noise of variance $1/\lambda$. Where the recurrence is unstable, a Newton step
       overflows and this one does not; where it is stable, it costs iterations, as each keeps $\lambda / (1 + \lambda)$
-      of the error or more. Try 0.1.
+      of the error or more. As rows that overflow are mended without it too, it seldom pays; try 0.01.
     - `parallel`: whether linear recurrences are solved in log2(T) sweeps, or row by row; None: by the device.
     - `failed`: what a solve that did not converge returns: `"nan"`, or `"hold"` (the initial state, made finite, to be
       masked by `status`).
