@@ -18,6 +18,7 @@ WAYS = {
     "diagonal": dict(linearisation=ct.ssm.DiagonalJacobian()),
     "damped": dict(linearisation=ct.ssm.FullJacobian(), damping=0.01),
 }
+SIZES = {"full": 5, "diagonal": 5, "damped": 9}  # of markers, some of which lie on one another
 
 
 class Network(eqx.Module):
@@ -68,11 +69,19 @@ def draw(errors, found, rows, path):
         exponents, iterations, converged = found[name]
         (line,) = right.semilogy(exponents, iterations, "-", linewidth=0.8)
         for kept, face in ((converged, line.get_color()), (~converged, "none")):
-            right.semilogy(exponents[kept], iterations[kept], marker, color=line.get_color(), markerfacecolor=face)
+            right.semilogy(
+                exponents[kept],
+                iterations[kept],
+                marker,
+                color=line.get_color(),
+                markerfacecolor=face,
+                markersize=SIZES[name],
+            )
     left.set(title="one network that forgets", xlabel="iteration", ylabel="largest error of a state")
-    right.set(title="networks of growing gain (open: given up)", xlabel="largest exponent per row", ylabel="iterations")
+    right.set(title=f"{len(exponents)} gains (open: given up)", xlabel="largest exponent per row", ylabel="iterations")
     right.axvline(0, color="0.7", linewidth=0.8, zorder=0)
     right.axhline(rows, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
+    right.text(exponents[0], 0.95 * rows, "as many as rows", va="top", color="0.4")
     left.legend(frameon=False)
     figure.savefig(path)
     plt.close(figure)
@@ -82,7 +91,7 @@ def main(units=24, rows=200, gains=(0.5, 0.8, 1.1, 1.4, 1.7, 2.0, 3.0), shown=1,
     of_weights, of_start, of_xs = jax.random.split(jax.random.key(seed), 3)
     weights = jax.random.normal(of_weights, (units, units)) / np.sqrt(units)
     h0, xs = jax.random.normal(of_start, (units,)), 0.3 * jax.random.normal(of_xs, (rows, units))
-    networks = Network(jnp.asarray(gains)[:, None, None] * weights)
+    networks = Network(jnp.asarray(gains)[:, None, None] * weights[None])
     one = jax.tree.map(lambda x: x[shown], networks)
 
     errors, found, numbers, exponents = {}, {}, {}, None

@@ -27,7 +27,21 @@ def _(perturbed, values, problem, hs):
 
 @anchored.def_bwd
 def _(residuals, cotangents, perturbed, values, problem, hs):
+    _, cotangents = _first_derivative((values, cotangents))
     return _cotangents_of_values(problem, hs, cotangents)
+
+
+@jax.custom_jvp
+def _first_derivative(tree):
+    """What it is given. A second derivative would leave out how the solution moves, and say nothing."""
+    return tree
+
+
+@_first_derivative.defjvp
+def _(primals, tangents):
+    raise NotImplementedError(
+        "newton_scan: it has a first derivative only; for a second one, solve row by row with jax.lax.scan"
+    )
 
 
 def _cotangents_of_values(problem: Problem, hs: Array, g: Array) -> Array:

@@ -274,6 +274,16 @@ def test_it_may_be_mapped_nested_and_compiled_as_any_function(tolerance):
     close(summed, jax.tree.map(lambda x: np.sum(x, axis=0), wanted), **tolerance(10))
 
 
+@pytest.mark.only("float32")
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_second_derivative_is_refused(power):
+    """Also of a loss that is linear in the states, whose cotangents do not move."""
+    step, xs = Logistic(array(1.0)), array([2.5, 2.0, 2.2])
+    total = lambda h: jnp.sum(in_parallel(ssm.NewtonScan())(step, h, xs) ** power)
+    with pytest.raises(NotImplementedError, match="a first derivative only"):
+        jax.jit(jax.grad(jax.grad(total)))(array(0.3))
+
+
 class Recurrent(eqx.Module):
     """A model that is solved in parallel."""
 
