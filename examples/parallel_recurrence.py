@@ -94,18 +94,17 @@ def main(units=24, rows=200, gains=(0.5, 0.8, 1.1, 1.4, 1.7, 2.0, 3.0), shown=1,
     networks = Network(jnp.asarray(gains)[:, None, None] * weights[None])
     one = jax.tree.map(lambda x: x[shown], networks)
 
-    errors, found, numbers, exponents = {}, {}, {}, None
+    errors, found, numbers = {}, {}, {}
     for name, way in WAYS.items():
         errors[name] = np.asarray(errors_of_iterates(one, h0, xs, way, 20))
         stats, error = solve_all(networks, h0, xs, way, most)
-        # The diagonal alone says less of the network: the exponents are those of the whole Jacobian.
-        exponents = np.asarray(stats.exponent) if exponents is None else exponents
-        found[name] = (exponents, np.asarray(stats.iterations), np.asarray(stats.converged))
+        found[name] = (np.asarray(stats.exponent), np.asarray(stats.iterations), np.asarray(stats.converged))
         numbers[f"error_{name}"] = float(error[shown])
         numbers[f"iterations_{name}"] = int(stats.iterations[shown])
         numbers[f"converged_{name}"] = int(np.sum(stats.converged))
     if figure is not None:
         draw(errors, found, rows, figure)
+    exponents = found["full"][0]
     print("gain, largest exponent per row, iterations: " + ", ".join(WAYS))
     for i, gain in enumerate(gains):
         counts = [f"{n[i]:4d}{' ' if done[i] else '*'}" for _, n, done in found.values()]
