@@ -109,7 +109,7 @@ def _growth_of_tangents(problem: Problem, hs: Array) -> Array:
 
     def carry(tangents, row):
         push = lambda h, x, tangent: jax.jvp(lambda h: problem.step(h, x), (h,), (tangent,))[1]
-        tangents = jax.vmap(push)(*row, tangents)
+        tangents = jax.vmap(push)(row[0], row[1], tangents)
         norms = jnp.sqrt(jnp.sum(jnp.square(tangents.reshape(tangents.shape[0], -1)), axis=1))
         unit = jnp.where(norms == 0, 1, norms).reshape(-1, *[1] * (tangents.ndim - 1))
         return tangents / unit, jnp.log(norms)
