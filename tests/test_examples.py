@@ -63,6 +63,11 @@ TOYS = {
         "rmse",
         (0, 5),
     ),
+    "parallel_recurrence": (
+        dict(units=3, rows=20, gains=(0.5, 3.0), shown=0, most=20, figure="parallel_recurrence.svg"),
+        "error_full",
+        (-1, 1e-4),
+    ),
     "reconstruct_lorenz": (dict(samples=400, members=2, steps=20), "nrmse", (0, 1e7)),
     "resume_training": (dict(samples=30, width=8, steps=6, save_every=3, batch_size=4), "differ", (-1, 1)),
     "sde_gan": (

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from ctmodels.distributions import AbstractDistribution
 
-SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER, STEP_UNDERFLOW, BAD_TIMES = 0, 1, 2, 3, 4, 5
+SUCCESS, TOO_MANY_STEPS, NON_FINITE, OTHER, STEP_UNDERFLOW, BAD_TIMES, NOT_CONVERGED = range(7)
 STATUS = {
     SUCCESS: "success",
     TOO_MANY_STEPS: "too many steps: raise `max_steps`, loosen the tolerances, or look for stiffness",
@@ -17,6 +17,8 @@ STATUS = {
     "implicit method, such as diffrax.Kvaerno5",
     BAD_TIMES: "times that are not finite or not in order, or a diffrax.StepTo that does not go from the first time to "
     "the last: sort them, and drop or mask those that are not finite",
+    NOT_CONVERGED: "Newton's iteration over all rows did not converge: raise `max_iterations`, give a damped "
+    "linearisation, or, where the largest exponent is positive, solve row by row with jax.lax.scan",
 }
 
 

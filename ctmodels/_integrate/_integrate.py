@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree, Real
 
 from ctmodels._core._arguments import before
+from ctmodels._core._loops import varying_alike
 from ctmodels._core._model import AbstractSolver
 from ctmodels._core._output import BAD_TIMES, SUCCESS, Stats
 from ctmodels._integrate import _adaptive, _diffrax, _fixed, _reversible, _sde
@@ -37,7 +38,6 @@ from ctmodels._integrate._check import (
 from ctmodels._integrate._check_sde import check_sde
 from ctmodels._integrate._described import describe
 from ctmodels._integrate._engine._draws import Draws
-from ctmodels._integrate._engine._loops import varying_alike
 from ctmodels._integrate._fixed import Substeps
 from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._problem import Noise, Problem, Solved

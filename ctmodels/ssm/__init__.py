@@ -1,5 +1,7 @@
-"""Linear state spaces: their matrices, steps over gaps, kernels and scans."""
+"""State spaces: matrices, steps over gaps, kernels, scans; nonlinear recurrences by Newton's method on all rows."""
 
+from ctmodels.ssm._affine import affine_scan as affine_scan
+from ctmodels.ssm._cells import ParaGRU as ParaGRU, ParaLSTM as ParaLSTM, TimeConstantRNN as TimeConstantRNN
 from ctmodels.ssm._discretise import (
     bilinear as bilinear,
     bilinear_modes as bilinear_modes,
@@ -16,7 +18,19 @@ from ctmodels.ssm._hippo import (
     lmu as lmu,
     normal_plus_low_rank as normal_plus_low_rank,
 )
+from ctmodels.ssm._iteration import NewtonStats as NewtonStats
 from ctmodels.ssm._kernels import convolve as convolve, krylov as krylov, mode_kernel as mode_kernel
+from ctmodels.ssm._linearise import (
+    AbstractLinearisation as AbstractLinearisation,
+    BlockJacobian as BlockJacobian,
+    DiagonalJacobian as DiagonalJacobian,
+    FullJacobian as FullJacobian,
+)
+from ctmodels.ssm._newton import (
+    NewtonScan as NewtonScan,
+    newton_scan as newton_scan,
+    newton_step as newton_step,
+)
 from ctmodels.ssm._oscillators import (
     exact as exact,
     implicit as implicit,

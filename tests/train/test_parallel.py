@@ -227,8 +227,24 @@ def checked_by_jax():
     return max(worst(on_all(name), shared if name == "module" else each) for name in fields)
 
 
+def recurrences_in_parallel():
+    """All loops of a solve by Newton's method, in `shard_map`: what is shared gets the gradient of all devices."""
+    cell, xs = ct.ssm.TimeConstantRNN(2, 3, key=jax.random.key(0)), jnp.sin(jnp.arange(16 * 9 * 2.0)).reshape(16, 9, 2)
+    solver = ct.ssm.NewtonScan(ct.ssm.DiagonalJacobian(), damping=0.1, chunk=4, max_iterations=400)
+    devices = jax.make_mesh((DEVICES,), ("data",), axis_types=(AxisType.Auto,))
+    parameters, rest = eqx.partition(cell, eqx.is_array)
+
+    def loss(parameters, xs):
+        cell = eqx.combine(parameters, rest)
+        return jnp.sum(jax.vmap(lambda xs: ct.ssm.newton_scan(cell, cell.start, xs, solver=solver)[0])(xs) ** 2)
+
+    on_all = jax.shard_map(jax.grad(loss), mesh=devices, in_specs=(P(), P("data")), out_specs=P())
+    return worst(jax.jit(on_all)(parameters, xs), jax.jit(jax.grad(loss))(parameters, xs))
+
+
 CHECKS = {
     "checked_by_jax": checked_by_jax,
+    "recurrences_in_parallel": recurrences_in_parallel,
     "fixed_grid": fixed_grid,
     "adaptive": adaptive,
     "ensemble": ensemble,
@@ -276,6 +292,10 @@ def test_steps_adapt_on_each_device_as_on_one(found):
 
 def test_jax_follows_what_varies_over_devices(found):
     assert found["checked_by_jax"] < ROUNDING
+
+
+def test_recurrences_are_solved_on_each_device_as_on_one(found):
+    assert found["recurrences_in_parallel"] < ROUNDING
 
 
 def test_failed_samples_are_those_of_the_whole_batch(found):

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import equinox as eqx
 import jax.numpy as jnp
 
+from ctmodels._core._loops import axes_of, varying_alike
 from ctmodels._integrate._engine._batched_backward import OfOutput, Pullback, Residuals, backward
 from ctmodels._integrate._engine._batched_forward import Output, forward
 from ctmodels._integrate._engine._draws import Draws
-from ctmodels._integrate._engine._loops import axes_of, varying_alike
 from ctmodels._integrate._engine._plan import Plan
 from ctmodels._integrate._engine._pull import Wanted
 from ctmodels._integrate._engine._record import Record

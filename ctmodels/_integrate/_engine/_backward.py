@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ctmodels._core._loops import while_loop
 from ctmodels._integrate._engine._draws import Draws
 from ctmodels._integrate._engine._lanes import Lanes, select
-from ctmodels._integrate._engine._loops import while_loop
 from ctmodels._integrate._engine._plan import Plan, Times
 from ctmodels._integrate._engine._pull import AdjointState, Backward, Cotangents, Wanted
 from ctmodels._integrate._engine._record import Clock, Record, thin

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ctmodels._core._loops import while_loop
 from ctmodels._core._output import NON_FINITE, STEP_UNDERFLOW, SUCCESS, TOO_MANY_STEPS, gather, is_largest
 from ctmodels._integrate._engine._carry import RULES, Carry, SampledStep
 from ctmodels._integrate._engine._control import Memory, adapt, first_step, mean_square
 from ctmodels._integrate._engine._draws import Draws
 from ctmodels._integrate._engine._lanes import Lanes, select
-from ctmodels._integrate._engine._loops import while_loop
 from ctmodels._integrate._engine._plan import Attempt, Plan, Times, end_of
 from ctmodels._integrate._engine._record import StepHistory
 from ctmodels._integrate._engine._saves import save_first, save_within

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ctmodels._core._loops import while_loop
 from ctmodels._integrate._engine._carry import Carry
 from ctmodels._integrate._engine._lanes import select
-from ctmodels._integrate._engine._loops import while_loop
 from ctmodels._integrate._engine._plan import Attempt
 from ctmodels._integrate._engine._stages import StepCotangents
 from ctmodels._integrate._engine._state import State

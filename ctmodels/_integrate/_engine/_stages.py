@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ctmodels._integrate._engine._loops import while_loop
+from ctmodels._core._loops import while_loop
 from ctmodels._integrate._engine._state import State
 
 
