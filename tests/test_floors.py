@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1] / "ctmodels"
 FLOORS = {
     0: ("_core", "distributions", "noise"),
     1: ("data", "fields", "measures", "paths", "signatures", "ssm"),
-    2: ("_export", "_integrate", "layers", "trajectories"),
-    3: ("_online", "losses", "metrics", "regularisers", "systems", "train"),
+    2: ("_export", "_integrate", "trajectories"),
+    3: ("_online", "layers", "losses", "metrics", "regularisers", "systems", "train"),
     4: ("_encoders", "_memory", "_stack"),
     5: ("_posteriors",),
     6: ("models",),

@@ -62,7 +62,7 @@ def test_row_by_row_all_at_once_by_convolution_and_by_a_solver_are_the_same(make
 
 
 @each_exact
-def test_two_gaps_are_one_and_a_gap_of_none_is_none(make):
+def test_two_gaps_are_one_and_a_gap_of_none_is_none(make, within):
     """The semigroup law, under an input that is held; without one it is a law of the map of states alone."""
     layer, (us, gaps) = make(FEATURES, key=KEY), rows()
 
@@ -77,7 +77,7 @@ def test_two_gaps_are_one_and_a_gap_of_none_is_none(make):
         for g, h in ((0.3, 0.9), (1e-3, 2.0), (5.0, 20.0)):
             x, once, twice, none = steps(u, jnp.asarray(g), jnp.asarray(h))
             for a, b in zip(jax.tree.leaves(once), jax.tree.leaves(twice), strict=True):
-                np.testing.assert_allclose(a, b, rtol=0, atol=8 * eps * max(1, g + h))
+                np.testing.assert_allclose(a, b, **within(absolute=8 * eps * max(1, g + h)))
             for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(none), strict=True):
                 np.testing.assert_array_equal(a, b)
 
@@ -97,7 +97,7 @@ def test_the_steps_of_linoss_break_the_semigroup_law_and_turn_as_they_say():
 
 
 @pytest.mark.only("float64")
-def test_an_oscillator_over_a_gap_is_the_exponential_of_its_matrix():
+def test_an_oscillator_over_a_gap_is_the_exponential_of_its_matrix(within):
     """Whether it swings, creeps, is critical or free, over gaps from none to many periods; and gradients are finite."""
     a = np.array([2.0, 0.3, 1e-6, 0.0, 0.0, 4.0, 1.0, 1.0, 1.0 + 1e-9])
     c = np.array([0.0, 0.2, 0.0, 0.0, 3.0, 4.0, 2.0, 5.0, 2.0])
@@ -113,12 +113,12 @@ def test_an_oscillator_over_a_gap_is_the_exponential_of_its_matrix():
     for t in (0.0, 1e-5, 0.01, 0.3, 2.0, 30.0):
         whole, slopes, wanted = both(jnp.asarray(a), jnp.asarray(c), jnp.asarray(t))
         wanted = wanted[:, [0, 0, 1, 1, 0, 1], [0, 1, 0, 1, 2, 2]]
-        np.testing.assert_allclose(whole, wanted, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(whole, wanted, **within(1e-8, 1e-10))
         assert all(np.isfinite(slope).all() for slope in slopes)
 
 
 @pytest.mark.mostly("float32")
-def test_gradients_of_poles_steps_and_gaps_are_those_of_differences(tolerance):
+def test_gradients_of_poles_steps_and_gaps_are_those_of_differences(tolerance, within):
     """Of S4D by scan and by convolution, of a gap of none too."""
     layer, (us, gaps) = EXACT["S4D"](FEATURES, key=KEY), rows()
     gaps = gaps.at[3].set(0)
@@ -137,7 +137,7 @@ def test_gradients_of_poles_steps_and_gaps_are_those_of_differences(tolerance):
         return exact, (moved(h) - moved(-h)) / (2 * h)
 
     exact, differences = along(layer, gaps)
-    np.testing.assert_allclose(exact, differences, rtol=1e-7 if us.dtype == jnp.float64 else 2e-2)
+    np.testing.assert_allclose(exact, differences, **within(1e-7 if us.dtype == jnp.float64 else 2e-2))
 
 
 def of_pair(values) -> ssm.Pair:
@@ -170,14 +170,14 @@ def total(ys):
     return jnp.sum(ys.reshape(-1) * jnp.cos(jnp.arange(ys.size, dtype=ys.dtype)))
 
 
-def compare(gradient: dict, saved: dict) -> None:
+def compare(gradient: dict, saved: dict, within) -> None:
     for name, found in gradient.items():
-        np.testing.assert_allclose(found, saved[f"g_{name}"], rtol=1e-9, atol=1e-10, err_msg=name)
+        np.testing.assert_allclose(found, saved[f"g_{name}"], **within(1e-9, 1e-10), err_msg=name)
 
 
 @pytest.mark.only("float64")
 @pytest.mark.parametrize("name", ["s5", "linoss_im", "linoss_imex"])
-def test_s5_and_linoss_are_those_of_the_released_code(name):
+def test_s5_and_linoss_are_those_of_the_released_code(name, within):
     """Outputs and gradients."""
     saved = REFERENCE[name]
     methods = {"linoss_im": ssm.implicit, "linoss_imex": ssm.implicit_explicit}
@@ -192,15 +192,15 @@ def test_s5_and_linoss_are_those_of_the_released_code(name):
         return jax.grad(outputs, has_aux=True)(layer)
 
     gradient, ys = both(layer)
-    np.testing.assert_allclose(ys, saved["y"], rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(ys, saved["y"], **within(1e-9, 1e-10))
     if name == "s5":
-        compare({"Lambda_im": gradient.poles.frequency, "log_step": gradient.log_step, "D": gradient.D}, saved)
+        compare({"Lambda_im": gradient.poles.frequency, "log_step": gradient.log_step, "D": gradient.D}, saved, within)
     else:
-        compare({"A_diag": gradient.stiffness, "steps": gradient.raw_step}, saved)
+        compare({"A_diag": gradient.stiffness, "steps": gradient.raw_step}, saved, within)
 
 
 @pytest.mark.only("float64")
-def test_s4d_is_that_of_the_released_code():
+def test_s4d_is_that_of_the_released_code(within):
     """Its kernel, and outputs and gradients of the whole layer, with its activation and its gated unit, by convolution
     and from row to row."""
     saved = REFERENCE["s4d"]
@@ -220,10 +220,10 @@ def test_s4d_is_that_of_the_released_code():
         return layer.kernel(64, jnp.ones(())), [jax.grad(outputs, has_aux=True)(layer, way) for way in (False, True)]
 
     kernel, ways = all_of_it(layer)
-    np.testing.assert_allclose(kernel, saved["K"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(kernel, saved["K"], **within(1e-9, 1e-12))
     for gradient, ys in ways:
-        np.testing.assert_allclose(ys, saved["y"], rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(ys, saved["y"], **within(1e-9, 1e-10))
         C = np.stack([gradient.C.re, gradient.C.im], axis=-1)
         poles = gradient.poles
         named = {"log_A_real": poles.log_decay, "A_imag": poles.frequency, "log_dt": gradient.log_step, "C": C}
-        compare(named | {"D": gradient.D}, saved)
+        compare(named | {"D": gradient.D}, saved, within)

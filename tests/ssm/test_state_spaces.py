@@ -16,33 +16,33 @@ LOW_RANK = [name for name in SYSTEMS if name != "lmu"]
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_the_matrices_are_those_of_the_released_code(name):
+def test_the_matrices_are_those_of_the_released_code(name, within):
     system = SYSTEMS[name](8)
-    np.testing.assert_allclose(system.A, REFERENCE["hippo"][name]["A"], rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(system.B, REFERENCE["hippo"][name]["B"], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(system.A, REFERENCE["hippo"][name]["A"], **within(1e-12, 1e-12))
+    np.testing.assert_allclose(system.B, REFERENCE["hippo"][name]["B"], **within(1e-12, 1e-12))
 
 
 @pytest.mark.parametrize("name", LOW_RANK)
 @pytest.mark.parametrize("N", [2, 8, 64])
-def test_normal_plus_low_rank_is_the_system_again(name, N):
+def test_normal_plus_low_rank_is_the_system_again(name, N, within):
     """In a unitary basis, whatever the phases of its vectors; also where two real vectors are turned by nothing."""
     system = SYSTEMS[name](N)
     form = ssm.normal_plus_low_rank(system)
     back = lambda x: 2 * (form.V @ x).real
     np.testing.assert_allclose(
-        back(np.diag(form.poles) @ form.V.conj().T) - system.P @ system.P.T, system.A, atol=1e-10
+        back(np.diag(form.poles) @ form.V.conj().T) - system.P @ system.P.T, system.A, **within(absolute=1e-10)
     )
-    np.testing.assert_allclose(back(form.B), system.B, atol=1e-10)
-    np.testing.assert_allclose(back(form.P), system.P, atol=1e-10)
-    np.testing.assert_allclose(form.V.conj().T @ form.V, np.eye(N // 2), atol=1e-10)
+    np.testing.assert_allclose(back(form.B), system.B, **within(absolute=1e-10))
+    np.testing.assert_allclose(back(form.P), system.P, **within(absolute=1e-10))
+    np.testing.assert_allclose(form.V.conj().T @ form.V, np.eye(N // 2), **within(absolute=1e-10))
     assert np.all(form.poles.imag <= 0) and np.all(np.diff(form.poles.imag) >= 0)
 
 
 @pytest.mark.parametrize("name", ["legs", "legt"])
-def test_its_poles_are_those_of_the_released_code(name):
+def test_its_poles_are_those_of_the_released_code(name, within):
     found = np.sort(ssm.normal_plus_low_rank(SYSTEMS[name](8)).poles.imag)
     saved = np.array(REFERENCE["nplr"][name]["poles"])
-    np.testing.assert_allclose(found, np.sort(saved[:, 1]), rtol=1e-10)
+    np.testing.assert_allclose(found, np.sort(saved[:, 1]), **within(1e-10))
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,11 @@ def test_its_poles_are_those_of_the_released_code(name):
         ("legs", layers.from_legs),
     ],
 )
-def test_poles_begin_where_those_of_the_released_code_do(name, init):
+def test_poles_begin_where_those_of_the_released_code_do(name, init, within):
     """There pi is of single precision, and imaginary parts are below zero: the other one of a pair."""
     saved = np.array(REFERENCE["inits"][name])
     wanted = np.sort_complex(saved[:, 0] + 1j * np.abs(saved[:, 1]))
-    np.testing.assert_allclose(np.sort_complex(init(4)), wanted, rtol=1e-6)
+    np.testing.assert_allclose(np.sort_complex(init(4)), wanted, **within(1e-6))
 
 
 def test_what_has_no_low_rank_form_says_so():
@@ -73,7 +73,7 @@ def test_what_has_no_low_rank_form_says_so():
 
 @pytest.mark.only("float64")
 @pytest.mark.parametrize("saved", sorted({key[:-2] for key in REFERENCE["discretise"]}))
-def test_steps_are_those_of_the_released_code(saved):
+def test_steps_are_those_of_the_released_code(saved, within):
     name, _, dt, way = saved.split("_")
     A, B = (jnp.asarray(x) for x in SYSTEMS[name](4)[:2])
     gap = jnp.asarray(float(dt.removeprefix("dt")))
@@ -82,7 +82,7 @@ def test_steps_are_those_of_the_released_code(saved):
     else:
         found = jax.jit(ssm.bilinear, static_argnums=3)(A, B, gap, float(way.removeprefix("gbt")))
     for matrix, which in zip(found, "AB", strict=True):
-        np.testing.assert_allclose(matrix, REFERENCE["discretise"][f"{saved}_{which}"], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(matrix, REFERENCE["discretise"][f"{saved}_{which}"], **within(1e-9, 1e-12))
 
 
 def test_steps_of_modes_are_those_of_matrices(tolerance):
@@ -105,7 +105,7 @@ def test_steps_of_modes_are_those_of_matrices(tolerance):
 
 
 @pytest.mark.only("float32")
-def test_sine_and_cosine_are_right_to_the_last_bits():
+def test_sine_and_cosine_are_right_to_the_last_bits(within):
     """Of angles up to ten thousand, against double precision; and the exponential's slope is itself."""
     x = np.random.default_rng(0).uniform(-1e4, 1e4, 20_000).astype(np.float32)
     x[:8] = np.arange(8) * np.float32(np.pi / 4)
@@ -114,7 +114,7 @@ def test_sine_and_cosine_are_right_to_the_last_bits():
     assert np.abs(cosine - np.cos(exact)).max() < 2e-7 and np.abs(sine - np.sin(exact)).max() < 2e-7
     z, ones = ssm.pair(0.3 + 0.7j), ssm.pair(1 + 0j)
     value, slope = jax.jit(lambda z, d: jax.jvp(ssm.exponential, (z,), (d,)))(z, ones)
-    np.testing.assert_allclose([slope.re, slope.im], [value.re, value.im], rtol=1e-6)
+    np.testing.assert_allclose([slope.re, slope.im], [value.re, value.im], **within(1e-6))
 
 
 def test_kernels_by_a_product_and_by_squaring_are_powers(tolerance):
