@@ -20,6 +20,7 @@ CHANNELS, LATENT = 2, 3
 ADAPTIVE = ct.Integrate(diffrax.Heun(), max_steps=256)
 EULER = ct.Integrate(diffrax.Euler(), ct.Substeps(2))
 HEUN = ct.Integrate(diffrax.Heun(), ct.Substeps(1))
+NEWTON = ct.ssm.NewtonScan(ct.ssm.BlockJacobian())
 SRI = ct.Integrate(ct.SRI(), ct.Substeps(1))
 
 
@@ -346,6 +347,8 @@ MODELS = [
     layered("damped LinOSS", ct.layers.LinOSS, oscillators=3, damped=True, flags=dict(slow=True)),
     layered("LRU", ct.layers.LRU, modes=3, flags=dict(slow=True)),
     layered("pooled", ct.layers.S5, pooled=True, modes=3, flags=dict(slow=True)),
+    layered("GRU", ct.layers.Recurrent, cell=ct.layers.GRU, flags=dict(slow=True)),
+    layered("ParaGRU", ct.layers.Recurrent, solver=NEWTON, flags=dict(only="float32", slow=True)),
     reads("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, 2, width=4, integrate=HEUN, key=key), only="float32"),
     reads("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(2, 4, prepared=2, noise=0.5, integrate=HEUN, key=key)),
     draws("latent ODE", latent_ode(ct.ReverseGRUEncoder)),

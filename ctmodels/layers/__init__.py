@@ -15,6 +15,7 @@ from ctmodels.layers._modes import (
     quadratic as quadratic,
     real as real,
 )
+from ctmodels.layers._recurrent import GRU as GRU, Recurrent as Recurrent
 from ctmodels.layers._s4d import S4D as S4D
 from ctmodels.layers._s5 import S5 as S5
 from ctmodels.layers._solve import solve as solve
