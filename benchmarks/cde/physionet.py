@@ -18,6 +18,7 @@ its area (`validation`). `gru_dt` and `gru_d` are the baselines (`_baselines.py`
 `seconds`: of training, compilation and validation counted.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -52,12 +53,26 @@ MODELS = {
     "gru_dt": lambda c, s, key: Recurrent.gru_dt(c, s.hidden, 1, static=STATICS, key=key),
     "gru_d": lambda c, s, key: Recurrent.gru_d(c, s.hidden, 1, static=STATICS, key=key),
     "ode_rnn": lambda c, s, key: ct.ODERNN(c, s.hidden, 1, static=STATICS, width=s.width, key=key),
+    "state_space": lambda c, s, key: ct.StateSpace(
+        c,
+        1,
+        static=STATICS,
+        layer=STATE_SPACE,
+        features=s.hidden,
+        depth=2,
+        dropout=0.2,
+        pooled=True,
+        scale=HOUR,
+        key=key,
+    ),
     "gru_ode_bayes": lambda c, s, key: Answering.made(c, s, key),
     "neural_cde": lambda c, s, key: ct.NeuralCDE(c, s.of_matrix, 1, static=STATICS, width=s.width, key=key),
     "log_ncde": lambda c, s, key: ct.LogNCDE(
         c, s.of_matrix, 1, static=STATICS, width=s.width, window=4, depth=1, key=key
     ),
 }
+HOUR = 1 / 48  # of times from 0 to 1
+STATE_SPACE = functools.partial(ct.layers.S5, modes=16, steps=(1e-2, 1.0))
 OURS = [name for name in MODELS if not name.startswith("gru_d")]
 METHODS = ["interpolation", *MODELS]
 
@@ -168,7 +183,7 @@ def optimiser(sizes: Sizes, number: int) -> optax.GradientTransformation:
 
 def died_or_not(model, example: ct.Example, key=None) -> tuple:
     """Binary cross entropy."""
-    out = model(example.x, example.x.series.end)
+    out = model(example.x, example.x.series.end, key=key)
     logit = out.ys[-1, 0]
     return optax.sigmoid_binary_cross_entropy(logit, example.target), jnp.ones((), logit.dtype), out
 

@@ -1,0 +1,1 @@
+"""Benchmarks of what state-space models learn."""
