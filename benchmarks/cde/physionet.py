@@ -21,7 +21,7 @@ its area (`validation`). `gru_dt` and `gru_d` are the baselines (`_baselines.py`
 import functools
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -72,7 +72,14 @@ MODELS = {
     ),
 }
 HOUR = 1 / 48  # of times from 0 to 1
-STATE_SPACE = functools.partial(ct.layers.S5, modes=16, steps=(1e-2, 1.0))
+STATE_SPACE = dict[str, Any](
+    layer=functools.partial(ct.layers.S5, modes=16, steps=(1e-2, 1.0)),
+    static=STATICS,
+    depth=2,
+    dropout=0.2,
+    pooled=True,
+    scale=HOUR,
+)
 OURS = [name for name in MODELS if not name.startswith("gru_d")]
 METHODS = ["interpolation", *MODELS]
 
