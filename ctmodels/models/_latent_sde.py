@@ -78,8 +78,8 @@ class LatentSDE(AbstractMatched):
 
         In the mean it is the divergence, and so is its gradient. Where q is the true posterior, each path by itself
         gives the evidence, and no gradient for q to move by: training does not wander about it. Roeder, Wu, Duvenaud,
-        "Sticking the landing" (2017); for SDEs, Xu, Chen, Li, Duvenaud (2022). It takes Euler's steps, each a third
-        dearer.
+        "Sticking the landing" (2017); for SDEs, Xu, Chen, Li, Duvenaud (2022). It takes Euler's steps, each up
+        to a third dearer.
 
     **Good values:** `Integrate(diffrax.Euler(), Substeps(1))` where observations are dense; the divergence weighted
     from zero to one in the first fifth of training; `sticking` where the bound is to be tight. A deviation that is
