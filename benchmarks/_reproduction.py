@@ -35,16 +35,18 @@ def main(
     *,
     load: Callable[[Path], object] | None = None,
     toy: Callable[[], object] | None = None,
+    quick: Sequence[str] | None = None,
 ) -> None:
     """`one(method, seed, data, quick)` -> a row; `compared({method: means}) -> the numbers to judge by.
 
-    `load` reads the data from the path that is given; `toy` makes such for `--quick`.
+    `load` reads the data from the path that is given; `toy` makes such for `--quick`, which takes the methods `quick`,
+    or all.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
     if load is not None:
         parser.add_argument("data", nargs="?", type=Path, help="the folder of the data (benchmarks/README.md)")
     parser.add_argument("--quick", action="store_true", help="toy size: shows the direction, measures nothing")
-    parser.add_argument("--methods", default=",".join(methods), help=f"some of {','.join(methods)}")
+    parser.add_argument("--methods", help=f"some of {','.join(methods)}; all of them unless --quick takes fewer")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2")
     parser.add_argument("--save", action="store_true", help=f"keep each row in {FOLDER.name}/{name}.json")
     parser.add_argument("--resume", action="store_true", help="go on with the rows that are kept, and keep more")
@@ -52,7 +54,8 @@ def main(
     if load is not None and arguments.data is None and not arguments.quick:
         parser.error("the folder of the data is needed (benchmarks/README.md says where to get them), or --quick")
     part = Part(name, one, methods, compared, lambda quick: _data(arguments, load, toy))
-    chosen = part._replace(methods=arguments.methods.split(","))
+    unless = quick if arguments.quick and quick is not None else methods
+    chosen = part._replace(methods=arguments.methods.split(",") if arguments.methods else unless)
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     rows = collected(chosen, seeds, arguments.quick, arguments.save, arguments.resume)
     print(table(with_means(rows)))

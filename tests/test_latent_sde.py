@@ -2,6 +2,7 @@
 the evidence of linear models, which a Kalman filter knows."""
 
 import dataclasses
+from collections.abc import Callable
 
 import diffrax
 import equinox as eqx
@@ -46,8 +47,16 @@ def model_of(drift, deviation=0.3, mean=0.2, integrate=None, sde=None):
     return ct.LatentSDE(posterior, sde or ou(), prior_start(), lambda z: z, integrate, log_deviation)
 
 
-def kl_of_start(deviation, mean):
-    return 0.5 * ((deviation**2 + mean**2) / START**2 - 1) - np.log(deviation / START)
+def divergence_and_means(values, ts):
+    """Of drifts a + b z, in one step of Euler's from each time to the next; before each step the mean of z."""
+    a, b, mean, log_deviation = values
+    slope, variance, means = b + THETA, jnp.exp(2 * log_deviation), []
+    total = 0.5 * ((variance + mean**2) / START**2 - 1) - log_deviation + np.log(START)
+    for h in np.diff(ts):
+        means.append(mean)
+        total += 0.5 * h * ((a + slope * mean) ** 2 + slope**2 * variance) / SIGMA**2
+        mean, variance = mean + h * (a + b * mean), (1 + b * h) ** 2 * variance + SIGMA**2 * h
+    return total, means
 
 
 def steps_of(ts, n):
@@ -61,12 +70,8 @@ def test_the_divergence_of_linear_drifts_is_that_of_their_moments():
     from which what is linear in their noise, of mean zero, was taken off."""
     a, b, m, s = 0.5, -0.95, 0.2, 0.1
     model = model_of(lambda t, z, context: a + b * z, s, m, ct.Integrate(diffrax.Euler(), ct.Substeps(1)))
-    ts, slope, means = TS[::2], b + THETA, []
-    total, mean, variance = kl_of_start(s, m), m, s**2
-    for h in np.diff(ts):
-        means.append(mean)
-        total += 0.5 * h * ((a + slope * mean) ** 2 + slope**2 * variance) / SIGMA**2
-        mean, variance = mean + h * (a + b * mean), (1 + b * h) ** 2 * variance + SIGMA**2 * h
+    ts, slope = TS[::2], b + THETA
+    total, means = divergence_and_means(np.array([a, b, m, np.log(s)]), ts)
     x = ct.Series(jnp.asarray(ts), jnp.ones((3, 1)), jnp.ones((3, 1), bool))
 
     @jax.jit
@@ -75,7 +80,7 @@ def test_the_divergence_of_linear_drifts_is_that_of_their_moments():
         return out.kl, out.latents[..., 0]
 
     kl, zs = jax.device_get(drawn(jax.random.split(jax.random.key(0), 2**16)))
-    kl = kl - ((zs[:, :-1] - means) * (a + slope * np.array(means)) * slope) @ np.diff(ts) / SIGMA**2
+    kl = kl - ((zs[:, :-1] - np.array(means)) * (a + slope * np.array(means)) * slope) @ np.diff(ts) / SIGMA**2
     assert kl.std() / 256 < 3e-5
     assert abs(kl.mean() - total) < 1e-4
 
@@ -264,6 +269,72 @@ def test_steps_at_observations_are_those_at_the_asked_times_where_both_are_one(t
     assert abs(a.kl - b.kl) > 1e-4
 
 
+class Of(eqx.Module):
+    """A function of its parameters, which are leaves, and of what it is called with."""
+
+    function: Callable = eqx.field(static=True)
+    values: jax.Array
+
+    def __call__(self, *args):
+        return self.function(self.values, *args)
+
+
+def with_parameters(values, drift, start, n):
+    """`drift(values, t, z)` of two parameters, `start(values)` of two more."""
+    of_drift, of_start = (
+        Of(lambda p, t, z, context: drift(p, t, z), values[:2]),
+        Of(lambda p, code: start(p), values[2:]),
+    )
+    model = model_of(of_drift, integrate=ct.Integrate(diffrax.Euler(), ct.Substeps(n)))
+    posterior = dataclasses.replace(model.posterior, start=of_start)
+    return dataclasses.replace(model, posterior=posterior, at_observations=False, sticking=True)
+
+
+def test_without_the_score_the_divergence_and_its_gradient_have_the_same_means():
+    """Of drifts a + b z, by the moments of Euler's steps."""
+    values, ts = jnp.array([0.5, -0.95, 0.2, np.log(0.4)]), TS[::2]
+    x = ct.Series(jnp.asarray(ts), jnp.ones((3, 1)), jnp.ones((3, 1), bool))
+
+    def kl(values, key):
+        return with_parameters(values, lambda p, t, z: p[0] + p[1] * z, lambda p: p, 1)(x, key=key).kl
+
+    drawn = jax.jit(jax.vmap(jax.value_and_grad(kl), (None, 0)))
+    found = drawn(values, jax.random.split(jax.random.key(6), 2**15))
+    wanted = jax.jit(jax.value_and_grad(lambda values: divergence_and_means(values, ts)[0]))(values)
+    for each, mean in zip(*map(jax.device_get, (found, wanted)), strict=True):
+        error = each.std(0) / 2**7.5
+        assert np.all(error < 0.02) and np.all(abs(each.mean(0) - mean) < 4 * error)
+
+
+def test_without_the_score_a_path_of_the_true_posterior_has_the_evidence_and_no_gradient():
+    """But for the steps' length; another posterior has a gradient. Of a state seen through noise at 0 and at 1."""
+    y0, y1, noise = 0.4, -0.3, NOISE**2
+    forget, once = lambda t: jnp.exp(THETA * (t - 1)), np.exp(-THETA)
+    spread = lambda t: noise + SIGMA**2 / (2 * THETA) * (1 - forget(t) ** 2)  # of y1, where z(t) is known
+    before = 1 / (1 / START**2 + 1 / noise)  # variance of z0, where y0 is known
+    mean, variance = before * y0 / noise, once**2 * before + noise + SIGMA**2 / (2 * THETA) * (1 - once**2)
+    gain, missed = before * once / variance, y1 - once * mean
+    log_prob = lambda miss, variance: -0.5 * (miss**2 / variance + np.log(2 * np.pi * variance))
+    evidence = log_prob(y0, START**2 + noise) + log_prob(missed, variance)
+
+    of_start = np.stack([mean + gain * missed, 0.5 * np.log(before * (1 - gain * once))])
+    pull = lambda t, z: SIGMA**2 * forget(t) * (y1 - forget(t) * z) / spread(t)
+    drift = lambda p, t, z: pull(t, z) - THETA * z + p[0] + p[1] * z
+    x = ct.Series(jnp.arange(2.0), jnp.array([[y0], [y1]]), jnp.ones((2, 1), bool))
+
+    def bound(values, key):
+        model = with_parameters(values, drift, lambda p: of_start + p, 64)
+        error, _, out = ct.losses.likelihood()(model, ct.Example(x, x), key)
+        return -error - out.kl
+
+    drawn = jax.jit(jax.vmap(jax.value_and_grad(bound), (None, 0)))
+    keys = jax.random.split(jax.random.key(7), 256)
+    (bounds, slopes), (_, elsewhere) = (jax.device_get(drawn(np.full(4, by), keys)) for by in (0.0, 0.3))
+    assert np.all(slopes.std(0) < 0.06) and np.all(abs(slopes.mean(0)) < 0.1)  # with the score: 0.4 to 2.9
+    assert np.all(elsewhere.std(0) > 0.3)
+    assert bounds.std() < 0.2 and abs(bounds.mean() - evidence) < 0.03
+
+
 class LinearInState(eqx.Module):
     """a(context) + b(context) z."""
 
@@ -275,26 +346,35 @@ class LinearInState(eqx.Module):
 
 
 @pytest.mark.slow
-def test_trained_it_comes_near_to_the_evidence(exact):
-    """The prior is known, the posterior is learned, for one series, in 32 steps from one observation to the next. What
-    is missing for each observation was 0.008 to 0.016 nats over keys and settings: a hundredth is not yet sure."""
-    of_start, of_drift = (eqx.nn.MLP(9, 2, 32, 2, jnp.tanh, key=key) for key in jax.random.split(jax.random.key(1)))
-    reads = ct.ReverseGRUEncoder(1, 8, key=jax.random.key(0))
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_trained_it_comes_near_to_the_evidence(exact, seed):
+    """The prior is known, the posterior is learned, for one series. In the 32 steps from one observation to the next in
+    which it learns, 0.0055 to 0.0058 nats are missing for each observation, of which 0.0043 are missing to the best
+    drift in so many steps; in 512 steps of the same drift, 0.0007 to 0.0010."""
+    of_net, of_reads = jax.random.split(jax.random.key(seed))
+    of_start, of_drift = (eqx.nn.MLP(9, 2, 32, 2, jnp.tanh, key=key) for key in jax.random.split(of_net))
+    reads = ct.ReverseGRUEncoder(1, 8, key=of_reads)
     posterior = ct.DriftPosterior(reads, of_start, LinearInState(of_drift))
-    solver = ct.Integrate(diffrax.Euler(), ct.Substeps(32))
-    log_deviation = jnp.full(1, np.log(NOISE))
-    model = ct.LatentSDE(posterior, ou(), prior_start(), lambda z: z, solver, log_deviation, at_observations=False)
-    batch = jax.tree.map(lambda x: jnp.repeat(x[None], 64, axis=0), ct.Example(observed(), observed()))
+    solver, log_deviation = ct.Integrate(diffrax.Euler(), ct.Substeps(32)), jnp.full(1, np.log(NOISE))
+    model = ct.LatentSDE(
+        posterior, ou(), prior_start(), lambda z: z, solver, log_deviation, at_observations=False, sticking=True
+    )
+    repeated = lambda n: jax.tree.map(lambda x: jnp.repeat(x[None], n, axis=0), ct.Example(observed(), observed()))
     objective = ct.objective(ct.losses.likelihood(), {"kl": (1 / SEEN.sum(), ct.regularisers.kl)})
 
     def trainable(model):
         of_posterior = jax.tree.map(lambda _: True, model.posterior)
         return eqx.tree_at(lambda m: m.posterior, jax.tree.map(lambda _: False, model), of_posterior)
 
-    step = ct.make_step(objective, optax.adam(optax.cosine_decay_schedule(1e-2, 1500)), trainable=trainable)
-    state = step.init(model, key=jax.random.key(3))
-    for _ in range(1500):
+    optimiser, quick = optax.adam(optax.cosine_decay_schedule(1e-2, 2000)), {"xla_backend_optimization_level": 3}
+    step = ct.make_step(objective, optimiser, trainable=trainable, compiler_options=quick)
+    state, batch = step.init(model, key=jax.random.key(3 + seed)), repeated(16)
+    for _ in range(2000):
         state, _ = step(state, batch)
-    many = jax.tree.map(lambda x: jnp.repeat(x[:1], 2**14, axis=0), batch)
-    value, _ = eqx.filter_jit(objective)(state.model, many, jax.random.key(1), 0)
-    assert -3e-3 < float(value) + exact[1] / SEEN.sum() < 2e-2
+    missing = []
+    for n in (32, 512):
+        solved = eqx.tree_at(lambda m: m.integrate, state.model, ct.Integrate(diffrax.Euler(), ct.Substeps(n)))
+        value, _ = eqx.filter_jit(objective)(solved, repeated(2**11), jax.random.key(1), 0)
+        missing.append(float(value) + exact[1] / SEEN.sum())
+    assert -1e-3 < missing[0] < 1e-2
+    assert -1e-3 < missing[1] < 2e-3

@@ -1,8 +1,9 @@
 """What stochastic models learn: `python -m benchmarks.sde_quality [--only PART] [--quick] [--save]`.
 
 Each part is a file of this folder, says there what it does, and runs alone as `python -m benchmarks.sde_quality.PART`,
-with a choice of methods and seeds. Here it runs with three seeds; what is kept is that of the part. `mocap` is given
-the folder of its data, and runs alone only.
+with a choice of methods and seeds. Here it runs with three seeds; what is kept is that of the part. `--quick` takes the
+first method of the two quickest, or of those of `--only`: a part's own `--quick` takes more. `mocap` is given the
+folder of its data, and runs alone only.
 """
 
 import argparse
@@ -27,11 +28,13 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the rows that are kept, and keep more")
     arguments = parser.parse_args()
     summary = {}
-    for name in arguments.only or PARTS:
-        seeds = [0] if arguments.quick else [0, 1, 2]
-        rows = collected(PARTS[name], seeds, arguments.quick, arguments.save, arguments.resume)
+    for name in arguments.only or (["ou", "lorenz"] if arguments.quick else PARTS):
+        part, seeds = PARTS[name], [0, 1, 2]
+        if arguments.quick:
+            part, seeds = part._replace(methods=part.methods[:1]), [0]
+        rows = collected(part, seeds, arguments.quick, arguments.save, arguments.resume)
         print(f"\n{name}\n\n{table(with_means(rows))}\n")
-        summary[name] = found(PARTS[name], rows)
+        summary[name] = found(part, rows)
     print(json.dumps(summary))
 
 

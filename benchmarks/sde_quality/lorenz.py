@@ -168,4 +168,4 @@ def compared(methods: dict[str, dict]) -> dict:
 
 
 if __name__ == "__main__":
-    main("sde_quality.lorenz", one, METHODS, compared)
+    main("sde_quality.lorenz", one, METHODS, compared, quick=["real", "github", "matching"])
