@@ -82,12 +82,12 @@ def main(
 ):
     data, test = signals(seed, number, length, noise), signals(seed + 1, number // 2, length, noise)
     layer = functools.partial(ct.layers.S4D, modes=modes, steps=(1e-3, 1e-1))
-    sizes = dict(features=features, depth=depth, pooled=True, spacing=1.0)
-    model = ct.StateSpace(1, len(BEATS), layer=layer, **sizes, key=jax.random.key(seed))
+    key = jax.random.key(seed)
+    model = ct.StateSpace(1, len(BEATS), layer=layer, features=features, depth=depth, pooled=True, spacing=1.0, key=key)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10 + 1, steps)
     slow = optax.warmup_cosine_decay_schedule(0.0, learning_rate / 4, steps // 10 + 1, steps)
-    parts = {"slow": optax.adam(slow), "other": optax.adamw(schedule)}
-    step = ct.make_step(ct.objective(ct.losses.cross_entropy), optax.multi_transform(parts, ct.layers.label))
+    optimiser = optax.multi_transform({"slow": optax.adam(slow), "other": optax.adamw(schedule)}, ct.layers.label)
+    step = ct.make_step(ct.objective(ct.losses.cross_entropy), optimiser)
     state = step.init(model, key=jax.random.key(seed + 1))
     model = ct.fit(step, state, ct.ArrayDataset(data), steps=steps, batch_size=min(batch_size, number)).model
     rates = {

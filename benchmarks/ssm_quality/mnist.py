@@ -13,7 +13,7 @@ import functools
 import gzip
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -78,8 +78,8 @@ def accuracy(model, pixels, labels, spacing: float = 1.0) -> float:
 
 def optimiser(steps: int) -> optax.GradientTransformation:
     rate = lambda peak: optax.warmup_cosine_decay_schedule(0.0, peak, steps // 20 + 1, steps)
-    parts = {"slow": optax.adam(rate(1e-3)), "other": optax.adamw(rate(4e-3), weight_decay=0.01)}
-    return optax.multi_transform(parts, ct.layers.label)
+    other = optax.adamw(rate(4e-3), weight_decay=0.01)
+    return optax.multi_transform({"slow": optax.adam(rate(1e-3)), "other": other}, ct.layers.label)
 
 
 def one(method: str, seed: int, data: Digits, quick: bool) -> dict:
@@ -89,7 +89,7 @@ def one(method: str, seed: int, data: Digits, quick: bool) -> dict:
         shuffled = np.random.default_rng(0).permutation(data.pixels.shape[1])
         data = data._replace(pixels=data.pixels[:, shuffled], test_pixels=data.test_pixels[:, shuffled])
     train, labels = data.pixels[:-judges], data.labels[:-judges]
-    sizes = dict(features=features, depth=depth, pooled=True, spacing=1.0, dropout=0.1)
+    sizes = dict[str, Any](features=features, depth=depth, pooled=True, spacing=1.0, dropout=0.1)
     model = ct.StateSpace(1, 10, layer=LAYERS[layer], **sizes, key=jax.random.key(seed))
     steps = epochs * (len(labels) // batch)
     step = ct.make_step(ct.objective(ct.losses.cross_entropy), optimiser(steps))

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ctmodels._core._arguments import before
 from ctmodels.ssm._scan import linear_scan
 from ctmodels.ssm._transitions import AbstractTransition
 
@@ -58,6 +61,15 @@ class AbstractLayer(eqx.Module):
         """Outputs at rows that are all one gap apart, the first of them a gap after the start."""
 
 
+def check_rows(self, us, gaps, **_) -> None:
+    """Of one sample, and as many gaps as rows."""
+    if np.ndim(us) != 2 or np.shape(us) != (*np.shape(gaps), self.features):
+        raise ValueError(
+            f"us: shape {np.shape(us)}, and gaps: shape {np.shape(gaps)}: a layer of {self.features} features takes a "
+            f"row of them for each gap, (row, {self.features}) and (row,), of one sample; for a batch, jax.vmap it"
+        )
+
+
 class AbstractStateSpace(AbstractLayer):
     r"""A layer whose state is linear: $x' = A x + B u$, $y = C x + D u$; from row to row
     $x_k = \bar A(g_k) x_{k-1} + \bar B(g_k) u_k$."""
@@ -75,15 +87,16 @@ class AbstractStateSpace(AbstractLayer):
         """How fast the state moves: what `transition` follows, in one step."""
 
     def step(self, state: PyTree, u: Features, gap: Gap) -> tuple[PyTree, Features]:
-        A, b = self.transition(u, gap)
+        A, b = self.transition(u, forward(gap))
         x = jax.tree.map(jnp.add, A(state), b)
         return x, self.read(x, u)
 
     def after(self, state: PyTree, u: Features, gap: Gap) -> Features:
         return self.step(state, u, gap)[1]
 
+    @before(check_rows)
     def scan(self, state: PyTree, us: Rows, gaps: Float[Array, " row"], *, every: bool = True) -> tuple[PyTree, Rows]:
-        return linear_scan(self.transition, self.read, state, us, gaps, every=every)
+        return linear_scan(self.transition, self.read, state, us, forward(gaps), every=every)
 
 
 def label(model: PyTree) -> PyTree:
@@ -98,6 +111,18 @@ def label(model: PyTree) -> PyTree:
         return eqx.tree_at(chosen, labels, replace_fn=lambda part: jax.tree.map(lambda _: "slow", part))
 
     return jax.tree.map(of, model, is_leaf=lambda node: isinstance(node, AbstractLayer))
+
+
+def forward(gaps: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Gaps that do not go back: refused if they are known to, else NaN, so that no state follows."""
+    bad = ~(gaps >= 0) | ~jnp.isfinite(gaps)
+    if isinstance(bad, jax.core.Tracer):
+        return jnp.where(bad, jnp.nan, gaps)
+    if bad.any():
+        at = tuple(np.argwhere(np.asarray(bad))[0].tolist())
+        where = f"gaps[{at[0]}]" if at else "gap"
+        raise ValueError(f"{where} is {float(gaps[at]):g}: a gap is finite and not below zero; sort the times")
+    return gaps
 
 
 def equal_gaps(us: Rows, gap: Gap) -> Float[Array, " row"]:

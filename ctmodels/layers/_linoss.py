@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._core._arguments import before, check_key
+from ctmodels._core._arguments import before
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, equal_gaps
+from ctmodels.layers._steps import check_sizes
 from ctmodels.ssm._oscillators import exact
 from ctmodels.ssm._pairs import Pair
 from ctmodels.ssm._transitions import Blocks
@@ -44,7 +45,7 @@ class LinOSS(AbstractStateSpace):
     features: int = eqx.field(static=True)
     slow: ClassVar[tuple[str, ...]] = ("stiffness", "damping", "raw_step")
 
-    @before(lambda key, **_: check_key(key, needed=True))
+    @before(check_sizes)
     def __init__(
         self,
         features: int,

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._core._arguments import before, check_key
+from ctmodels._core._arguments import before
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, equal_gaps
 from ctmodels.layers._modes import StablePoles
+from ctmodels.layers._steps import check_sizes
 from ctmodels.ssm._discretise import hold_modes
 from ctmodels.ssm._pairs import Pair
 from ctmodels.ssm._transitions import Diagonal
@@ -38,7 +39,7 @@ class LRU(AbstractStateSpace):
     features: int = eqx.field(static=True)
     slow: ClassVar[tuple[str, ...]] = ("poles",)
 
-    @before(lambda key, **_: check_key(key, needed=True))
+    @before(check_sizes)
     def __init__(
         self,
         features: int,

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._core._arguments import before, check_key
-from ctmodels.layers._layer import AbstractLayer, Features, Gap, Rows, equal_gaps
+from ctmodels._core._arguments import before
+from ctmodels.layers._layer import AbstractLayer, Features, Gap, Rows, check_rows, equal_gaps, forward
+from ctmodels.layers._steps import check_sizes
 from ctmodels.ssm._cells import ParaGRU
 from ctmodels.ssm._newton import NewtonScan
 from ctmodels.ssm._scan import scan_rows
@@ -50,7 +51,7 @@ class Recurrent(AbstractLayer):
     solver: NewtonScan | None
     features: int = eqx.field(static=True)
 
-    @before(lambda key, **_: check_key(key, needed=True))
+    @before(check_sizes)
     def __init__(self, features: int, cell: Callable = ParaGRU, *, solver: NewtonScan | None = None, key: PRNGKeyArray):
         self.features, self.solver = features, solver
         self.cell = cell(features + 1, features, key=key)
@@ -59,13 +60,15 @@ class Recurrent(AbstractLayer):
         return self.cell.start  # pyright: ignore
 
     def step(self, state, u: Features, gap: Gap):
-        h = self._move(state, (u, gap))
+        h = self._move(state, (u, forward(gap)))
         return h, self._read(h)
 
     def after(self, state, u: Features, gap: Gap) -> Features:
         return self._read(state) + 0 * gap  # a gap that is not finite has no answer
 
+    @before(check_rows)
     def scan(self, state, us: Rows, gaps: Float[Array, " row"], *, every: bool = True):
+        gaps = forward(gaps)
         if self.solver is None:
             return scan_rows(self.step, state, us, gaps, every=every)
         hs, _ = self.solver(self._move, state, (us, gaps))

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._core._arguments import before, check_key
-from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows
+from ctmodels._core._arguments import before
+from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, forward
 from ctmodels.layers._modes import Init, StablePoles, linear
-from ctmodels.layers._steps import draw_log_steps
+from ctmodels.layers._steps import check_sizes, draw_log_steps
 from ctmodels.ssm._discretise import hold_modes
 from ctmodels.ssm._kernels import convolve, mode_kernel
 from ctmodels.ssm._pairs import Pair
@@ -40,7 +40,7 @@ class S4D(AbstractStateSpace):
     features: int = eqx.field(static=True)
     slow: ClassVar[tuple[str, ...]] = ("poles", "log_step")
 
-    @before(lambda key, **_: check_key(key, needed=True))
+    @before(check_sizes)
     def __init__(
         self,
         features: int,
@@ -81,4 +81,4 @@ class S4D(AbstractStateSpace):
         return mode_kernel(poles.times(step), weights.times(jnp.asarray(2, step.dtype)), length)
 
     def convolve(self, us: Rows, gap: Gap) -> Rows:
-        return convolve(self.kernel(us.shape[0], gap), us.T).T + self.D[None] * us
+        return convolve(self.kernel(us.shape[0], forward(gap)), us.T).T + self.D[None] * us

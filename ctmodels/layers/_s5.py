@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._core._arguments import before, check_key, check_whole
+from ctmodels._core._arguments import before, check_whole
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, equal_gaps
 from ctmodels.layers._modes import StablePoles
-from ctmodels.layers._steps import draw_log_steps
+from ctmodels.layers._steps import check_sizes, draw_log_steps
 from ctmodels.ssm._discretise import hold_modes
 from ctmodels.ssm._hippo import legs, normal_plus_low_rank
 from ctmodels.ssm._pairs import Pair, pair
@@ -40,7 +40,7 @@ class S5(AbstractStateSpace):
     features: int = eqx.field(static=True)
     slow: ClassVar[tuple[str, ...]] = ("poles", "log_step")
 
-    @before(lambda key, **_: check_key(key, needed=True))
+    @before(check_sizes)
     def __init__(
         self,
         features: int,

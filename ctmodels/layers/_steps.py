@@ -1,9 +1,19 @@
-"""Steps by which gaps are multiplied."""
+"""Sizes of layers, and steps by which gaps are multiplied."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from ctmodels._core._arguments import check_key, check_whole
+
+
+def check_sizes(key, **given) -> None:
+    """Before a layer is made: how many features, modes or oscillators, and a key."""
+    for name in ("features", "modes", "oscillators"):
+        if name in given:
+            check_whole(name, given[name], 1)
+    check_key(key, needed=True)
 
 
 def draw_log_steps(key: PRNGKeyArray, size: int, steps: tuple[float, float]) -> Float[Array, " size"]:
