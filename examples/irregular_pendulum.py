@@ -120,7 +120,8 @@ def draw(data, found, figure):
     for name, ys in found.items():
         axes[1].plot(ts, ys[0, :, 0], ".-", label=name, alpha=0.8)
     axes[1].set(xlabel="time", ylabel="sine of the angle")
-    axes[1].legend(framealpha=0.8)
+    axes[1].set_ylim(-1.15, 1.6)
+    axes[1].legend(loc="upper center", ncols=3)
     figure_.savefig(figure)
     plt.close(figure_)
 

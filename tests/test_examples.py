@@ -80,6 +80,11 @@ TOYS = {
         "error_within",
         (0, 5),
     ),
+    "self_pretraining": (
+        dict(number=8, labelled=4, samples=6, features=4, depth=1, pretraining=2, steps=2, batch_size=4),
+        "pretrained",
+        (-1, 1.01),
+    ),
     "streaming": (
         dict(number=4, samples=5, hidden=4, steps=2, batch_size=4, figure="streaming.svg"),
         "state_space_apart",
