@@ -1,8 +1,8 @@
 """Learn from a thousand records without labels first, then from a few dozen with.
 
 The same layers are trained twice ("Never train from scratch", Amos, Berant, Gupta 2024): first to say the values of
-rows that are hidden from them, of records nobody has labelled; then, with a new readout, to classify. Beside it the same
-model from scratch. Records are oscillations at irregular times, and the class is how their two tones are related.
+rows that are hidden from them, of records nobody has labelled; then, with a new readout, to classify. Beside it the
+same model from scratch. Records are oscillations at irregular times, and the class is how their two tones are related.
 """
 
 import equinox as eqx
