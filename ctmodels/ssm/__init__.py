@@ -19,13 +19,19 @@ from ctmodels.ssm._hippo import (
     normal_plus_low_rank as normal_plus_low_rank,
 )
 from ctmodels.ssm._iteration import NewtonStats as NewtonStats
-from ctmodels.ssm._kernels import convolve as convolve, krylov as krylov, mode_kernel as mode_kernel
+from ctmodels.ssm._kernels import (
+    convolve as convolve,
+    kernel as kernel,
+    krylov as krylov,
+    mode_kernel as mode_kernel,
+)
 from ctmodels.ssm._linearise import (
     AbstractLinearisation as AbstractLinearisation,
     BlockJacobian as BlockJacobian,
     DiagonalJacobian as DiagonalJacobian,
     FullJacobian as FullJacobian,
 )
+from ctmodels.ssm._low_rank import DiagonalPlusLowRank as DiagonalPlusLowRank, rotation as rotation
 from ctmodels.ssm._newton import (
     NewtonScan as NewtonScan,
     newton_scan as newton_scan,
@@ -49,3 +55,4 @@ from ctmodels.ssm._transitions import (
     Dense as Dense,
     Diagonal as Diagonal,
 )
+from ctmodels.ssm._tridiagonal import Tridiagonal as Tridiagonal, TridiagonalInverse as TridiagonalInverse

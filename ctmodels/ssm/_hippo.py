@@ -79,8 +79,10 @@ def lmu(N: int, theta: float = 1.0) -> Hippo:
 
 def fout(N: int) -> Hippo:
     r"""Fourier series over a window of length 2 (truncated Fourier): rotations of $\pi k$ less $B B^\top$,
-    $B = (1, 0, \sqrt2, 0, \sqrt2, \ldots)$."""
+    $B = (1, 0, \sqrt2, 0, \sqrt2, \ldots)$. N is even."""
     _orders(N)
+    if N % 2:
+        raise ValueError(f"N={N}: an even number is needed, as sines and cosines come in pairs; give {N + 1}")
     turns = np.stack([np.zeros(N // 2), np.arange(N // 2)]).T.reshape(-1)[1:]
     B = np.zeros(N)
     B[0::2] = np.sqrt(2)
@@ -97,7 +99,10 @@ def normal_plus_low_rank(system: Hippo) -> NormalPlusLowRank:
         raise ValueError(f"system: {what}; legs, legt, lagt and fout of an even N have this form")
     normal = A + P @ P.T
     decay = np.mean(np.diag(normal))  # the same real part throughout: what is left is skew
-    poles, V = _eigenvectors_of_skew(normal - decay * np.eye(A.shape[0]))
+    skew = normal - decay * np.eye(A.shape[0])
+    if not np.allclose(skew, -skew.T, rtol=0, atol=1e-9 * np.abs(normal).max()):
+        raise ValueError("system: A + P P^T is no multiple of the identity and a skew matrix: P is not that of this A")
+    poles, V = _eigenvectors_of_skew(skew)
     return NormalPlusLowRank(decay + 1j * poles, V.conj().T @ B, V.conj().T @ P, V)
 
 

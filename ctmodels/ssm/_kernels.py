@@ -1,5 +1,6 @@
 r"""Kernels $K_l = C \bar A^l \bar B$ of regular times, and convolution with them: $y_k = \sum_l K_l u_{k-l}$."""
 
+import functools
 import math
 
 import jax
@@ -41,3 +42,18 @@ def krylov(A: Float[Array, "N N"], b: Float[Array, " N"], length: int) -> Float[
         columns = jnp.concatenate([columns, power @ columns], axis=1)
         power = power @ power
     return columns[:, :length]
+
+
+def kernel(
+    A: Float[Array, "N N"], b: Float[Array, " N"], C: Float[Array, "channel N"], length: int
+) -> Float[Array, "channel length"]:
+    r"""$C A^l b$ for all $l$ below `length`: columns $A^j b$ and rows $C A^{iQ}$, about twice its root of them, and one
+    product, so that no power of A is kept but the last."""
+    times = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    columns, power = b[:, None], A
+    while columns.shape[1] ** 2 < length:
+        columns, power = jnp.concatenate([columns, times(power, columns)], axis=1), times(power, power)
+    rows = C[None]
+    while rows.shape[0] * columns.shape[1] < length:
+        rows, power = jnp.concatenate([rows, times(rows, power)]), times(power, power)
+    return jnp.moveaxis(times(rows, columns), 1, 0).reshape(C.shape[0], -1)[:, :length]
