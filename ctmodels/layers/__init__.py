@@ -7,6 +7,7 @@ from ctmodels.layers._layer import (
 )
 from ctmodels.layers._linoss import LinOSS as LinOSS
 from ctmodels.layers._lru import LRU as LRU
+from ctmodels.layers._lssl import LSSL as LSSL, TrainableLSSL as TrainableLSSL
 from ctmodels.layers._modes import (
     StablePoles as StablePoles,
     from_legs as from_legs,
