@@ -346,6 +346,8 @@ MODELS = [
     layered("LinOSS", ct.layers.LinOSS, oscillators=3, flags=dict(only="float32")),
     layered("damped LinOSS", ct.layers.LinOSS, oscillators=3, damped=True, flags=dict(slow=True)),
     layered("LRU", ct.layers.LRU, modes=3, flags=dict(slow=True)),
+    layered("LSSL", ct.layers.LSSL, state=4, flags=dict(only="float32")),
+    layered("trainable LSSL", ct.layers.TrainableLSSL, state=4, channels=2, per_feature=True, flags=dict(slow=True)),
     layered("pooled", ct.layers.S5, pooled=True, modes=3, flags=dict(slow=True)),
     layered("GRU", ct.layers.Recurrent, cell=ct.layers.GRU, flags=dict(slow=True)),
     layered("ParaGRU", ct.layers.Recurrent, solver=NEWTON, flags=dict(only="float32", slow=True)),
