@@ -1,9 +1,9 @@
 """Digits pixel by pixel, in order (`..._s`) and in a fixed random order (`..._p`): series of 784 rows of one channel.
 
 `python -m benchmarks.ssm_quality.mnist FOLDER` of MNIST's four files. The last 5000 training images say which epoch's
-weights are kept; the test images are looked at once. Three blocks of 64 features (LSSL, its matrix fixed: 64 states; S4D, S5: 32 modes), the mean of the
-features over all rows, rows equally spaced: one convolution a layer. AdamW 4e-3 (1e-3 for poles and steps, without
-decay) with warm-up and a cosine, dropout 0.1, batches of 50.
+weights are kept; the test images are looked at once. Three blocks of 64 features (LSSL: its matrix fixed, 64 states;
+S4D, S5: 32 modes), the mean of the features over all rows, rows equally spaced: one convolution a layer. AdamW 4e-3
+(1e-3 for poles and steps, without decay) with warm-up and a cosine, dropout 0.1, batches of 50.
 
 `accuracy`: percent of the test images; `half_rate`: of every other row of them, with twice the spacing, without
 training again (in order only). `seconds`: of training.
