@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ctmodels._core._arguments import before, check_whole
+from ctmodels._core._arguments import before, check_key, check_whole
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows
 from ctmodels.layers._lmu import LMU
 from ctmodels.ssm._delay import Delay
@@ -37,10 +37,11 @@ class LMUFormer(AbstractStateSpace):
     lmu: LMU
     project: eqx.nn.Linear
     norm: Callable
-    mix: eqx.nn.MLP
+    widen: eqx.nn.Linear
+    narrow: eqx.nn.Linear
     features: int = eqx.field(static=True)
 
-    @before(lambda width, **_: _check(width))
+    @before(lambda width, key, **_: _check(width, key))
     def __init__(
         self,
         features: int,
@@ -51,12 +52,13 @@ class LMUFormer(AbstractStateSpace):
         width: int = 4,
         key: PRNGKeyArray,
     ):
-        a, b, c = jax.random.split(key, 3)
+        a, b, c, d = jax.random.split(key, 4)
         self.features = features
         self.lmu = LMU(features, order, window=window, memories=memories, activation=jax.nn.relu, key=a)
         self.project = eqx.nn.Linear(features, features, key=b)
         self.norm = eqx.nn.LayerNorm(features)
-        self.mix = eqx.nn.MLP(features, features, width * features, 1, jax.nn.gelu, key=c)
+        self.widen = eqx.nn.Linear(features, width * features, key=c)
+        self.narrow = eqx.nn.Linear(width * features, features, key=d)
 
     def start(self) -> States:
         return self.lmu.start()
@@ -83,8 +85,9 @@ class LMUFormer(AbstractStateSpace):
 
     def _leave(self, h: Features, u: Features) -> Features:
         a = u + self.project(jax.nn.relu(h))
-        return a + self.mix(self.norm(a))
+        return a + self.narrow(jax.nn.gelu(self.widen(self.norm(a)), approximate=False))
 
 
-def _check(width: int) -> None:
+def _check(width, key) -> None:
+    check_key(key, needed=True)
     check_whole("width", width, 1)
