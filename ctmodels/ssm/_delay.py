@@ -61,11 +61,19 @@ class Delay(AbstractTransition):
 
 
 def delay_kernel(order: int, gap: Float[Array, ""], length: int) -> Float[Array, "length order"]:
-    r"""States at rows that are a gap apart, after an input of one in the first alone: $e^{lgA} (I - e^{gA}) e_0$. Each
-    doubling of what is known is one map over a longer gap."""
-    states = Delay(gap, order).drive()[None]
+    r"""States at rows that are a gap apart, after an input of one in the first alone: $e^{lgA} (I - e^{gA}) e_0$, the
+    first `order` of them each by itself, and from there on twice as many by each square of one map."""
+    # Else XLA makes the kernel of a constant gap while it compiles, slowly.
+    gap, eye = jax.lax.optimization_barrier((gap, jnp.eye(order, dtype=gap.dtype)))
+    first = min(length, order)
+    lags = jnp.arange(first, dtype=gap.dtype) * gap
+    drive = Delay(gap, order).drive()
+    states = jax.vmap(lambda lag: Delay(lag, order)(drive))(lags)
+    onward = Delay(first * gap, order)(eye)
     while len(states) < length:
-        states = jnp.concatenate([states, Delay(len(states) * gap, order)(states)])
+        further = jnp.matmul(states, onward, precision=jax.lax.Precision.HIGHEST)
+        states = jnp.concatenate([states, further])
+        onward = jnp.matmul(onward, onward, precision=jax.lax.Precision.HIGHEST)
     return states[:length]
 
 
