@@ -6,6 +6,8 @@ from ctmodels.layers._layer import (
     label as label,
 )
 from ctmodels.layers._linoss import LinOSS as LinOSS
+from ctmodels.layers._lmu import LMU as LMU
+from ctmodels.layers._lmuformer import LMUFormer as LMUFormer
 from ctmodels.layers._lru import LRU as LRU
 from ctmodels.layers._lssl import LSSL as LSSL, TrainableLSSL as TrainableLSSL
 from ctmodels.layers._modes import (
@@ -19,4 +21,5 @@ from ctmodels.layers._modes import (
 from ctmodels.layers._recurrent import GRU as GRU, Recurrent as Recurrent
 from ctmodels.layers._s4d import S4D as S4D
 from ctmodels.layers._s5 import S5 as S5
+from ctmodels.layers._selective import Selective as Selective
 from ctmodels.layers._solve import solve as solve

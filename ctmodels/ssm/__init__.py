@@ -2,6 +2,7 @@
 
 from ctmodels.ssm._affine import affine_scan as affine_scan
 from ctmodels.ssm._cells import ParaGRU as ParaGRU, ParaLSTM as ParaLSTM, TimeConstantRNN as TimeConstantRNN
+from ctmodels.ssm._delay import Delay as Delay, delay_kernel as delay_kernel, recall as recall
 from ctmodels.ssm._discretise import (
     bilinear as bilinear,
     bilinear_modes as bilinear_modes,
@@ -49,10 +50,16 @@ from ctmodels.ssm._pairs import (
     pair as pair,
 )
 from ctmodels.ssm._scan import linear_scan as linear_scan, scan_rows as scan_rows
+from ctmodels.ssm._selective import (
+    euler_rates as euler_rates,
+    hold_rates as hold_rates,
+    selective_scan as selective_scan,
+)
 from ctmodels.ssm._transitions import (
     AbstractTransition as AbstractTransition,
     Blocks as Blocks,
     Dense as Dense,
     Diagonal as Diagonal,
+    RealDiagonal as RealDiagonal,
 )
 from ctmodels.ssm._tridiagonal import Tridiagonal as Tridiagonal, TridiagonalInverse as TridiagonalInverse

@@ -33,6 +33,18 @@ class Diagonal(AbstractTransition):
         return Diagonal(self.a * other.a)
 
 
+class RealDiagonal(AbstractTransition):
+    """Each state by itself: a real factor."""
+
+    a: Float[Array, "..."]
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.a * x
+
+    def __matmul__(self, other: "RealDiagonal") -> "RealDiagonal":
+        return RealDiagonal(self.a * other.a)
+
+
 class Blocks(AbstractTransition):
     r"""Each oscillator by itself: $(z, y) \mapsto (m_{zz} z + m_{zy} y,\ m_{yz} z + m_{yy} y)$, of real factors."""
 

@@ -23,6 +23,9 @@ EXACT = {
     "LRU": functools.partial(layers.LRU, modes=4),
     "LinOSS": functools.partial(layers.LinOSS, oscillators=4),
     "damped LinOSS": functools.partial(layers.LinOSS, oscillators=4, damped=True),
+    "LMU": functools.partial(layers.LMU, order=4, window=6.0, memories=2),
+    "LMUFormer": functools.partial(layers.LMUFormer, order=4, window=6.0, memories=2),
+    "selective": functools.partial(layers.Selective, modes=4, steps=(0.05, 0.5), gate=True),
 }
 each_exact = pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in EXACT.items()])
 
