@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ctmodels._core._arguments import before
-from ctmodels.ssm._scan import linear_scan
+from ctmodels.ssm._scan import linear_scan, scan_rows
 from ctmodels.ssm._transitions import AbstractTransition
 
 Features = Float[Array, " feature"]
@@ -72,7 +72,13 @@ def check_rows(self, us, gaps, **_) -> None:
 
 class AbstractStateSpace(AbstractLayer):
     r"""A layer whose state is linear: $x' = A x + B u$, $y = C x + D u$; from row to row
-    $x_k = \bar A(g_k) x_{k-1} + \bar B(g_k) u_k$."""
+    $x_k = \bar A(g_k) x_{k-1} + \bar B(g_k) u_k$.
+
+    - `multiplies`: whether the product of two transitions costs no more than they do, so that on accelerators all rows
+      are gone through at once.
+    """
+
+    multiplies: ClassVar[bool] = True
 
     @abc.abstractmethod
     def transition(self, u: Features, gap: Gap) -> tuple[AbstractTransition, PyTree]:
@@ -86,9 +92,12 @@ class AbstractStateSpace(AbstractLayer):
     def derivative(self, x: PyTree, u: Features) -> PyTree:
         """How fast the state moves: what `transition` follows, in one step."""
 
+    @abc.abstractmethod
+    def move(self, state: PyTree, u: Features, gap: Gap) -> PyTree:
+        """The state a gap on: `carried` by `transition`, or by less arithmetic."""
+
     def step(self, state: PyTree, u: Features, gap: Gap) -> tuple[PyTree, Features]:
-        A, b = self.transition(u, forward(gap))
-        x = jax.tree.map(jnp.add, A(state), b)
+        x = self.move(state, u, forward(gap))
         return x, self.read(x, u)
 
     def after(self, state: PyTree, u: Features, gap: Gap) -> Features:
@@ -96,7 +105,16 @@ class AbstractStateSpace(AbstractLayer):
 
     @before(check_rows)
     def scan(self, state: PyTree, us: Rows, gaps: Float[Array, " row"], *, every: bool = True) -> tuple[PyTree, Rows]:
-        return linear_scan(self.transition, self.read, state, us, forward(gaps), every=every)
+        gaps = forward(gaps)
+        if self.multiplies and jax.default_backend() != "cpu":
+            return linear_scan(self.transition, self.read, state, us, gaps, every=every, parallel=True)
+        return scan_rows(self.step, state, us, gaps, every=every)
+
+
+def carried(state: PyTree, transition: tuple[AbstractTransition, PyTree]) -> PyTree:
+    """A state over a gap."""
+    A, b = transition
+    return jax.tree.map(jnp.add, A(state), b)
 
 
 def label(model: PyTree) -> PyTree:

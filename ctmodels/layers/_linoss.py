@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before
-from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, equal_gaps
+from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, carried, equal_gaps
 from ctmodels.layers._steps import check_sizes
 from ctmodels.ssm._oscillators import exact
 from ctmodels.ssm._pairs import Pair
@@ -77,6 +77,9 @@ class LinOSS(AbstractStateSpace):
         drive = jnp.stack([self.B.re @ u, self.B.im @ u])
         both = jax.tree.map(lambda m: m[None], blocks)
         return both, (to_z[None] * drive, to_y[None] * drive)
+
+    def move(self, state: tuple, u: Features, gap: Gap) -> tuple:
+        return carried(state, self.transition(u, gap))
 
     def read(self, x: tuple, u: Features) -> Features:
         real, imaginary = x[1]

@@ -10,13 +10,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_key, check_whole
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows
 from ctmodels.ssm._delay import LARGEST_ORDER, Delay, delay_kernel, delay_rate, delay_scale, recall
 from ctmodels.ssm._kernels import convolve
-from ctmodels.ssm._scan import scan_rows
 
 States = Float[Array, "memory order"]
 
@@ -69,16 +68,9 @@ class LMU(AbstractStateSpace):
         over = Delay(gap / self.window, self.order)
         return over, self._held(u)[:, None] * over.drive()[None]
 
-    def step(self, state: States, u: Features, gap: Gap) -> tuple[States, Features]:
-        """As by `transition`, with one map instead of two: the way to the held input, which lasts, is gone by it."""
-        way = self._way(state, u)
-        x = state + Delay(gap / self.window, self.order).change(way)
-        return x, self.read(x, u)
-
-    def scan(self, state: States, us: Rows, gaps: Float[Array, " row"], *, every: bool = True) -> tuple[PyTree, Rows]:
-        if jax.default_backend() == "cpu":
-            return scan_rows(self.step, state, us, gaps, every=every)
-        return super().scan(state, us, gaps, every=every)
+    def move(self, state: States, u: Features, gap: Gap) -> States:
+        """With one map instead of the two of `transition`: the way to the held input, which lasts, is gone by it."""
+        return state + Delay(gap / self.window, self.order).change(self._way(state, u))
 
     def read(self, x: States, u: Features) -> Features:
         return self.leave(jnp.concatenate([self.memory(x).reshape(-1), u]))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_key, check_whole
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows
@@ -72,13 +72,8 @@ class LMUFormer(AbstractStateSpace):
     def read(self, x: States, u: Features) -> Features:
         return self._leave(self.lmu.read(x, u), u)
 
-    def step(self, state: States, u: Features, gap: Gap) -> tuple[States, Features]:
-        x, h = self.lmu.step(state, u, gap)
-        return x, self._leave(h, u)
-
-    def scan(self, state: States, us: Rows, gaps: Float[Array, " row"], *, every: bool = True) -> tuple[PyTree, Rows]:
-        xs, hs = self.lmu.scan(state, us, gaps, every=every)
-        return xs, jax.vmap(self._leave)(hs, us)
+    def move(self, state: States, u: Features, gap: Gap) -> States:
+        return self.lmu.move(state, u, gap)
 
     def convolve(self, us: Rows, gap: Gap) -> Rows:
         return jax.vmap(self._leave)(self.lmu.convolve(us, gap), us)

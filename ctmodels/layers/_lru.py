@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before
-from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, equal_gaps
+from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, carried, equal_gaps
 from ctmodels.layers._modes import StablePoles
 from ctmodels.layers._steps import check_sizes
 from ctmodels.ssm._discretise import hold_modes
@@ -69,6 +69,9 @@ class LRU(AbstractStateSpace):
     def transition(self, u: Features, gap: Gap) -> tuple[Diagonal, Pair]:
         a, hold = hold_modes(self.poles(), gap)
         return Diagonal(a), hold * self._drive(u)
+
+    def move(self, state: Pair, u: Features, gap: Gap) -> Pair:
+        return carried(state, self.transition(u, gap))
 
     def read(self, x: Pair, u: Features) -> Features:
         return self.C.re @ x.re - self.C.im @ x.im + self.D * u

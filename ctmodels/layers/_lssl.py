@@ -9,9 +9,9 @@ $g^2$ for another; an exact step would take an exponential of a matrix for each 
 [`ctmodels.layers.S4D`][] and [`ctmodels.layers.S5`][] have exact steps for O(N).
 """
 
-import abc
 import functools
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -19,13 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ctmodels._core._arguments import before, check_key, check_whole
+from ctmodels._core._arguments import before, check_whole
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows
-from ctmodels.layers._steps import draw_log_steps, spread_steps
+from ctmodels.layers._steps import check_sizes, draw_log_steps, spread_steps
 from ctmodels.ssm._hippo import Hippo, legs, normal_plus_low_rank
 from ctmodels.ssm._kernels import convolve, kernel
 from ctmodels.ssm._low_rank import DiagonalPlusLowRank
-from ctmodels.ssm._scan import scan_rows
 from ctmodels.ssm._transitions import Dense
 from ctmodels.ssm._tridiagonal import TridiagonalInverse
 
@@ -62,6 +61,7 @@ class AbstractLSSL(AbstractStateSpace):
 
     channels: eqx.AbstractVar[Channels]
     alpha: eqx.AbstractVar[float]
+    multiplies: ClassVar[bool] = False
 
     def start(self) -> States:
         return jnp.zeros_like(self.channels.C[:, 0])
@@ -72,9 +72,6 @@ class AbstractLSSL(AbstractStateSpace):
     def transition(self, u: Features, gap: Gap) -> tuple[Dense, States]:
         A, b = self._matrices(gap)
         return Dense(A), b * u[:, None]
-
-    def scan(self, state: States, us: Rows, gaps: Float[Array, " row"], *, every: bool = True) -> tuple:
-        return scan_rows(self.step, state, us, gaps, every=every)
 
     def kernel(self, length: int, gap: Gap) -> Float[Array, "feature channel length"]:
         """Of rows a gap apart, without D."""
@@ -90,16 +87,8 @@ class AbstractLSSL(AbstractStateSpace):
         features, _, N = self.channels.C.shape
         still, held = jnp.zeros((2, features), gap.dtype).at[1].set(1)
         basis = jnp.broadcast_to(jnp.eye(N, dtype=gap.dtype)[:, None], (N, features, N))
-        columns = jax.vmap(lambda x: self._moved(x, still, gap))(basis)
-        return jnp.moveaxis(columns, 0, 2), self._moved(self.start(), held, gap)
-
-    def step(self, state: States, u: Features, gap: Gap) -> tuple[States, Features]:
-        state = self._moved(state, u, gap)
-        return state, self.read(state, u)
-
-    @abc.abstractmethod
-    def _moved(self, x: States, u: Features, gap: Gap) -> States:
-        """One step."""
+        columns = jax.vmap(lambda x: self.move(x, still, gap))(basis)
+        return jnp.moveaxis(columns, 0, 2), self.move(self.start(), held, gap)
 
 
 class LSSL(AbstractLSSL):
@@ -127,7 +116,7 @@ class LSSL(AbstractLSSL):
     alpha: float = eqx.field(static=True)
     steps: tuple[float, ...] = eqx.field(static=True)
 
-    @before(lambda key, **_: check_key(key, needed=True))
+    @before(check_sizes)
     def __init__(
         self,
         features: int,
@@ -147,8 +136,8 @@ class LSSL(AbstractLSSL):
     def derivative(self, x: States, u: Features) -> States:
         return self._gaps(1, u)[:, None] * jax.vmap(self._law().derivative)(x, u)
 
-    def _moved(self, x: States, u: Features, gap: Gap) -> States:
-        return jax.vmap(functools.partial(self._law().step, alpha=self.alpha))(x, u, self._gaps(gap, u))
+    def move(self, state: States, u: Features, gap: Gap) -> States:
+        return jax.vmap(functools.partial(self._law().step, alpha=self.alpha))(state, u, self._gaps(gap, u))
 
     def _law(self) -> DiagonalPlusLowRank:
         return DiagonalPlusLowRank.of(_system(self.measure, self.state, normal_plus_low_rank))
@@ -176,8 +165,9 @@ class TrainableLSSL(AbstractLSSL):
     features: int = eqx.field(static=True)
     per_feature: bool = eqx.field(static=True)
     alpha: float = eqx.field(static=True)
+    slow: ClassVar[tuple[str, ...]] = ("system", "log_step")
 
-    @before(lambda key, **_: check_key(key, needed=True))
+    @before(check_sizes)
     def __init__(
         self,
         features: int,
@@ -201,9 +191,9 @@ class TrainableLSSL(AbstractLSSL):
     def derivative(self, x: States, u: Features) -> States:
         return jnp.exp(self.log_step)[:, None] * self._each(TridiagonalInverse.derivative, x, u)
 
-    def _moved(self, x: States, u: Features, gap: Gap) -> States:
+    def move(self, state: States, u: Features, gap: Gap) -> States:
         move = functools.partial(TridiagonalInverse.step, alpha=self.alpha)
-        return self._each(move, x, u, gap * jnp.exp(self.log_step))
+        return self._each(move, state, u, gap * jnp.exp(self.log_step))
 
     def _each(self, function: Callable, *given: Array) -> States:
         """Of the system of each feature."""

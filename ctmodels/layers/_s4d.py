@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before
-from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, forward
+from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, carried, forward
 from ctmodels.layers._modes import Init, StablePoles, linear
 from ctmodels.layers._steps import check_sizes, draw_log_steps
 from ctmodels.ssm._discretise import hold_modes
@@ -64,6 +64,9 @@ class S4D(AbstractStateSpace):
     def transition(self, u: Features, gap: Gap) -> tuple[Diagonal, Pair]:
         a, hold = hold_modes(self.poles(), (gap * jnp.exp(self.log_step))[:, None])
         return Diagonal(a), hold.times(u[:, None])
+
+    def move(self, state: Pair, u: Features, gap: Gap) -> Pair:
+        return carried(state, self.transition(u, gap))
 
     def read(self, x: Pair, u: Features) -> Features:
         return 2 * jnp.sum(self.C.re * x.re - self.C.im * x.im, axis=1) + self.D * u

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_whole
-from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, equal_gaps
+from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, carried, equal_gaps
 from ctmodels.layers._modes import StablePoles
 from ctmodels.layers._steps import check_sizes, draw_log_steps
 from ctmodels.ssm._discretise import hold_modes
@@ -72,6 +72,9 @@ class S5(AbstractStateSpace):
     def transition(self, u: Features, gap: Gap) -> tuple[Diagonal, Pair]:
         a, hold = hold_modes(self.poles(), gap * jnp.exp(self.log_step))
         return Diagonal(a), hold * Pair(self.B.re @ u, self.B.im @ u)
+
+    def move(self, state: Pair, u: Features, gap: Gap) -> Pair:
+        return carried(state, self.transition(u, gap))
 
     def read(self, x: Pair, u: Features) -> Features:
         return 2 * (self.C.re @ x.re - self.C.im @ x.im) + self.D * u

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_key, check_whole
-from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, equal_gaps
+from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, carried, equal_gaps
 from ctmodels.layers._steps import draw_log_steps
 from ctmodels.ssm._selective import hold_rates, selective_step
 from ctmodels.ssm._transitions import RealDiagonal
@@ -83,6 +83,9 @@ class Selective(AbstractStateSpace):
 
     def transition(self, u: Features, gap: Gap) -> tuple[RealDiagonal, States]:
         return selective_step(self._rates(), gap * self.steps(u), u, self.B @ u, self.method)
+
+    def move(self, state: States, u: Features, gap: Gap) -> States:
+        return carried(state, self.transition(u, gap))
 
     def read(self, x: States, u: Features) -> Features:
         y = x @ (self.C @ u) + self.D * u

@@ -1,5 +1,7 @@
 """What layers and their stack are not made for: refused with a remedy, or a status and NaN where it shows later."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,8 +12,10 @@ import ctmodels as ct
 from ctmodels import layers
 
 KEY = jax.random.key(0)
-KINDS = [layers.S4D, layers.S5, layers.LRU, layers.LinOSS, layers.Recurrent]
-each = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+WINDOWED = [functools.partial(kind, order=2, window=3.0) for kind in (layers.LMU, layers.LMUFormer)]
+KINDS = [layers.S4D, layers.S5, layers.LRU, layers.LinOSS, layers.Recurrent, layers.Selective, *WINDOWED]
+KINDS += [functools.partial(kind, state=2) for kind in (layers.LSSL, layers.TrainableLSSL)]
+each = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: getattr(kind, "func", kind).__name__)
 
 
 def rows(number: int) -> tuple:
@@ -115,4 +119,5 @@ def test_no_parameter_is_complex(kind):
     leaves = jax.tree.leaves(eqx.filter(layer, eqx.is_array))
     assert leaves and not any(jnp.iscomplexobj(leaf) for leaf in leaves)
     labels = set(jax.tree.leaves(layers.label(eqx.filter(layer, eqx.is_inexact_array))))
-    assert labels == ({"other"} if kind is layers.Recurrent else {"slow", "other"})
+    constant = (layers.Recurrent, layers.LMU, layers.LMUFormer, layers.LSSL)
+    assert labels == ({"other"} if isinstance(layer, constant) else {"slow", "other"})
