@@ -1,6 +1,7 @@
 r"""From $x' = A x + B u$ to $x_k = \bar A x_{k-1} + \bar B u_k$ over a gap of its own, u being held over the gap at
 its new value."""
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import expm
 from jaxtyping import Array, Float
@@ -37,11 +38,27 @@ def hold_modes(poles: Pair, gap: Float[Array, "..."]) -> tuple[Pair, Pair]:
     **Arguments:** `poles`: none of them zero; `gap`: as broadcasts against them.
     """
     z = poles.times(gap)
+    return _held(poles, z)
+
+
+@jax.custom_jvp
+def _held(poles: Pair, z: Pair) -> tuple[Pair, Pair]:
+    """Of z, which is the gap's."""
     more = jnp.expm1(z.re)
     cosine, sine = cosine_and_sine(z.im / 2)
     less = 2 * sine**2  # than one by this is the cosine of the whole angle
     real, imaginary = more - less - more * less, (1 + more) * 2 * sine * cosine
     return Pair(1 + real, imaginary), Pair(real, imaginary).over(poles)
+
+
+@_held.defjvp
+def _(primals, tangents):
+    """By what is there: without it the backward pass goes through the polynomials of sine and cosine."""
+    (poles, _), (to_poles, to_z) = primals, tangents
+    a, hold = _held(*primals)
+    to_a = a * to_z
+    less = hold * to_poles
+    return (a, hold), (to_a, Pair(to_a.re - less.re, to_a.im - less.im).over(poles))
 
 
 def bilinear_modes(poles: Pair, gap: Float[Array, "..."]) -> tuple[Pair, Pair]:
