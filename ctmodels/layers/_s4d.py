@@ -4,6 +4,7 @@ Gu, Gupta, Goel, Ré (2022). Between rows the input is held (zero-order hold), s
 same.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -18,7 +19,7 @@ from ctmodels.layers._modes import Init, StablePoles, linear
 from ctmodels.layers._steps import check_sizes, draw_log_steps
 from ctmodels.ssm._discretise import hold_modes
 from ctmodels.ssm._kernels import convolve, mode_kernel
-from ctmodels.ssm._pairs import Pair
+from ctmodels.ssm._pairs import Pair, logarithm
 from ctmodels.ssm._transitions import Diagonal
 
 
@@ -27,7 +28,8 @@ class S4D(AbstractStateSpace):
 
     **Arguments:** `features`: of a row; `modes`: of each, complex (half of the state size N that papers give); `init`:
     where the poles begin, one of [`ctmodels.layers.linear`][], `inverse`, `quadratic`, `real`, `from_legs`; `steps`:
-    between which the steps are drawn, uniform in their logarithm.
+    between which the steps are drawn, uniform in their logarithm; `method`: of one step, [`ctmodels.ssm.hold_modes`][],
+    which is exact, or `bilinear_modes`, which is not the same over a gap and over its two halves.
 
     **Good values:** 32 modes; steps from 1e-3 to 1e-1 for about a thousand rows a unit of gap apart; for these
     parameters a learning rate of 1e-3 and no weight decay.
@@ -37,6 +39,7 @@ class S4D(AbstractStateSpace):
     C: Pair
     D: Float[Array, " feature"]
     log_step: Float[Array, " feature"]
+    method: Callable = eqx.field(static=True)
     features: int = eqx.field(static=True)
     slow: ClassVar[tuple[str, ...]] = ("poles", "log_step")
 
@@ -48,10 +51,11 @@ class S4D(AbstractStateSpace):
         *,
         init: Init = linear,
         steps: tuple[float, float] = (1e-3, 1e-1),
+        method: Callable = hold_modes,
         key: PRNGKeyArray,
     ):
         a, b, c = jax.random.split(key, 3)
-        self.features = features
+        self.features, self.method = features, method
         self.poles = StablePoles.of(np.broadcast_to(init(modes), (features, modes)))
         real, imaginary = jax.random.normal(a, (2, features, modes)) * np.sqrt(0.5)
         self.C = Pair(real, imaginary)
@@ -62,7 +66,7 @@ class S4D(AbstractStateSpace):
         return Pair(jnp.zeros_like(self.C.re), jnp.zeros_like(self.C.im))
 
     def transition(self, u: Features, gap: Gap) -> tuple[Diagonal, Pair]:
-        a, hold = hold_modes(self.poles(), (gap * jnp.exp(self.log_step))[:, None])
+        a, hold = self.method(self.poles(), (gap * jnp.exp(self.log_step))[:, None])
         return Diagonal(a), hold.times(u[:, None])
 
     def move(self, state: Pair, u: Features, gap: Gap) -> Pair:
@@ -80,8 +84,9 @@ class S4D(AbstractStateSpace):
         """Of rows a gap apart."""
         step = (gap * jnp.exp(self.log_step))[:, None]
         poles = self.poles()
-        weights = self.C * hold_modes(poles, step)[1]
-        return mode_kernel(poles.times(step), weights.times(jnp.asarray(2, step.dtype)), length)
+        a, hold = self.method(poles, step)
+        logs = poles.times(step) if self.method is hold_modes else logarithm(a)
+        return mode_kernel(logs, (self.C * hold).times(jnp.asarray(2, step.dtype)), length)
 
     def convolve(self, us: Rows, gap: Gap) -> Rows:
         return convolve(self.kernel(us.shape[0], forward(gap)), us.T).T + self.D[None] * us

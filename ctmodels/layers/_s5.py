@@ -3,6 +3,7 @@ r"""S5: one diagonal system for all features, $x' = \Lambda x + B u$, $y = 2 \ma
 Smith, Warrington, Linderman (2023).
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -26,7 +27,8 @@ class S5(AbstractStateSpace):
 
     **Arguments:** `features`: of a row; `modes`: complex, half of the state size P that the paper gives; `blocks`: of
     HiPPO's LegS, in which the poles and the bases of `B` and `C` begin; it divides `modes`; `steps`: between which the
-    steps are drawn, uniform in their logarithm.
+    steps are drawn, uniform in their logarithm; `method`: of one step, [`ctmodels.ssm.hold_modes`][], which is exact,
+    or `bilinear_modes`, which is not the same over a gap and over its two halves.
 
     **Good values:** as many modes as features, or half; 8 blocks; steps from 1e-3 to 1e-1 for about a thousand rows a
     unit of gap apart; for poles and steps a learning rate of 1e-3 and no weight decay.
@@ -37,6 +39,7 @@ class S5(AbstractStateSpace):
     C: Pair
     D: Float[Array, " feature"]
     log_step: Float[Array, " mode"]
+    method: Callable = eqx.field(static=True)
     features: int = eqx.field(static=True)
     slow: ClassVar[tuple[str, ...]] = ("poles", "log_step")
 
@@ -48,13 +51,14 @@ class S5(AbstractStateSpace):
         *,
         blocks: int = 1,
         steps: tuple[float, float] = (1e-3, 1e-1),
+        method: Callable = hold_modes,
         key: PRNGKeyArray,
     ):
         check_whole("blocks", blocks, 1)
         if modes % blocks:
             raise ValueError(f"blocks={blocks} do not divide modes={modes}: give a number that does, such as 1")
         b, c, d, e = jax.random.split(key, 4)
-        self.features = features
+        self.features, self.method = features, method
         poles, into, out = _bases(modes // blocks, blocks)
         self.poles = StablePoles.of(poles)
         # Drawn as real matrices of all states, and turned into the basis of the modes.
@@ -70,7 +74,7 @@ class S5(AbstractStateSpace):
         return Pair(jnp.zeros_like(self.log_step), jnp.zeros_like(self.log_step))
 
     def transition(self, u: Features, gap: Gap) -> tuple[Diagonal, Pair]:
-        a, hold = hold_modes(self.poles(), gap * jnp.exp(self.log_step))
+        a, hold = self.method(self.poles(), gap * jnp.exp(self.log_step))
         return Diagonal(a), hold * Pair(self.B.re @ u, self.B.im @ u)
 
     def move(self, state: Pair, u: Features, gap: Gap) -> Pair:

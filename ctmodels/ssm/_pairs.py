@@ -59,6 +59,11 @@ def _(primals, tangents):
     return e, e * tangents[0]
 
 
+def logarithm(z: Pair) -> Pair:
+    """Of none that is zero; the imaginary part is from -pi to pi."""
+    return Pair(jnp.log(z.re**2 + z.im**2) / 2, jnp.arctan2(z.im, z.re))
+
+
 def cosine_and_sine(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """Both. Where single precision is asked for on the CPU, by polynomials after taking off quarter turns in
     three parts: XLA calls a scalar routine there, 16 times slower. Right to the last two bits up to 1e4."""

@@ -155,8 +155,8 @@ def s4d(saved: dict) -> layers.S4D:
     return eqx.tree_at(lambda m: (m.poles, m.C, m.D, m.log_step), layer, fields)
 
 
-def s5(saved: dict) -> layers.S5:
-    layer = layers.S5(len(saved["D"]), len(saved["Lambda_re"]), key=KEY)
+def s5(saved: dict, method) -> layers.S5:
+    layer = layers.S5(len(saved["D"]), len(saved["Lambda_re"]), method=method, key=KEY)
     poles = layers.StablePoles(jnp.log(-jnp.asarray(saved["Lambda_re"])), jnp.asarray(saved["Lambda_im"]))
     fields = (poles, of_pair(saved["B"]), of_pair(saved["C"]), jnp.asarray(saved["D"]), jnp.asarray(saved["log_step"]))
     return eqx.tree_at(lambda m: (m.poles, m.B, m.C, m.D, m.log_step), layer, fields)
@@ -180,12 +180,14 @@ def compare(gradient: dict, saved: dict, within) -> None:
 
 
 @pytest.mark.only("float64")
-@pytest.mark.parametrize("name", ["s5", "linoss_im", "linoss_imex"])
+@pytest.mark.parametrize("name", ["s5", "s5_bilinear", "linoss_im", "linoss_imex"])
 def test_s5_and_linoss_are_those_of_the_released_code(name, within):
     """Outputs and gradients."""
     saved = REFERENCE[name]
     methods = {"linoss_im": ssm.implicit, "linoss_imex": ssm.implicit_explicit}
-    layer, us = linoss(saved, methods[name]) if name in methods else s5(saved), jnp.asarray(saved["u"])
+    held = ssm.bilinear_modes if name == "s5_bilinear" else ssm.hold_modes
+    layer = linoss(saved, methods[name]) if name in methods else s5(saved, held)
+    us = jnp.asarray(saved["u"] if "u" in saved else REFERENCE["s5"]["u"])
 
     @jax.jit
     def both(layer):
@@ -197,10 +199,24 @@ def test_s5_and_linoss_are_those_of_the_released_code(name, within):
 
     gradient, ys = both(layer)
     np.testing.assert_allclose(ys, saved["y"], **within(1e-9, 1e-10))
-    if name == "s5":
+    if name.startswith("s5"):
         compare({"Lambda_im": gradient.poles.frequency, "log_step": gradient.log_step, "D": gradient.D}, saved, within)
     else:
         compare({"A_diag": gradient.stiffness, "steps": gradient.raw_step}, saved, within)
+
+
+@pytest.mark.only("float64")
+def test_a_bilinear_kernel_is_that_of_the_released_code_and_of_the_scan(tolerance, within):
+    saved = {name: np.asarray(value) for name, value in REFERENCE["s4d_bilinear"].items()}
+    A, B, C = (np.squeeze(saved[name][..., 0] + 1j * saved[name][..., 1]) for name in "ABC")
+    layer = layers.S4D(3, 8, method=ssm.bilinear_modes, key=KEY)
+    fields = (layers.StablePoles.of(A), ssm.pair(B * C), jnp.zeros(3), jnp.log(jnp.asarray(saved["dt"][:, 0])))
+    layer = eqx.tree_at(lambda m: (m.poles, m.C, m.D, m.log_step), layer, fields)
+    impulse = jnp.zeros((64, 3)).at[0].set(1)
+    kernel = eqx.filter_jit(lambda m: m.kernel(64, jnp.ones(())))(layer)
+    scanned = eqx.filter_jit(lambda m: m.scan(m.start(), impulse, jnp.ones(64))[1])(layer)
+    np.testing.assert_allclose(kernel, saved["K"][0], **within(1e-9, 1e-12))
+    np.testing.assert_allclose(scanned.T, kernel, **tolerance())
 
 
 @pytest.mark.only("float64")
