@@ -11,9 +11,12 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ctmodels._core._arguments import argument
 from ctmodels._core._output import BAD_TIMES, SUCCESS, Output, Stats
-from ctmodels._core._series import static_code
+from ctmodels._core._static import static_code
 from ctmodels._core._times import increasing
 from ctmodels._online import StatesAtRows, predict_at
+
+Static, Known = Float[Array, " feature"] | None, Bool[Array, " feature"] | None
+Time, Values, Mask = Float[Array, ""], Float[Array, " channel"], Bool[Array, " channel"] | None
 
 
 class Memory(eqx.Module):

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from numpy.typing import ArrayLike
 
 from ctmodels._core._arguments import before
+from ctmodels._core._static import static_code
 from ctmodels._core._validation import DataError, check_lengths, check_resolution, check_times, check_values
 from ctmodels._core._words import kind_of
 
@@ -225,14 +226,6 @@ class Record(eqx.Module):
     def code(self, dtype: DTypeLike) -> Float[Array, " code"]:
         """Features, and which are known: `(2 * feature,)`; nothing where there are none."""
         return static_code(self.static, self.known, dtype)
-
-
-def static_code(static: Array | None, known: Array | None, dtype: DTypeLike) -> Float[Array, " code"]:
-    """Features, and which are known."""
-    if static is None:
-        return jnp.zeros(0, dtype)
-    known = jnp.ones(static.shape, bool) if known is None else known
-    return jnp.concatenate([jnp.where(known, static, 0).astype(dtype), known.astype(dtype)])
 
 
 class Driven(eqx.Module):

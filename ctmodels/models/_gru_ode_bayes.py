@@ -17,7 +17,7 @@ from ctmodels._core._output import Output
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._memory import Memory, answer, observe_by_flow, predict_by_flow
+from ctmodels._memory import Known, Mask, Memory, Static, Time, Values, answer, observe_by_flow, predict_by_flow
 from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, scan_rows, times_of
 from ctmodels.distributions import Gaussian
 
@@ -130,10 +130,10 @@ class GRUODEBayes(AbstractFilter, AbstractOnline):
         made = jax.nn.relu(jnp.einsum("ci,cip->cp", given, self.prepare) + self.prepare_bias)
         return self.cell(jnp.where(mask[:, None], made, 0).reshape(-1), h), expected
 
-    def init(self, static=None, known=None) -> Memory:
+    def init(self, static: Static = None, known: Known = None) -> Memory:
         return Memory.of_nothing(self.channels, self.static, static, known, self._start)
 
-    def observe(self, memory: Memory, t, y, mask=None) -> Memory:
+    def observe(self, memory: Memory, t: Time, y: Values, mask: Mask = None) -> Memory:
         return observe_by_flow(memory, t, y, mask, self._flow, self.jump)
 
     def predict(self, memory: Memory, ts: Float[Array, " out"]) -> Output:

@@ -16,7 +16,7 @@ from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._memory import Memory, answer, observe, predict_by_flow
+from ctmodels._memory import Known, Mask, Memory, Static, Time, Values, answer, observe, predict_by_flow
 from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, times_of
 from ctmodels.fields._fields import MatrixField
 from ctmodels.paths._paths import CubicPath
@@ -117,12 +117,12 @@ class NeuralCDE(AbstractOnline):
         latents, more = predict_at(self._flow, known, ts)
         return Output(jax.vmap(self.readout)(latents), stats + more, latents)
 
-    def init(self, static=None, known=None) -> Memory:
+    def init(self, static: Static = None, known: Known = None) -> Memory:
         nothing = jnp.zeros(2 * self.channels)
         start = lambda code: self.initial(jnp.concatenate([nothing, code]))
         return Memory.of_nothing(self.channels, self.static, static, known, start)
 
-    def observe(self, memory: Memory, t, y, mask=None) -> Memory:
+    def observe(self, memory: Memory, t: Time, y: Values, mask: Mask = None) -> Memory:
         """By an [`ctmodels.IncrementScheme`][] alone: the cubic looks one row ahead."""
         solver = self.solver
         if isinstance(solver, Integrate):

@@ -16,7 +16,7 @@ from ctmodels._core._output import Output
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._integrate import RK4, Integrate, Substeps
-from ctmodels._memory import Memory, answer, observe_by_flow, predict_by_flow
+from ctmodels._memory import Known, Mask, Memory, Static, Time, Values, answer, observe_by_flow, predict_by_flow
 from ctmodels._online import ObservedRows, StatesAtRows, flow_of_field, predict_at, scan_rows, times_of
 from ctmodels.fields._fields import MLPField
 
@@ -78,11 +78,11 @@ class ODERNN(AbstractOnline):
         latents, more = predict_at(self._flow, StatesAtRows(hs, rows.ts, unseen), ts)
         return Output(jax.vmap(self.readout)(latents), stats + more, latents)
 
-    def init(self, static=None, known=None) -> Memory:
+    def init(self, static: Static = None, known: Known = None) -> Memory:
         start = lambda code: jnp.zeros(self.hidden, code.dtype)
         return Memory.of_nothing(self.channels, self.static, static, known, start)
 
-    def observe(self, memory: Memory, t, y, mask=None) -> Memory:
+    def observe(self, memory: Memory, t: Time, y: Values, mask: Mask = None) -> Memory:
         return observe_by_flow(memory, t, y, mask, self._flow, self._jump(memory.static))
 
     def predict(self, memory: Memory, ts: Float[Array, " out"]) -> Output:

@@ -17,7 +17,7 @@ from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._core._times import evenly_spaced, increasing
-from ctmodels._memory import Memory, answer, from_now_on, observe
+from ctmodels._memory import Known, Mask, Memory, Static, Time, Values, answer, from_now_on, observe
 from ctmodels._online import ObservedRows, times_of
 from ctmodels._stack import Stack
 from ctmodels.layers._s5 import S5
@@ -114,7 +114,7 @@ class StateSpace(AbstractOnline):
         stats = Stats.of_grid(1, row_ts, hs) + Stats.of_grid(0, ts[-1:], latents[-1:])
         return Output(jax.vmap(self.readout)(latents), stats, latents)
 
-    def init(self, static=None, known=None) -> Memory:
+    def init(self, static: Static = None, known: Known = None) -> Memory:
         start = self.stack.start()
 
         def state(code):
@@ -124,7 +124,7 @@ class StateSpace(AbstractOnline):
 
         return Memory.of_nothing(self.channels, self.static, static, known, state)
 
-    def observe(self, memory: Memory, t, y, mask=None) -> Memory:
+    def observe(self, memory: Memory, t: Time, y: Values, mask: Mask = None) -> Memory:
         def move(before, row, mask):
             states, _, mean = before.state
             gap = jnp.where(before.number == 0, self.first, (row.t - before.t) / self.scale)
