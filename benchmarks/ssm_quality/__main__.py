@@ -1,8 +1,8 @@
 """What state-space models learn: `python -m benchmarks.ssm_quality [--quick] [--save]`.
 
 Each part is a file of this folder, says there what it does, and runs alone as `python -m benchmarks.ssm_quality.PART`,
-with a choice of methods and seeds. Here `pendulum` runs, with three seeds; `mnist` is given the folder of its data, and
-runs alone only. Mortality in hospital by a state-space model is a row of `benchmarks.cde.physionet`.
+with a choice of methods and seeds. Here `pendulum` runs, with three seeds; `mnist` and `digits` are given the folder of
+their data, and run alone only. Mortality in hospital by a state-space model is a row of `benchmarks.cde.physionet`.
 """
 
 import argparse
