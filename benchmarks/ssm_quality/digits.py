@@ -86,11 +86,11 @@ def optimiser(steps: int) -> optax.GradientTransformation:
 
 
 def one(method: str, seed: int, data: Utterances, quick: bool) -> dict:
-    sizes, epochs, features = ((20, 5), 1, 4) if quick else ((2100, 300), 20, 64)
+    sizes, epochs, features = ((20, 5), 2, 4) if quick else ((2100, 300), 20, 64)
     order = np.random.default_rng(seed).permutation(len(data.labels))
     train, judges, test = np.split(order, np.cumsum(sizes))
     data = Utterances(scaled(data.series, train), data.labels)
-    batch = min(32, len(train))
+    batch = min(32, len(train) // 2)
     steps = epochs * (len(train) // batch)
     model = ct.StateSpace(
         13, 10, layer=LAYERS[method], features=features, depth=2, dropout=0.2, pooled=True, key=jax.random.key(seed)
