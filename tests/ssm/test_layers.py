@@ -40,6 +40,7 @@ def close(a, b, tolerance, factor: float = 1.0) -> None:
         np.testing.assert_allclose(x, y, **tolerance(factor))
 
 
+@pytest.mark.mostly("float64")
 @each_exact
 def test_row_by_row_all_at_once_by_convolution_and_by_a_solver_are_the_same(make, tolerance):
     """And one step at a time; of the solver, in steps that are so short that it is as right as they are."""
@@ -64,6 +65,7 @@ def test_row_by_row_all_at_once_by_convolution_and_by_a_solver_are_the_same(make
     close(last, jax.tree.map(lambda a: a[-1], by_rows[0]), tolerance)
 
 
+@pytest.mark.only("float32")
 @each_exact
 def test_two_gaps_are_one_and_a_gap_of_none_is_none(make, within):
     """The semigroup law, under an input that is held; without one it is a law of the map of states alone."""

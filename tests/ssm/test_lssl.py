@@ -28,7 +28,9 @@ MAKE = {
         layers.TrainableLSSL, measure=ssm.legt, per_feature=True, channels=2, **STEPS
     ),
 }
-each = pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in MAKE.items()])
+SLOW = ("LSSL, LegT, two channels", "trainable")  # what the other two have together
+slowly = lambda name: [pytest.mark.slow] * (name in SLOW)
+each = pytest.mark.parametrize("make", [pytest.param(MAKE[name], id=name, marks=slowly(name)) for name in MAKE])
 
 
 def rows(seed: int = 0) -> tuple:
