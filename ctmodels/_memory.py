@@ -1,6 +1,7 @@
 """What a model keeps of a record that is coming in: enough to go on, and to say what it would say of the whole."""
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -15,8 +16,11 @@ from ctmodels._core._static import static_code
 from ctmodels._core._times import increasing
 from ctmodels._online import StatesAtRows, predict_at
 
-Static, Known = Float[Array, " feature"] | None, Bool[Array, " feature"] | None
-Time, Values, Mask = Float[Array, ""], Float[Array, " channel"], Bool[Array, " channel"] | None
+Static: TypeAlias = Float[Array, " feature"] | None
+Known: TypeAlias = Bool[Array, " feature"] | None
+Time: TypeAlias = Float[Array, ""]
+Values: TypeAlias = Float[Array, " channel"]
+Mask: TypeAlias = Bool[Array, " channel"] | None
 
 
 class Memory(eqx.Module):
