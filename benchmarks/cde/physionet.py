@@ -14,6 +14,7 @@ same for each: values beyond five deviations are cut, hidden 64 (32 of the neura
 answer at the last observation, Adam 2e-3 with a cosine over 15 epochs of batches of 64, gradient clipped at 1, weight
 decay 1e-2; a tenth of the training part says which epoch's weights are kept, and which of our models is the best, by
 its area (`validation`). `gru_dt` and `gru_d` are the baselines (`_baselines.py`).
+`state_space`: two blocks of S5, the mean of their features, a fifth of which is dropped.
 
 `seconds`: of training, compilation and validation counted.
 """
