@@ -110,7 +110,8 @@ class StateSpace(AbstractOnline):
             hs = self._at_rows(xs, gaps, key)
             before = self.stack.after(self.stack.start(), nothing, jnp.zeros_like(gaps[0]))
             latents = _held(_mean_so_far(hs, rows.seen) if self.pooled else hs, before, asked)
-        latents = jnp.where(jnp.isfinite(ts)[:, None], latents, jnp.nan)
+        # Where the rows' times are bad there are no answers, before the first of them either.
+        latents = jnp.where((jnp.isfinite(ts) & jnp.isfinite(row_ts[-1]))[:, None], latents, jnp.nan)
         stats = Stats.of_grid(1, row_ts, hs) + Stats.of_grid(0, ts[-1:], latents[-1:])
         return Output(jax.vmap(self.readout)(latents), stats, latents)
 
