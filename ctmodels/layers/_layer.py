@@ -118,8 +118,8 @@ def carried(state: PyTree, transition: tuple[AbstractTransition, PyTree]) -> PyT
 
 
 def label(model: PyTree) -> PyTree:
-    """ "slow" for each parameter that says how fast a layer moves (poles and steps), "other" for all others, as
-    `optax.multi_transform` takes it: `optax.multi_transform({"slow": ..., "other": ...}, ctmodels.layers.label)`."""
+    """Of each parameter "slow", if it says how fast a layer moves (poles and steps), else "other": what
+    `optax.multi_transform({"slow": ..., "other": ...}, ctmodels.layers.label)` takes."""
 
     def of(node):
         if not isinstance(node, AbstractLayer):

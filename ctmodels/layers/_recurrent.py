@@ -71,7 +71,9 @@ class Recurrent(AbstractLayer):
         gaps = forward(gaps)
         if self.solver is None:
             return scan_rows(self.step, state, us, gaps, every=every)
-        hs, _ = self.solver(self._move, state, (us, gaps))
+        hs, stats = self.solver(self._move, state, (us, gaps))
+        # A layer returns no status, and what an objective lets a solver hold is finite: NaN says that there are none.
+        hs = jnp.where(stats.converged, hs, jnp.nan)
         return (hs if every else hs[-1]), jax.vmap(self._read)(hs)
 
     def convolve(self, us: Rows, gap: Gap) -> Rows:

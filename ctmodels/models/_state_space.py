@@ -40,13 +40,13 @@ class StateSpace(AbstractOnline):
     nothing was observed, and padding, change nothing. A key drops features, where there is `dropout`.
 
     **Arguments:** `channels`, `outputs`: sizes; `layer`: `(features, key=key) -> layer`, one of
-    [`ctmodels.layers`](layers.md) or a `functools.partial` of it; `features`, `depth`, `glu`, `dropout`, `norm_first`:
+    [`ctmodels.layers`](state-space.md) or a `functools.partial` of it; `features`, `depth`, `glu`, `dropout`, `norm_first`:
     of the stack; `encoder`: `(inputs, features, key=key) -> map` of what is read of a row, a linear one by default (of
     images, another); `static`: how many static features a record has, which are read with each row; `pooled`: whether
     an output is of the mean of the features over all rows by then, else of those there; `scale`: the time that is a gap
-    of one to a layer; `first`: the gap before the first row, in that unit; `spacing`: for rows that are all so far
-    apart and all observed, so that the whole is a convolution (Fourier transforms): then an output is that of the last
-    row by then, and what is not so spaced is refused.
+    of one to a layer; `first`: the gap before the first row, in that unit (with a `spacing` it is that); `spacing`: for
+    rows that are all so far apart and all observed, so that the whole is a convolution (Fourier transforms): then an
+    output is that of the last row by then, and what is not so spaced is refused.
 
     A model that was trained with a spacing answers at irregular times, and row by row, without it,
     `model.with_spacing(None)`; and at another rate with another one.
@@ -128,7 +128,7 @@ class StateSpace(AbstractOnline):
     def observe(self, memory: Memory, t: Time, y: Values, mask: Mask = None) -> Memory:
         def move(before, row, mask):
             states, _, mean = before.state
-            gap = jnp.where(before.number == 0, self.first, (row.t - before.t) / self.scale)
+            gap = jnp.where(before.number == 0, self._first, (row.t - before.t) / self.scale)
             x = self._input(row.ys, mask, row.static)
             states, h = self.stack.step(states, x, gap.astype(x.dtype))
             if self.pooled:
@@ -173,6 +173,11 @@ class StateSpace(AbstractOnline):
         held = jnp.concatenate([nothing[None], xs])[asked.at + 1]
         return hs, jax.vmap(self.stack.after)(states, held, asked.since.astype(xs.dtype))
 
+    @property
+    def _first(self) -> float:
+        """The gap before the first row: of a convolution that of all rows."""
+        return self.first if self.spacing is None else self.spacing / self.scale
+
     def _input(self, y, mask, static) -> Float[Array, " input"]:
         return jnp.concatenate([y, mask.astype(y.dtype), static])
 
@@ -187,7 +192,7 @@ class StateSpace(AbstractOnline):
     def _gaps(self, ts: Float[Array, " row"], rows: ObservedRows) -> Float[Array, " row"]:
         """Before each row, in units of `scale`; none before the last row repeated."""
         gaps = jnp.diff(ts, prepend=ts[:1]) / self.scale
-        first = jnp.where(rows.seen[0], self.first, 0) + 0 * ts[0]
+        first = jnp.where(rows.seen[0], self._first, 0) + 0 * ts[0]
         return gaps.at[0].set(first.astype(gaps.dtype)).astype(rows.ys.dtype)
 
 

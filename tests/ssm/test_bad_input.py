@@ -121,3 +121,31 @@ def test_no_parameter_is_complex(kind):
     labels = set(jax.tree.leaves(layers.label(eqx.filter(layer, eqx.is_inexact_array))))
     constant = (layers.Recurrent, layers.LMU, layers.LMUFormer, layers.LSSL)
     assert labels == ({"other"} if isinstance(layer, constant) else {"slow", "other"})
+
+
+def test_a_recurrence_that_is_not_solved_is_a_failed_sample_whatever_the_objective_lets_a_solver_hold():
+    """One iteration is too few: dropped and counted, and not learned from."""
+    solver = ct.ssm.NewtonScan(ct.ssm.BlockJacobian(), max_iterations=1)
+    layer = functools.partial(layers.Recurrent, solver=solver)
+    unsolved = ct.StateSpace(1, 1, features=2, depth=1, layer=layer, key=KEY)
+    x = series(np.arange(6.0))
+    batch = jax.tree.map(lambda a: a[None], ct.Example(x, x))
+    objective = ct.objective(ct.losses.squared, failed="drop")
+    value, metrics = eqx.filter_jit(lambda m, b: objective(m, b, KEY, 0))(unsolved, batch)
+    assert metrics["failed"] == 1 and np.isnan(value)
+
+
+def test_a_model_with_a_spacing_reads_row_by_row_as_it_convolves(tolerance):
+    """Also where the spacing is not the unit of gaps."""
+    layer = functools.partial(layers.S5, modes=3, steps=(0.5, 1.0))
+    spaced = ct.StateSpace(1, 1, features=4, depth=1, layer=layer, spacing=0.5, key=KEY)
+    x = series([0.0, 0.5, 1.0])
+
+    @jax.jit
+    def both(x):
+        memory = spaced.init()
+        for i in range(3):
+            memory = spaced.observe(memory, x.ts[i], x.ys[i], x.mask[i])
+        return spaced.predict(memory, x.ts[-1:]).ys[0], spaced(x).ys[-1]
+
+    np.testing.assert_allclose(*both(x), **tolerance())
