@@ -62,6 +62,25 @@ def main(
     print(json.dumps(found(part, rows)))
 
 
+def main_of_parts(name: str, parts: dict[str, Part], quick: Sequence[str]) -> None:
+    """Several parts with three seeds each; with `--quick` the first method of those in `quick`, with one."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("--only", choices=parts, action="append", help="a part; may be given again")
+    parser.add_argument("--quick", action="store_true", help="toy size: shows that it runs, measures nothing")
+    parser.add_argument("--save", action="store_true", help=f"keep each row in results/{name}.PART.json")
+    parser.add_argument("--resume", action="store_true", help="go on with the rows that are kept, and keep more")
+    arguments = parser.parse_args()
+    summary = {}
+    for part_name in arguments.only or (quick if arguments.quick else parts):
+        part, seeds = parts[part_name], [0, 1, 2]
+        if arguments.quick:
+            part, seeds = part._replace(methods=part.methods[:1]), [0]
+        rows = collected(part, seeds, arguments.quick, arguments.save, arguments.resume)
+        print(f"\n{part_name}\n\n{table(with_means(rows))}\n")
+        summary[part_name] = found(part, rows)
+    print(json.dumps(summary))
+
+
 def collected(part: Part, seeds: Sequence[int], quick: bool, save: bool, resume: bool) -> list[dict]:
     """A row of each method and seed, kept as it is there with `save` or `resume`."""
     data = part.data(quick)

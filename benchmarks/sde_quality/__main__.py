@@ -6,11 +6,7 @@ first method of the two quickest, or of those of `--only`: a part's own `--quick
 folder of its data, and runs alone only.
 """
 
-import argparse
-import json
-
-from benchmarks._harness import table
-from benchmarks._reproduction import Part, collected, found, with_means
+from benchmarks._reproduction import Part, main_of_parts
 from benchmarks.sde_quality import generators, lorenz, ou
 
 PARTS = {
@@ -20,23 +16,5 @@ PARTS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sde_quality")
-    parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be given again")
-    parser.add_argument("--quick", action="store_true", help="toy size: shows that it runs, measures nothing")
-    parser.add_argument("--save", action="store_true", help="keep each row in results/sde_quality.PART.json")
-    parser.add_argument("--resume", action="store_true", help="go on with the rows that are kept, and keep more")
-    arguments = parser.parse_args()
-    summary = {}
-    for name in arguments.only or (["ou", "lorenz"] if arguments.quick else PARTS):
-        part, seeds = PARTS[name], [0, 1, 2]
-        if arguments.quick:
-            part, seeds = part._replace(methods=part.methods[:1]), [0]
-        rows = collected(part, seeds, arguments.quick, arguments.save, arguments.resume)
-        print(f"\n{name}\n\n{table(with_means(rows))}\n")
-        summary[name] = found(part, rows)
-    print(json.dumps(summary))
-
-
 if __name__ == "__main__":
-    main()
+    main_of_parts("sde_quality", PARTS, ["ou", "lorenz"])

@@ -22,6 +22,7 @@ import optax
 
 import ctmodels as ct
 from benchmarks._reproduction import main
+from benchmarks.ssm_quality._optimiser import optimiser
 
 STEPS = (1e-2, 1.0)
 LAYERS = {
@@ -78,13 +79,6 @@ def right(model, data: ct.Example):
     return 100 * jnp.mean(jax.vmap(score)(data))
 
 
-def optimiser(steps: int) -> optax.GradientTransformation:
-    rate = lambda peak: optax.warmup_cosine_decay_schedule(0.0, peak, steps // 20 + 1, steps)
-    other = optax.adamw(rate(3e-3), weight_decay=0.01)
-    parts = optax.multi_transform({"slow": optax.adam(rate(1e-3)), "other": other}, ct.layers.label)
-    return optax.chain(optax.clip_by_global_norm(1.0), parts)
-
-
 def one(method: str, seed: int, data: Utterances, quick: bool) -> dict:
     sizes, epochs, features = ((20, 5), 2, 4) if quick else ((2100, 300), 20, 64)
     order = np.random.default_rng(seed).permutation(len(data.labels))
@@ -95,7 +89,9 @@ def one(method: str, seed: int, data: Utterances, quick: bool) -> dict:
     model = ct.StateSpace(
         13, 10, layer=LAYERS[method], features=features, depth=2, dropout=0.2, pooled=True, key=jax.random.key(seed)
     )
-    step = ct.make_step(ct.objective(ct.losses.cross_entropy), optimiser(steps))
+    step = ct.make_step(
+        ct.objective(ct.losses.cross_entropy), optax.chain(optax.clip_by_global_norm(1.0), optimiser(steps, 3e-3))
+    )
     state = step.init(model, key=jax.random.key(seed + 1))
     begun = time.monotonic()
     found = ct.fit(

@@ -9,6 +9,7 @@ S4D, S5: 32 modes), the mean of the features over all rows, rows equally spaced:
 training again (in order only). `seconds`: of training.
 """
 
+import dataclasses
 import functools
 import gzip
 import time
@@ -19,10 +20,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import ctmodels as ct
 from benchmarks._reproduction import main
+from benchmarks.ssm_quality._optimiser import optimiser
 
 LAYERS = {
     "lssl": ct.layers.LSSL,
@@ -67,6 +68,20 @@ def series(pixels, spacing: float = 1.0) -> ct.Series:
     return ct.Series(jnp.broadcast_to(jnp.asarray(ts), pixels.shape), ys, jnp.ones(ys.shape, bool))
 
 
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """Examples, made as they are drawn."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, at):
+        return ct.Example(series(self.pixels[at]), jnp.asarray(self.labels[at]))
+
+
 @eqx.filter_jit
 def right(model, xs: ct.Series, labels):
     answer = lambda x: jnp.argmax(model(x, x.end).ys[0])
@@ -80,12 +95,6 @@ def accuracy(model, pixels, labels, spacing: float = 1.0) -> float:
     return 100 * float(sum(counts)) / (len(parts) * size)
 
 
-def optimiser(steps: int) -> optax.GradientTransformation:
-    rate = lambda peak: optax.warmup_cosine_decay_schedule(0.0, peak, steps // 20 + 1, steps)
-    other = optax.adamw(rate(4e-3), weight_decay=0.01)
-    return optax.multi_transform({"slow": optax.adam(rate(1e-3)), "other": other}, ct.layers.label)
-
-
 def one(method: str, seed: int, data: Digits, quick: bool) -> dict:
     layer, order = method.rsplit("_", 1)
     judges, epochs, batch, features, depth = (10, 1, 10, 4, 1) if quick else (5000, EPOCHS, 50, 64, 3)
@@ -96,21 +105,20 @@ def one(method: str, seed: int, data: Digits, quick: bool) -> dict:
     sizes = dict[str, Any](features=features, depth=depth, pooled=True, spacing=1.0, dropout=0.1)
     model = ct.StateSpace(1, 10, layer=LAYERS[layer], **sizes, key=jax.random.key(seed))
     steps = epochs * (len(labels) // batch)
-    step = ct.make_step(ct.objective(ct.losses.cross_entropy), optimiser(steps))
-    state, rng, kept, begun = (
-        step.init(model, key=jax.random.key(seed + 1)),
-        np.random.default_rng(seed),
-        [],
-        time.time(),
-    )
-    for epoch in range(epochs):
-        for at in rng.permutation(len(labels))[: len(labels) // batch * batch].reshape(-1, batch):
-            state, _ = step(state, ct.Example(series(train[at]), jnp.asarray(labels[at])))
-        score = accuracy(state.model, data.pixels[-judges:], data.labels[-judges:])
-        print(f"epoch {epoch + 1}: validation {score:.2f}, {time.time() - begun:.0f} s", flush=True)
-        kept.append((score, jax.tree.map(lambda a: jnp.copy(a) if eqx.is_array(a) else a, state.model)))
-    seconds = time.time() - begun
-    validation, model = max(kept, key=lambda pair: pair[0])
+    step = ct.make_step(ct.objective(ct.losses.cross_entropy), optimiser(steps, 4e-3))
+    state = step.init(model, key=jax.random.key(seed + 1))
+    validation_of = lambda model: accuracy(model, data.pixels[-judges:], data.labels[-judges:])
+    begun = time.monotonic()
+    model = ct.fit(
+        step,
+        state,
+        Images(train, labels),
+        steps=steps,
+        batch_size=batch,
+        validate=lambda model, _: 100 - validation_of(model),
+        every=steps // epochs,
+    ).model
+    seconds, validation = time.monotonic() - begun, validation_of(model)
     half = None
     if order == "s":
         half = accuracy(model.with_spacing(2.0), data.test_pixels[:, ::2], data.test_labels, 2.0)

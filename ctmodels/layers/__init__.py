@@ -12,11 +12,11 @@ from ctmodels.layers._lru import LRU as LRU
 from ctmodels.layers._lssl import LSSL as LSSL, TrainableLSSL as TrainableLSSL
 from ctmodels.layers._modes import (
     StablePoles as StablePoles,
-    from_legs as from_legs,
-    inverse as inverse,
-    linear as linear,
-    quadratic as quadratic,
-    real as real,
+    inverse_poles as inverse_poles,
+    legs_poles as legs_poles,
+    linear_poles as linear_poles,
+    quadratic_poles as quadratic_poles,
+    real_poles as real_poles,
 )
 from ctmodels.layers._recurrent import GRU as GRU, Recurrent as Recurrent
 from ctmodels.layers._s4d import S4D as S4D

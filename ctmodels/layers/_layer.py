@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from ctmodels._core._arguments import before
-from ctmodels.ssm._scan import linear_scan, scan_rows
+from ctmodels.ssm._scan import in_parallel, linear_scan, scan_rows
 from ctmodels.ssm._transitions import AbstractTransition
 
 Features = Float[Array, " feature"]
@@ -106,7 +106,7 @@ class AbstractStateSpace(AbstractLayer):
     @before(check_rows)
     def scan(self, state: PyTree, us: Rows, gaps: Float[Array, " row"], *, every: bool = True) -> tuple[PyTree, Rows]:
         gaps = forward(gaps)
-        if self.multiplies and jax.default_backend() != "cpu":
+        if self.multiplies and in_parallel(None):
             return linear_scan(self.transition, self.read, state, us, gaps, every=every, parallel=True)
         return scan_rows(self.step, state, us, gaps, every=every)
 

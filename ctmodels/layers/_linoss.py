@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ctmodels._core._arguments import before
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, carried, equal_gaps
 from ctmodels.layers._steps import check_sizes
-from ctmodels.ssm._oscillators import exact
+from ctmodels.ssm._oscillators import exact_step
 from ctmodels.ssm._pairs import Pair
 from ctmodels.ssm._transitions import Blocks
 
@@ -28,11 +28,11 @@ class LinOSS(AbstractStateSpace):
     by the step.
 
     **Arguments:** `features`: of a row; `oscillators`: how many; `method`: of one step,
-    [`ctmodels.ssm.exact`][], or the papers' `implicit` or `implicit_explicit`; `damped`: whether each oscillator has a
-    damping $c = \max(0, \hat c)$ that is learned, else there is none.
+    [`ctmodels.ssm.exact_step`][], or the papers' `implicit_step` or `implicit_explicit_step`; `damped`: whether each
+    oscillator has a damping $c = \max(0, \hat c)$ that is learned, else there is none.
 
-    **Good values:** 64 oscillators; `implicit` forgets what turns fast, for long series of one rate; `exact` where
-    gaps differ.
+    **Good values:** 64 oscillators; `implicit_step` forgets what turns fast, for long series of one rate; `exact_step`
+    where gaps differ.
     """
 
     stiffness: Float[Array, " mode"]
@@ -51,7 +51,7 @@ class LinOSS(AbstractStateSpace):
         features: int,
         oscillators: int = 64,
         *,
-        method: Callable = exact,
+        method: Callable = exact_step,
         damped: bool = False,
         key: PRNGKeyArray,
     ):

@@ -27,7 +27,7 @@ class StablePoles(eqx.Module):
         if not np.all(np.real(poles) < 0):
             raise ValueError(
                 f"poles: a real part of {float(np.max(np.real(poles))):.3g}: a stable mode's is below zero; "
-                "start from ctmodels.layers.linear or another of these"
+                "start from ctmodels.layers.linear_poles or another of these"
             )
         dtype = jnp.zeros(()).dtype
         return cls(jnp.asarray(np.log(-np.real(poles)), dtype), jnp.asarray(np.imag(poles), dtype))
@@ -36,28 +36,28 @@ class StablePoles(eqx.Module):
         return Pair(-jnp.exp(self.log_decay), self.frequency)
 
 
-def linear(modes: int) -> Poles:
+def linear_poles(modes: int) -> Poles:
     r"""S4D-Lin: $-\tfrac12 + i \pi n$, a Fourier series over a window."""
     return -0.5 + 1j * np.pi * _numbers(modes)
 
 
-def inverse(modes: int) -> Poles:
+def inverse_poles(modes: int) -> Poles:
     r"""S4D-Inv: $-\tfrac12 + i \tfrac{N}{\pi} (\tfrac{N}{2n + 1} - 1)$, near those of LegS, N being twice `modes`."""
     N = 2 * modes
     return -0.5 + 1j * N / np.pi * (N / (2 * _numbers(modes) + 1) - 1)
 
 
-def quadratic(modes: int) -> Poles:
+def quadratic_poles(modes: int) -> Poles:
     r"""S4D-Quad: $-\tfrac12 + \tfrac{i}{\pi} (1 + 2n)^2$."""
     return -0.5 + 1j / np.pi * (1 + 2 * _numbers(modes)) ** 2
 
 
-def real(modes: int) -> Poles:
+def real_poles(modes: int) -> Poles:
     r"""S4D-Real: $-(n + 1)$, decays alone."""
     return -(_numbers(modes) + 1) + 0j
 
 
-def from_legs(modes: int) -> Poles:
+def legs_poles(modes: int) -> Poles:
     """S4D-LegS: the normal part of HiPPO's LegS of twice as many states."""
     return normal_plus_low_rank(legs(2 * modes)).poles.conj()
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows, carried, forward
-from ctmodels.layers._modes import Init, StablePoles, linear
+from ctmodels.layers._modes import Init, StablePoles, linear_poles
 from ctmodels.layers._steps import check_sizes, draw_log_steps
 from ctmodels.ssm._discretise import hold_modes
 from ctmodels.ssm._kernels import convolve, mode_kernel
@@ -27,7 +27,8 @@ class S4D(AbstractStateSpace):
     r"""Each feature has modes, and a step, of its own; a gap is multiplied by the step.
 
     **Arguments:** `features`: of a row; `modes`: of each, complex (half of the state size N that papers give); `init`:
-    where the poles begin, one of [`ctmodels.layers.linear`][], `inverse`, `quadratic`, `real`, `from_legs`; `steps`:
+    where the poles begin, one of [`ctmodels.layers.linear_poles`][], `inverse_poles`, `quadratic_poles`, `real_poles`,
+    `legs_poles`; `steps`:
     between which the steps are drawn, uniform in their logarithm; `method`: of one step, [`ctmodels.ssm.hold_modes`][],
     which is exact, or `bilinear_modes`, which is not the same over a gap and over its two halves.
 
@@ -49,7 +50,7 @@ class S4D(AbstractStateSpace):
         features: int,
         modes: int = 32,
         *,
-        init: Init = linear,
+        init: Init = linear_poles,
         steps: tuple[float, float] = (1e-3, 1e-1),
         method: Callable = hold_modes,
         key: PRNGKeyArray,

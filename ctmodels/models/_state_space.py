@@ -40,13 +40,13 @@ class StateSpace(AbstractOnline):
     nothing was observed, and padding, change nothing. A key drops features, where there is `dropout`.
 
     **Arguments:** `channels`, `outputs`: sizes; `layer`: `(features, key=key) -> layer`, one of
-    [`ctmodels.layers`](state-space.md) or a `functools.partial` of it; `features`, `depth`, `glu`, `dropout`, `norm_first`:
-    of the stack; `encoder`: `(inputs, features, key=key) -> map` of what is read of a row, a linear one by default (of
-    images, another); `static`: how many static features a record has, which are read with each row; `pooled`: whether
-    an output is of the mean of the features over all rows by then, else of those there; `scale`: the time that is a gap
-    of one to a layer; `first`: the gap before the first row, in that unit (with a `spacing` it is that); `spacing`: for
-    rows that are all so far apart and all observed, so that the whole is a convolution (Fourier transforms): then an
-    output is that of the last row by then, and what is not so spaced is refused.
+    [`ctmodels.layers`](state-space.md) or a `functools.partial` of it; `features`, `depth`, `glu`, `dropout`,
+    `norm_first`: of the stack; `encoder`: `(inputs, features, key=key) -> map` of what is read of a row, a linear one
+    by default (of images, another); `static`: how many static features a record has, which are read with each row;
+    `pooled`: whether an output is of the mean of the features over all rows by then, else of those there; `scale`: the
+    time that is a gap of one to a layer; `first`: the gap before the first row, in that unit (with a `spacing` it is
+    that); `spacing`: for rows that are all so far apart and all observed, so that the whole is a convolution (Fourier
+    transforms): then an output is that of the last row by then, and what is not so spaced is refused.
 
     A model that was trained with a spacing answers at irregular times, and row by row, without it,
     `model.with_spacing(None)`; and at another rate with another one.

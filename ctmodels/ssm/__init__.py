@@ -39,9 +39,9 @@ from ctmodels.ssm._newton import (
     newton_step as newton_step,
 )
 from ctmodels.ssm._oscillators import (
-    exact as exact,
-    implicit as implicit,
-    implicit_explicit as implicit_explicit,
+    exact_step as exact_step,
+    implicit_explicit_step as implicit_explicit_step,
+    implicit_step as implicit_step,
 )
 from ctmodels.ssm._pairs import (
     Pair as Pair,

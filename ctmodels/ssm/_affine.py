@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ctmodels._core._arguments import before, check_array
+from ctmodels.ssm._scan import in_parallel
 
 
 def _check_affine(A, b, **_) -> None:
@@ -52,11 +53,6 @@ def _row_by_row(A: Array, b: Array) -> Array:
         return h, h
 
     return jnp.concatenate([b[:1], jax.lax.scan(move, b[0], (A[1:], b[1:]))[1]])
-
-
-def in_parallel(parallel: bool | None) -> bool:
-    """What None means here."""
-    return jax.default_backend() != "cpu" if parallel is None else parallel
 
 
 def apply(A: Array, h: Array) -> Array:

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ctmodels._core._loops import varying_alike
-from ctmodels.ssm._affine import affine_scan, apply, in_parallel
+from ctmodels.ssm._affine import affine_scan, apply
+from ctmodels.ssm._scan import in_parallel
 
 
 def filtered_correction(

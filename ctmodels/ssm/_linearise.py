@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from ctmodels._core._loops import varying_alike
 
 Step = Callable[[Array], Array]
-Pair = tuple[Float[Array, "..."], Float[Array, "..."]]
+Linearised = tuple[Float[Array, "..."], Float[Array, "..."]]
 
 
 def _linear(step: Step, v: Array) -> tuple[Array, Step]:
@@ -41,7 +41,7 @@ class AbstractLinearisation(eqx.Module):
         """Back again, in a state's shape."""
 
     @abc.abstractmethod
-    def jacobian(self, step: Step, v: Float[Array, "..."]) -> Pair:
+    def jacobian(self, step: Step, v: Float[Array, "..."]) -> Linearised:
         """What a step, from vectors to vectors, makes of `v`, and its matrices there: `(n, n)`, `(unit, k, k)`, or of
         diagonal ones `(n,)`."""
 
@@ -63,7 +63,7 @@ class FullJacobian(AbstractLinearisation):
         """Back again."""
         return v.reshape(shape)
 
-    def jacobian(self, step: Step, v: Float[Array, "..."]) -> Pair:
+    def jacobian(self, step: Step, v: Float[Array, "..."]) -> Linearised:
         """By n tangents at once."""
         value, push = _linear(step, v)
         return value, jax.vmap(push, out_axes=1)(jnp.eye(v.shape[0], dtype=v.dtype))
@@ -86,7 +86,7 @@ class DiagonalJacobian(AbstractLinearisation):
         """Back again."""
         return v.reshape(shape)
 
-    def jacobian(self, step: Step, v: Float[Array, "..."]) -> Pair:
+    def jacobian(self, step: Step, v: Float[Array, "..."]) -> Linearised:
         """By n tangents, of each of which one entry is kept."""
         value, push = _linear(step, v)
         at = jnp.arange(v.shape[0])
@@ -111,7 +111,7 @@ class BlockJacobian(AbstractLinearisation):
         """Back again."""
         return v.reshape(shape) if len(shape) < 2 else jnp.moveaxis(v, 1, 0).reshape(shape)
 
-    def jacobian(self, step: Step, v: Float[Array, "..."]) -> Pair:
+    def jacobian(self, step: Step, v: Float[Array, "..."]) -> Linearised:
         """By one tangent for all units at once, for each of their k numbers."""
         value, push = _linear(step, v)
         if v.ndim < 2:

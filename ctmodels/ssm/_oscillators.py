@@ -16,7 +16,7 @@ Modes = Float[Array, " mode"]
 Drive = tuple[Modes, Modes]
 
 
-def exact(a: Modes, c: Modes | None, gap: Modes) -> tuple[Blocks, Drive]:
+def exact_step(a: Modes, c: Modes | None, gap: Modes) -> tuple[Blocks, Drive]:
     r"""$e^{Mg}$, $M = \begin{pmatrix} -c & -a \\ 1 & 0 \end{pmatrix}$, and $\int_0^g e^{Ms} ds\,(1, 0)^\top$, for
     $a \ge 0$, $c \ge 0$, whether it swings or creeps; None is no damping."""
     h, slope, area = _undamped(a, gap) if c is None else _damped(a, c, gap)
@@ -24,13 +24,13 @@ def exact(a: Modes, c: Modes | None, gap: Modes) -> tuple[Blocks, Drive]:
     return Blocks(slope, -a * h, h, slope if c is None else slope + c * h), (h, area)
 
 
-def implicit(a: Modes, c: Modes | None, gap: Modes) -> tuple[Blocks, Drive]:
+def implicit_step(a: Modes, c: Modes | None, gap: Modes) -> tuple[Blocks, Drive]:
     """LinOSS-IM: one step of the backward Euler method. It damps what it turns."""
     s = 1 / (1 + gap**2 * a + (0 if c is None else gap * c))
     return Blocks(s, -gap * a * s, gap * s, 1 - gap**2 * a * s), (gap * s, gap**2 * s)
 
 
-def implicit_explicit(a: Modes, c: Modes | None, gap: Modes) -> tuple[Blocks, Drive]:
+def implicit_explicit_step(a: Modes, c: Modes | None, gap: Modes) -> tuple[Blocks, Drive]:
     """LinOSS-IMEX: one step of the symplectic Euler method, with implicit damping; it keeps volume, and is stable for
     `gap^2 a` below four."""
     s = jnp.ones_like(gap * a) if c is None else 1 / (1 + gap * c)

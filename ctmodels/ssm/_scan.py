@@ -33,8 +33,7 @@ def linear_scan(
 
     **Returns:** states, along a leading axis if `every`, and outputs.
     """
-    parallel = jax.default_backend() != "cpu" if parallel is None else parallel
-    if parallel:
+    if in_parallel(parallel):
         xs, ys = _all_at_once(transition, read, x0, us, gaps)
         return (xs if every else jax.tree.map(lambda a: a[-1], xs)), ys
 
@@ -44,6 +43,11 @@ def linear_scan(
         return x, read(x, u)
 
     return scan_rows(step, x0, us, gaps, every=every)
+
+
+def in_parallel(parallel: bool | None) -> bool:
+    """What None means: by an associative scan everywhere but on the CPU, where it only costs."""
+    return jax.default_backend() != "cpu" if parallel is None else parallel
 
 
 def _all_at_once(transition, read, x0, us, gaps):

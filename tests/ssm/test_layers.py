@@ -91,14 +91,14 @@ def test_two_gaps_are_one_and_a_gap_of_none_is_none(make, within):
 def test_the_steps_of_linoss_break_the_semigroup_law_and_turn_as_they_say():
     """a = 2, g = 0.3: by 0.164 and 0.212 where the exact rotation does by rounding; and what each does to volume."""
     a, defects = jnp.asarray([2.0]), {}
-    for method in (ssm.exact, ssm.implicit, ssm.implicit_explicit):
+    for method in (ssm.exact_step, ssm.implicit_step, ssm.implicit_explicit_step):
         whole, half = (method(a, None, jnp.asarray([g]))[0] for g in (0.6, 0.3))
         twice = half @ half
         entries = lambda m: np.array([[m.zz[0], m.zy[0]], [m.yz[0], m.yy[0]]])
         defects[method.__name__] = np.abs(entries(twice) - entries(whole)).max()
         volume = np.linalg.det(entries(half))
-        assert (volume < 0.95) == (method is ssm.implicit) and volume < 1 + 1e-12
-    assert defects["exact"] < 1e-15 and defects["implicit"] > 0.1 and defects["implicit_explicit"] > 0.1
+        assert (volume < 0.95) == (method is ssm.implicit_step) and volume < 1 + 1e-12
+    assert defects["exact_step"] < 1e-15 and defects["implicit_step"] > 0.1 and defects["implicit_explicit_step"] > 0.1
 
 
 @pytest.mark.only("float64")
@@ -109,7 +109,7 @@ def test_an_oscillator_over_a_gap_is_the_exponential_of_its_matrix(within):
 
     @jax.jit
     def both(a, c, t):
-        one = lambda a, c, t: jnp.stack(jax.tree.leaves(ssm.exact(a[None], c[None], t[None])))[:, 0]
+        one = lambda a, c, t: jnp.stack(jax.tree.leaves(ssm.exact_step(a[None], c[None], t[None])))[:, 0]
         whole = jax.vmap(one, in_axes=(0, 0, None))(a, c, t)
         slopes = jax.vmap(jax.jacrev(one, argnums=(0, 1, 2)), in_axes=(0, 0, None))(a, c, t)
         M = jax.vmap(lambda a, c: jnp.array([[-c, -a, 1.0], [1.0, 0, 0], [0, 0, 0]]))(a, c)
@@ -186,7 +186,7 @@ def compare(gradient: dict, saved: dict, within) -> None:
 def test_s5_and_linoss_are_those_of_the_released_code(name, within):
     """Outputs and gradients."""
     saved = REFERENCE[name]
-    methods = {"linoss_im": ssm.implicit, "linoss_imex": ssm.implicit_explicit}
+    methods = {"linoss_im": ssm.implicit_step, "linoss_imex": ssm.implicit_explicit_step}
     held = ssm.bilinear_modes if name == "s5_bilinear" else ssm.hold_modes
     layer = linoss(saved, methods[name]) if name in methods else s5(saved, held)
     us = jnp.asarray(saved["u"] if "u" in saved else REFERENCE["s5"]["u"])

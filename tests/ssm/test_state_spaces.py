@@ -48,11 +48,11 @@ def test_its_poles_are_those_of_the_released_code(name, within):
 @pytest.mark.parametrize(
     "name, init",
     [
-        ("lin", layers.linear),
-        ("inv", layers.inverse),
-        ("quad", layers.quadratic),
-        ("real", layers.real),
-        ("legs", layers.from_legs),
+        ("lin", layers.linear_poles),
+        ("inv", layers.inverse_poles),
+        ("quad", layers.quadratic_poles),
+        ("real", layers.real_poles),
+        ("legs", layers.legs_poles),
     ],
 )
 def test_poles_begin_where_those_of_the_released_code_do(name, init, within):
