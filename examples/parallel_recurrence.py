@@ -63,13 +63,13 @@ def draw(errors, found, rows, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(6, 6), layout="constrained")
     for (name, values), marker in zip(errors.items(), "osd", strict=True):
-        left.semilogy(np.arange(1, len(values) + 1), values, marker + "-", markersize=3, label=name)
+        above.semilogy(np.arange(1, len(values) + 1), values, marker + "-", markersize=3, label=name)
         exponents, iterations, converged = found[name]
-        (line,) = right.semilogy(exponents, iterations, "-", linewidth=0.8)
+        (line,) = below.semilogy(exponents, iterations, "-", linewidth=0.8)
         for kept, face in ((converged, line.get_color()), (~converged, "none")):
-            right.semilogy(
+            below.semilogy(
                 exponents[kept],
                 iterations[kept],
                 marker,
@@ -77,12 +77,12 @@ def draw(errors, found, rows, path):
                 markerfacecolor=face,
                 markersize=SIZES[name],
             )
-    left.set(title="one network that forgets", xlabel="iteration", ylabel="largest error of a state")
-    right.set(title=f"{len(exponents)} gains (open: given up)", xlabel="largest exponent per row", ylabel="iterations")
-    right.axvline(0, color="0.7", linewidth=0.8, zorder=0)
-    right.axhline(rows, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
-    right.text(exponents[0], 0.95 * rows, "as many as rows", va="top", color="0.4")
-    left.legend(frameon=False)
+    above.set(title="one network that forgets", xlabel="iteration", ylabel="largest error of a state")
+    below.set(title=f"{len(exponents)} gains (open: given up)", xlabel="largest exponent per row", ylabel="iterations")
+    below.axvline(0, color="0.7", linewidth=0.8, zorder=0)
+    below.axhline(rows, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
+    below.text(exponents[0], 0.95 * rows, "as many as rows", va="top", color="0.4")
+    above.legend(frameon=False)
     figure.savefig(path)
     plt.close(figure)
 

@@ -71,14 +71,14 @@ def draw(series, target, found, figure):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure_, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+    figure_, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     seen = np.asarray(series.mask[:, 0])
     axes.plot(series.ts[seen], series.ys[seen, 0], "k.", label="came in")
     axes.plot(target.ts, target.ys[:, 0], "k:", label=f"true, {AHEAD:g} later")
     for name, ys in found.items():
-        axes.plot(target.ts, ys[:, 0], label=name, alpha=0.8)
+        axes.plot(target.ts, ys[:, 0], label=name.replace("_", " "), alpha=0.8)
     axes.set(xlabel="time", ylabel="first coordinate")
-    axes.legend(framealpha=0.8)
+    figure_.legend(loc="outside upper center", ncols=3)
     figure_.savefig(figure)
     plt.close(figure_)
 
