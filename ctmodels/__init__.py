@@ -48,10 +48,13 @@ from ctmodels._encoders import (
 )
 from ctmodels._export import export as export
 from ctmodels._integrate import (
+    BAOAB as BAOAB,
+    OBABO as OBABO,
     RK4 as RK4,
     SRI as SRI,
     DiscreteAdjoint as DiscreteAdjoint,
     Integrate as Integrate,
+    Released as Released,
     ReversibleAdjoint as ReversibleAdjoint,
     Substeps as Substeps,
     accepted_times as accepted_times,

@@ -17,7 +17,7 @@ from ctmodels._core._arguments import before
 from ctmodels._core._series import Record, Series
 from ctmodels._encoders import States
 from ctmodels.distributions import Gaussian
-from ctmodels.fields import SDE
+from ctmodels.fields import AbstractSDE
 from ctmodels.paths._paths import HeldPath
 
 State = Float[Array, " latent"]
@@ -38,7 +38,7 @@ class AbstractPosterior(eqx.Module):
     """`read(x, t0, sde)`: what a series says of the path from `t0` on."""
 
     @abc.abstractmethod
-    def read(self, x: Series | Record, t0: Float[Array, ""], sde: SDE) -> Inferred:
+    def read(self, x: Series | Record, t0: Float[Array, ""], sde: AbstractSDE) -> Inferred:
         """What is believed once `x` was read. `sde`: the prior."""
 
 
@@ -58,7 +58,7 @@ class DriftPosterior(AbstractPosterior):
     start: Callable
     drift: Callable
 
-    def read(self, x: Series | Record, t0: Float[Array, ""], sde: SDE) -> Inferred:
+    def read(self, x: Series | Record, t0: Float[Array, ""], sde: AbstractSDE) -> Inferred:
         """The encoder's states are the context."""
         states: States = self.encoder.states(x)
         mean, log_deviation = jnp.split(self.start(states.code(t0)), 2)
@@ -107,7 +107,7 @@ class MarginalPosterior(AbstractPosterior):
         self.encoder, self.marginals = encoder, marginals
         self.log_focus = jnp.log(jnp.asarray(focus, jnp.zeros(()).dtype))
 
-    def read(self, x: Series | Record, t0: Float[Array, ""], sde: SDE) -> Inferred:
+    def read(self, x: Series | Record, t0: Float[Array, ""], sde: AbstractSDE) -> Inferred:
         """Marginals at all times; knots are the start and the last observation."""
         states: States = self.encoder.states(x)
         marginal = lambda t: self._marginal(states, t0, t)
@@ -127,7 +127,7 @@ class MarginalPosterior(AbstractPosterior):
         return Gaussian(mean, log_deviation=log_deviation)
 
 
-def drift_of(marginal: Callable[[Array], Gaussian], sde: SDE, t: Float[Array, ""], z: State) -> State:
+def drift_of(marginal: Callable[[Array], Gaussian], sde: AbstractSDE, t: Float[Array, ""], z: State) -> State:
     """The drift under which a state of these marginals keeps them, with the diffusion of the SDE."""
     q, moved = jax.jvp(marginal, (t,), (jnp.ones_like(t),))
     error = z - q.mean

@@ -8,5 +8,6 @@ from ctmodels._integrate._held import (
 )
 from ctmodels._integrate._inspect import accepted_times as accepted_times, loop_widths as loop_widths
 from ctmodels._integrate._integrate import Integrate as Integrate
+from ctmodels._integrate._langevin import BAOAB as BAOAB, OBABO as OBABO, Released as Released
 from ctmodels._integrate._noiseless import without_noise as without_noise
 from ctmodels._integrate._stochastic import SRI as SRI

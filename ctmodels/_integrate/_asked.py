@@ -10,7 +10,7 @@ from ctmodels._core._arguments import check_key
 from ctmodels._core._words import kind_of
 from ctmodels._integrate._adjoint import DiscreteAdjoint, ReversibleAdjoint
 from ctmodels._integrate._fixed import Substeps
-from ctmodels.fields import SDE
+from ctmodels.fields import AbstractSDE
 from ctmodels.measures import Measure
 
 METHODS = "as diffrax.Tsit5() or ct.RK4()"
@@ -86,7 +86,7 @@ def check_reversible(integrate, stochastic: bool) -> None:
 
 def check_call(field, ts, key, **_) -> None:
     """The arguments of a solve."""
-    if isinstance(field, type) or not (callable(field) or isinstance(field, SDE)):
+    if isinstance(field, type) or not (callable(field) or isinstance(field, AbstractSDE)):
         raise TypeError(f"field: {kind_of(field)}, where a function field(t, y, args) is wanted")
     if not hasattr(ts, "ndim"):
         raise TypeError(f"ts: {kind_of(ts)}, where an array of times (time,) is wanted: jnp.asarray(ts), of floats")

@@ -10,19 +10,20 @@ from jaxtyping import PyTree
 
 from ctmodels._integrate._check import check_field, value_of
 from ctmodels._integrate._fixed import Substeps
-from ctmodels._integrate._stochastic import METHODS
-from ctmodels.fields import SDE
+from ctmodels._integrate._langevin import check_langevin
+from ctmodels._integrate._methods import METHODS
+from ctmodels.fields import AbstractSDE
 
 KINDS = {"ito": diffrax.AbstractItoSolver, "stratonovich": diffrax.AbstractStratonovichSolver}
 METHOD_OF = {"ito": "diffrax.Euler(), diffrax.ItoMilstein() or ct.SRI()", "stratonovich": "diffrax.Heun()"}
 
 
-def check_sde(integrate: Any, sde: SDE, ts, y0: PyTree, args: PyTree, key) -> list:
+def check_sde(integrate: Any, sde: AbstractSDE, ts, y0: PyTree, args: PyTree, key) -> list:
     """Refuse what would be solved, and be something else.
 
     **Returns:** the arrays that the SDE closes over.
     """
-    if key is None:
+    if key is None and sde.drawn:
         raise ValueError("key: None, and the noise of an SDE is drawn from one: give key=jax.random.key(0)")
     times = value_of(ts)
     if times is not None and times[-1] < times[0]:
@@ -32,7 +33,7 @@ def check_sde(integrate: Any, sde: SDE, ts, y0: PyTree, args: PyTree, key) -> li
     return within + _check_diffusion(sde, ts, y0, args)
 
 
-def _check_method(integrate: Any, sde: SDE) -> None:
+def _check_method(integrate: Any, sde: AbstractSDE) -> None:
     method, name = integrate.method, type(integrate.method).__name__
     fixed = isinstance(integrate.controller, Substeps | diffrax.StepTo)
     if fixed and type(method) not in METHODS:
@@ -44,6 +45,7 @@ def _check_method(integrate: Any, sde: SDE) -> None:
             "only, or are ctmodels.Substeps(n), or diffrax.StepTo(ts)"
         )
     inner = getattr(method, "solver", method)  # of diffrax.HalfSolver
+    check_langevin(integrate, inner, sde, METHODS[type(method)].of if fixed else AbstractSDE)
     if sde.noise != "additive" and not isinstance(inner, KINDS[sde.interpretation]):
         raise ValueError(
             f"method: {name} does not solve SDEs in the sense of interpretation={sde.interpretation!r}: take "
@@ -59,7 +61,7 @@ def _check_method(integrate: Any, sde: SDE) -> None:
         raise ValueError(f"method: {name} takes noise of the kinds {takes}, and the SDE says noise={sde.noise!r}")
 
 
-def _check_diffusion(sde: SDE, ts, y0: PyTree, args: PyTree) -> list:
+def _check_diffusion(sde: AbstractSDE, ts, y0: PyTree, args: PyTree) -> list:
     jaxpr, out = jax.make_jaxpr(lambda y: sde.diffusion(ts[0], y, args), return_shape=True)(y0)
     shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
     state, got = shapes(jax.eval_shape(lambda: y0)), shapes(out)

@@ -10,13 +10,13 @@ from ctmodels._core._output import SUCCESS, Stats
 from ctmodels._core._times import increasing
 from ctmodels._integrate._check import check_times, in_order
 from ctmodels._integrate._integrate import Integrate
-from ctmodels.fields import SDE
+from ctmodels.fields import AbstractSDE
 from ctmodels.noise import used
 from ctmodels.paths._paths import HeldPath
 
 
 def solve_driven(
-    integrate: Integrate, field: Callable | SDE, ts: Float[Array, " out"], y0: PyTree, control: PyTree, *, key
+    integrate: Integrate, field: Callable | AbstractSDE, ts: Float[Array, " out"], y0: PyTree, control: PyTree, *, key
 ) -> tuple[PyTree, Stats]:
     """As `integrate`, with a control as `args`: from jump to jump where it is held."""
     if isinstance(control, HeldPath):
@@ -26,7 +26,7 @@ def solve_driven(
 
 def solve_piecewise_constant(
     integrate: Integrate,
-    field: Callable | SDE,
+    field: Callable | AbstractSDE,
     ts: Float[Array, " out"] | None,
     y0: PyTree,
     path: HeldPath,
@@ -61,7 +61,7 @@ def solve_piecewise_constant(
         return y, (y, stats)
 
     # The noise of an SDE is each stretch's own; a measure has the same in all, as in one solve.
-    noise = used(key) if isinstance(field, SDE) and key is not None else None
+    noise = used(key) if isinstance(field, AbstractSDE) and key is not None else None
     own_key = lambda number: key if noise is None else jax.random.fold_in(noise, number)
     edges = jnp.stack([grid[:-1], grid[1:]], axis=1)
     # By its earlier edge: on [t_i, t_{i+1}) the value is the one at t_i, in whichever direction one goes. All at once,

@@ -42,7 +42,7 @@ from ctmodels._integrate._fixed import Substeps
 from ctmodels._integrate._orders import adjoint_for
 from ctmodels._integrate._problem import Noise, Problem, Solved
 from ctmodels._integrate._sampled import local_measures
-from ctmodels.fields import SDE
+from ctmodels.fields import AbstractSDE
 from ctmodels.measures import Measure
 from ctmodels.noise import used
 
@@ -103,7 +103,7 @@ class Integrate(AbstractSolver):
     @before(check_call)
     def __call__(
         self,
-        field: Callable | SDE,
+        field: Callable | AbstractSDE,
         ts: Real[Array, " time"],
         y0: PyTree,
         args: PyTree = None,
@@ -123,13 +123,13 @@ class Integrate(AbstractSolver):
         check_times(ts)
         check_grid(self.controller, ts)
         check_start(y0)
-        if isinstance(field, SDE):
+        if isinstance(field, AbstractSDE):
             within = check_sde(self, field, ts, y0, args, key)
         else:
             within = check_field(field, ts, y0, args)
         integrate = self
         if isinstance(self.adjoint, ReversibleAdjoint):
-            check_reversible(self, isinstance(field, SDE))
+            check_reversible(self, isinstance(field, AbstractSDE))
         if isinstance(self.adjoint, DiscreteAdjoint):
             integrate = dataclasses.replace(self, adjoint=adjoint_for(self.adjoint, field, ts, y0, args, within))
         # Compiled as one, unless it is part of something that is: tracing it twice takes longer.
@@ -149,10 +149,10 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key) -> tuple[PyTree, 
         field, ts, y0, args, key = varying_alike((field, ts, y0, args, key))
     flat0, unravel = ravel_pytree(y0)
     # A clone, since of an SDE it is its noise that uses the key.
-    of_draws = jax.random.clone(key) if isinstance(field, SDE) else key
+    of_draws = jax.random.clone(key) if isinstance(field, AbstractSDE) and key is not None else key
     draws = Draws.for_measures(integrate.measures, of_draws, flat0)
-    drift = field.drift if isinstance(field, SDE) else field
-    sound, integrate, ts = _sound(integrate, ts, forwards=isinstance(field, SDE))
+    drift = field.drift if isinstance(field, AbstractSDE) else field
+    sound, integrate, ts = _sound(integrate, ts, forwards=isinstance(field, AbstractSDE))
     problem = Problem(
         integrate=integrate,
         measures=tuple(m for m in integrate.measures if not m.sampling),
@@ -162,7 +162,7 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key) -> tuple[PyTree, 
         y0=flat0,
         args=args,
         draws=draws,
-        noise=_noise_of(field, key, ts[0], flat0, unravel, args) if isinstance(field, SDE) else None,
+        noise=_noise_of(field, key, ts[0], flat0, unravel, args) if isinstance(field, AbstractSDE) else None,
     )
     solved = _solver_for(problem)(problem)
     measures = {**solved.stats.measures, **local_measures(problem, solved)}
@@ -174,13 +174,14 @@ def _integrate(integrate: Integrate, field, ts, y0, args, key) -> tuple[PyTree, 
 _compiled = eqx.filter_jit(_integrate)
 
 
-def _noise_of(sde: SDE, key, t0, y0, unravel: Callable, args) -> Noise:
+def _noise_of(sde: AbstractSDE, key, t0, y0, unravel: Callable, args) -> Noise:
     """Of a flattened state."""
     flat = sde.noise in ("diagonal", "scalar")
     diffusion = lambda t, y, args: sde.diffusion(t, unravel(y), args)
     of = (lambda t, y, args: ravel_pytree(diffusion(t, y, args))[0]) if flat else diffusion
     width = jax.eval_shape(of, t0, y0, args).shape[-1:]
-    return Noise(diffusion=of, kind=sde.noise, key=used(key), shape=() if sde.noise == "scalar" else width)
+    key = jax.random.key(0) if key is None else used(key)  # where none is drawn
+    return Noise(diffusion=of, kind=sde.noise, key=key, shape=() if sde.noise == "scalar" else width, sde=sde)
 
 
 def _solver_for(problem: Problem) -> Callable[[Problem], Solved]:

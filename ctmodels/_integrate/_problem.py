@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ctmodels._core._output import Stats
 from ctmodels._integrate._engine._batched_forward import Start
 from ctmodels._integrate._engine._draws import Draws
+from ctmodels.fields import AbstractSDE
 from ctmodels.measures import Measure
 
 if TYPE_CHECKING:
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 
 class Noise(NamedTuple):
     """Of a stochastic differential equation: `diffusion(t, y, args)` of the flattened state, the kind of its noise, the
-    key and the shape of an increment."""
+    key and the shape of an increment, and the equation itself, of the state as it was given."""
 
     diffusion: Callable
     kind: str
     key: PRNGKeyArray
     shape: tuple[int, ...]
+    sde: AbstractSDE
 
 
 class Problem(NamedTuple):

@@ -15,8 +15,9 @@ from jaxtyping import Array
 from ctmodels._core._output import gathered
 from ctmodels._integrate._engine._state import State
 from ctmodels._integrate._fixed import OnGrid, Substeps, finished, taken_by_time
+from ctmodels._integrate._methods import METHODS
 from ctmodels._integrate._problem import Problem, Solved
-from ctmodels._integrate._stochastic import METHODS, Moved, Terms, move_by
+from ctmodels._integrate._stochastic import Moved, Terms, move_by
 from ctmodels.measures import Step
 from ctmodels.measures._measure import measured
 from ctmodels.measures._step import rms
@@ -47,7 +48,9 @@ class _Stepper:
         assert noise is not None
         self.problem, self.method = problem, METHODS[type(problem.integrate.method)]
         drift = lambda t, y: problem.field(t, y, problem.args)
-        self.terms = Terms(drift, lambda t, y: noise.diffusion(t, y, problem.args), noise.kind)
+        diffusion = lambda t, y: noise.diffusion(t, y, problem.args)
+        self.terms = Terms(drift, diffusion, noise.kind, noise.sde, problem.args, problem.integrate.method)
+        self.drawn = noise.sde.drawn
         self.brownian = Brownian(noise.key, n, noise.shape, y0.dtype, self.method.area)
 
     def begin(self) -> tuple:
@@ -57,6 +60,8 @@ class _Stepper:
     @functools.partial(jax.checkpoint, static_argnums=0)
     def one(self, carry: tuple, t, h, increment: Increment) -> tuple[tuple, dict[str, Array]]:
         y, kept = carry
+        if not self.drawn:
+            increment = jax.tree.map(jnp.zeros_like, increment)
         move = move_by(increment, h, y.dtype)
         moved: Moved = self.method.step(self.terms, t, y, kept, move)
         return (moved.y, moved.kept), self.measured(t, y, moved, move)

@@ -10,15 +10,22 @@ from typing import Any, NamedTuple
 import diffrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
+
+from ctmodels.fields import AbstractSDE
+from ctmodels.noise import Increment
 
 
 class Terms(NamedTuple):
-    """`drift(t, y)`, `diffusion(t, y)`, and the kind of noise, which says how a diffusion takes an increment."""
+    """`drift(t, y)`, `diffusion(t, y)`, and the kind of noise, which says how a diffusion takes an increment; for
+    methods that know more of it, the SDE itself with its `args`, and the method as it was given."""
 
     drift: Callable
     diffusion: Callable
     noise: str
+    sde: Any = None
+    args: PyTree = None
+    method: Any = None
 
     def along(self, g: Array, dW: Array) -> Float[Array, " state"]:
         return g @ dW if self.noise in ("additive", "general") else g * dW
@@ -34,11 +41,13 @@ class Terms(NamedTuple):
 
 
 class Move(NamedTuple):
-    """One step's length and noise: dW, and J, the integral of W over the step divided by its length, or None."""
+    """One step's length and noise: dW, and J, the integral of W over the step divided by its length, or None; and the
+    increment of which both are made, in units of the root of time."""
 
     h: Array
     dW: Array
     J: Array | Any = None
+    unit: Increment | Any = None
 
 
 class Moved(NamedTuple):
@@ -117,7 +126,7 @@ def sri(terms: Terms, t, y, kept, move: Move) -> Moved:
     """Roessler's SRIW1 (2010). Its error is what it adds to its own embedded method of strong order 1: so Rackauckas
     and Nie (2017)."""
     h, dW, J = move.h, move.dW, move.J
-    root, on = _root(h), lambda part: t + part * h.astype(t.dtype)
+    root, on = root_of(h), lambda part: t + part * h.astype(t.dtype)
     f, g1 = terms.slopes(t, y)
     g2 = terms.diffusion(on(0.25), y + 0.25 * h * f + 0.5 * root * g1)
     g3 = terms.diffusion(on(1.0), y + h * f - root * g1)
@@ -131,17 +140,17 @@ def sri(terms: Terms, t, y, kept, move: Move) -> Moved:
     return Moved(y + h * f + first + error, error)
 
 
-def _root(h: Array) -> Array:
+def root_of(x: Array) -> Array:
     # The square root has no derivative at zero, the length of a step between two equal times.
-    return jnp.where(h > 0, jnp.sqrt(jnp.where(h > 0, h, 1)), 0)
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
 
 
 def move_by(increment, h: Float[Array, ""], dtype) -> Move:
     """A step's noise, from an increment in units of the root of time. `h`: its length."""
     h = h.astype(dtype)
-    root = _root(h)
+    root = root_of(h)
     area = None if increment.h is None else root * (0.5 * increment.w + increment.h)
-    return Move(h, root * increment.w, area)
+    return Move(h, root * increment.w, area, increment)
 
 
 class SRI(diffrax.AbstractItoSolver, diffrax.AbstractAdaptiveSolver):
@@ -177,17 +186,5 @@ class Method(NamedTuple):
     noise: tuple[str, ...] = ("scalar", "diagonal", "additive", "general")
     area: bool = False
     drifts: int = 1  # evaluations of the drift in a step
+    of: type = AbstractSDE  # that it solves
     begin: Callable = lambda terms, t, y: ()
-
-
-COMMUTING = "scalar", "diagonal", "additive"
-METHODS: dict[type, Method] = {
-    diffrax.Euler: Method(euler),
-    diffrax.ItoMilstein: Method(ito_milstein, COMMUTING),
-    SRI: Method(sri, ("scalar", "diagonal"), area=True, drifts=2),
-    diffrax.EulerHeun: Method(euler_heun),
-    diffrax.Heun: Method(heun, drifts=2),
-    diffrax.StratonovichMilstein: Method(stratonovich_milstein, COMMUTING),
-    diffrax.ReversibleHeun: Method(reversible_heun, begin=begin_reversible_heun),
-    diffrax.SRA1: Method(sra1, ("additive",), area=True, drifts=2),
-}

@@ -1,7 +1,7 @@
 """Stochastic differential equations: a drift, a diffusion, and what is said of the noise."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 
@@ -22,12 +22,23 @@ def _check(drift, diffusion, noise, interpretation, **_) -> None:
 
 def checked_sde(sde: Any) -> Any:
     """Not a field, which would be solved as it is, without noise."""
-    if not isinstance(sde, SDE):
+    if not isinstance(sde, AbstractSDE):
         raise TypeError(f"sde: {kind_of(sde)}, where an SDE is wanted: ct.fields.SDE(drift, diffusion)")
     return sde
 
 
-class SDE(eqx.Module):
+class AbstractSDE(eqx.Module):
+    """What [`ctmodels.Integrate`][] solves with a key: `drift(t, y, args)`, `diffusion(t, y, args)`, the kind of
+    `noise`, its `interpretation`; and whether noise is `drawn`, or each increment is its mean, which is zero."""
+
+    drift: eqx.AbstractVar[Callable]
+    diffusion: eqx.AbstractVar[Callable]
+    noise: eqx.AbstractVar[str]
+    interpretation: eqx.AbstractVar[str]
+    drawn: eqx.AbstractVar[bool]
+
+
+class SDE(AbstractSDE):
     r"""$dy = f(t, y)\,dt + g(t, y)\,dW$, solved by [`ctmodels.Integrate`][] with a `key`, as a field is.
 
     **Arguments:**
@@ -52,6 +63,7 @@ class SDE(eqx.Module):
     diffusion: Callable
     noise: str = eqx.field(static=True)
     interpretation: str = eqx.field(static=True)
+    drawn: ClassVar[bool] = True
 
     @before(_check)
     def __init__(self, drift: Callable, diffusion: Callable, *, noise: str = "diagonal", interpretation: str = "ito"):

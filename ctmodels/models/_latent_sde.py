@@ -25,7 +25,7 @@ from ctmodels._integrate import Integrate, Substeps, solve_piecewise_constant, w
 from ctmodels._online import times_of
 from ctmodels._posteriors import AbstractPosterior, Inferred
 from ctmodels.distributions import Gaussian
-from ctmodels.fields import SDE
+from ctmodels.fields import SDE, AbstractSDE
 from ctmodels.fields._sde import checked_sde
 from ctmodels.paths._paths import HeldPath
 
@@ -88,7 +88,7 @@ class LatentSDE(AbstractMatched):
     """
 
     posterior: AbstractPosterior = eqx.field(converter=_checked_posterior)
-    sde: SDE = eqx.field(converter=checked_sde)
+    sde: AbstractSDE = eqx.field(converter=checked_sde)
     start: Gaussian
     decoder: Callable
     integrate: Integrate = Integrate(diffrax.Euler(), Substeps(1))
@@ -174,7 +174,9 @@ class LatentSDE(AbstractMatched):
             )
         return q, t0
 
-    def _follow(self, sde: SDE, q: Inferred, z0, t0, ts, key, extra: int, integrate: Integrate | None = None) -> tuple:
+    def _follow(
+        self, sde: AbstractSDE, q: Inferred, z0, t0, ts, key, extra: int, integrate: Integrate | None = None
+    ) -> tuple:
         """Outputs at `ts`, and the last values of so many states more, which begin at zero."""
         ts = increasing(ts, "ts")  # those before t0 included, at which z0 is held
         t0 = t0.astype(ts.dtype)

@@ -15,7 +15,7 @@ from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_starts
 from ctmodels._core._series import Driven
 from ctmodels._integrate import Integrate, Substeps, solve_driven, without_noise
-from ctmodels.fields import SDE
+from ctmodels.fields import AbstractSDE
 from ctmodels.fields._sde import checked_sde
 
 
@@ -52,7 +52,7 @@ class NeuralSDE(AbstractDynamics):
     are only to be alike, [`ctmodels.losses.signature_mmd`][], or a critic (`examples/sde_gan.py`).
     """
 
-    sde: SDE = eqx.field(converter=checked_sde)
+    sde: AbstractSDE = eqx.field(converter=checked_sde)
     channels: int = eqx.field(static=True)
     augment: int = eqx.field(static=True, default=0)
     integrate: Integrate = Integrate(diffrax.Euler(), Substeps(1))

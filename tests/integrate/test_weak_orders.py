@@ -12,7 +12,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import ctmodels as ct
-from ctmodels._integrate._stochastic import METHODS, Terms, move_by
+from ctmodels._integrate._methods import METHODS
+from ctmodels._integrate._stochastic import Terms, move_by
 from ctmodels.noise import Increment
 
 pytestmark = pytest.mark.only("float64")
