@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jax.extend.core import Literal
 from jaxtyping import PyTree
 
+from ctmodels._integrate._adjoint import ReversibleAdjoint
 from ctmodels._integrate._check import check_field, value_of
 from ctmodels._integrate._fixed import Substeps
 from ctmodels._integrate._langevin import check_langevin
 from ctmodels._integrate._methods import METHODS
-from ctmodels.fields import AbstractSDE
+from ctmodels.fields import AbstractSDE, Langevin
 
 KINDS = {"ito": diffrax.AbstractItoSolver, "stratonovich": diffrax.AbstractStratonovichSolver}
 METHOD_OF = {"ito": "diffrax.Euler(), diffrax.ItoMilstein() or ct.SRI()", "stratonovich": "diffrax.Heun()"}
@@ -28,6 +29,8 @@ def check_sde(integrate: Any, sde: AbstractSDE, ts, y0: PyTree, args: PyTree, ke
     times = value_of(ts)
     if times is not None and times[-1] < times[0]:
         raise ValueError(f"ts: from {times[0]:g} down to {times[-1]:g}: an SDE is solved forwards in time")
+    if isinstance(sde, Langevin):
+        sde.split(y0)  # which says what its state is
     within = check_field(sde.drift, ts, y0, args, "drift")
     _check_method(integrate, sde)
     return within + _check_diffusion(sde, ts, y0, args)
@@ -36,6 +39,8 @@ def check_sde(integrate: Any, sde: AbstractSDE, ts, y0: PyTree, args: PyTree, ke
 def _check_method(integrate: Any, sde: AbstractSDE) -> None:
     method, name = integrate.method, type(integrate.method).__name__
     fixed = isinstance(integrate.controller, Substeps | diffrax.StepTo)
+    if not sde.drawn and (not fixed or isinstance(integrate.adjoint, ReversibleAdjoint)):
+        raise ValueError("drawn: False is of fixed grids, and not of ReversibleAdjoint: solve the drift, `sde.drift`")
     if fixed and type(method) not in METHODS:
         some = ", ".join(kind.__name__ for kind in METHODS)
         raise ValueError(f"method: {name} takes no steps of an SDE on a fixed grid; these do: {some}")

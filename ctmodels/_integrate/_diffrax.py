@@ -15,7 +15,7 @@ from ctmodels._core._output import NON_FINITE, OTHER, STEP_UNDERFLOW, SUCCESS, T
 from ctmodels._integrate._engine._control import tolerance
 from ctmodels._integrate._fixed import Substeps
 from ctmodels._integrate._problem import Problem, Solved
-from ctmodels._integrate._terms import terms_of
+from ctmodels._integrate._terms import joined, parted, terms_of
 from ctmodels.measures import Step
 from ctmodels.measures._measure import measured
 from ctmodels.measures._step import rms
@@ -116,7 +116,7 @@ def _one_solve(problem: Problem) -> Solved:
         t0=times[0],
         t1=times[-1],
         dt0=None,
-        y0=jnp.where(begun, y0, 0).astype(wider),
+        y0=parted(problem, jnp.where(begun, y0, 0).astype(wider)),
         args=problem.args,
         saveat=diffrax.SaveAt(ts=times, solver_state=bool(measures)),
         stepsize_controller=controller,  # pyright: ignore
@@ -124,7 +124,7 @@ def _one_solve(problem: Problem) -> Solved:
         max_steps=_most_steps(integrate),
         throw=False,
     )
-    ys: Any = sol.ys.astype(y0.dtype)  # pyright: ignore
+    ys: Any = joined(problem, sol.ys).astype(y0.dtype)
     # Diffrax fills what it did not reach with infinity: NaN is never taken for a value.
     reached = jnp.isfinite(ys) & begun
     status = jnp.where(begun, _status(sol.result, ys), NON_FINITE)

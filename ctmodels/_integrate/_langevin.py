@@ -16,7 +16,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ctmodels._core._words import kind_of
+from ctmodels._integrate._check import value_of
 from ctmodels._integrate._stochastic import Move, Moved, Terms, root_of
 from ctmodels.fields import Langevin
 from ctmodels.fields._potentials import number
@@ -65,6 +65,7 @@ def obabo(terms: Terms, t, y, kept, move: Move) -> Moved:
     """Its two O are each of half the length; their noise is the two halves' of the increment, but for the sign of what
     bends it."""
     z, v, rest = terms.sde.split(y)
+    assert move.unit.h is not None  # since its area is asked for
     half, w, bend = 0.5 * move.h, move.unit.w, 12**0.5 * move.unit.h
     v, rest = _turned(terms, t, z, v, rest, half, 0.5**0.5 * (w + bend))
     v = v + half * kept
@@ -151,13 +152,31 @@ class Released(AbstractSplitting):
 def check_langevin(integrate: Any, method: Any, sde: Any, wanted: type) -> None:
     """A method of Langevins solves them alone. `wanted`: what this one solves."""
     name = type(method).__name__
+    wanted = Langevin if is_underdamped(method) else wanted
     if not isinstance(sde, wanted):
         raise ValueError(
-            f"method: {name} takes steps of a Langevin, and the field is {kind_of(sde)}: give "
+            f"method: {name} takes steps of a Langevin, and not of any {type(sde).__name__}: give "
             "ct.fields.Langevin(potential, gamma, temperature), or a method of any SDE, as diffrax.Euler()"
         )
     if isinstance(method, Released) and (sde.control is not None or sde.weighed):
         raise ValueError(
             "method: Released takes no control, as the released posterior has none: take ct.BAOAB(), or a Langevin "
             "without control and weighed"
+        )
+    if is_underdamped(method):
+        _check_underdamped(name, sde)
+
+
+def is_underdamped(method: Any) -> bool:
+    """Whether it is one of diffrax's own methods of Langevins: ALIGN, ShOULD, QUICSORT, or two halves of one."""
+    return isinstance(getattr(method, "solver", method), diffrax.AbstractFosterLangevinSRK)
+
+
+def _check_underdamped(name: str, sde: Langevin) -> None:
+    if sde.control is not None or sde.weighed:
+        raise ValueError(f"method: {name} takes a potential's force alone, and no control: take ct.BAOAB()")
+    temperature = value_of(sde.temperature)
+    if temperature is not None and not temperature.all():
+        raise ValueError(
+            f"temperature: 0: method {name} divides by it: take ct.BAOAB(), or diffrax.Tsit5() of the drift"
         )

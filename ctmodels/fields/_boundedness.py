@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -47,9 +48,10 @@ def check_bounded(potential: Callable, size: int) -> None:
     """
     with jax.ensure_compile_time_eval():
         unknown = lambda x: isinstance(x, jax.core.Tracer)
-        if any(map(unknown, jax.tree.leaves((potential, potential(jnp.zeros(size)))))):
+        origin = jnp.zeros(size, _precision_of(potential))
+        if any(map(unknown, jax.tree.leaves((potential, potential(origin))))):
             return
-        zero = _at_zero(potential, size)
+        zero = _at_zero(potential, origin)
         quadratic = bool(zero.quadratic)
         direction = _of_quadratic(zero) if quadratic else _of_values(_along(potential, zero))
         if direction is None:
@@ -58,7 +60,9 @@ def check_bounded(potential: Callable, size: int) -> None:
         least = float(zero.eigenvalues[0] if quadratic else _hessian(potential, at(RADII[0]))[1][0])
         near, far = (float(potential(at(r))) for r in RADII[:2])
     remedy = (
-        f"add c / 2 |z|^2 with c above {abs(min(least, 0)):.3g}" if quadratic else "add what grows faster, as c / 2 |z|^2"
+        f"add c / 2 |z|^2 with c above {abs(min(least, 0)):.3g}"
+        if quadratic
+        else "add what grows faster, as c / 2 |z|^2"
     )
     raise ValueError(
         f"potential: {kind_of(potential)} falls without bound: the least eigenvalue of its Hessian is {least:.3g} at "
@@ -68,6 +72,11 @@ def check_bounded(potential: Callable, size: int) -> None:
     )
 
 
+def _precision_of(potential: Callable) -> Any:
+    """That of its parameters, if it has some."""
+    return next((x.dtype for x in jax.tree.leaves(potential) if eqx.is_inexact_array(x)), None)
+
+
 def _hessian(potential: Callable, z: Array) -> tuple[Array, Array, Array]:
     """With its eigenvalues and vectors; of one that is not finite these are zero, and the axes."""
     hessian = jax.hessian(potential)(z)
@@ -75,13 +84,12 @@ def _hessian(potential: Callable, z: Array) -> tuple[Array, Array, Array]:
 
 
 @eqx.filter_jit
-def _at_zero(potential: Callable, size: int) -> AtZero:
-    slope = jax.grad(potential)
-    zero = jnp.zeros(size)
+def _at_zero(potential: Callable, zero: Array) -> AtZero:
+    slope, size = jax.grad(potential), zero.size
     hessian, eigenvalues, vectors = _hessian(potential, zero)
     elsewhere = jnp.asarray(_mixed(size)[:4] * np.array([[1.0], [-1.0], [RADII[0]], [-RADII[0]]]), zero.dtype)
-    slopes, as_quadratic = jax.vmap(slope)(elsewhere), slope(zero) + elsewhere @ hessian
-    allowed = _precision(slopes) * jnp.max(jnp.abs(as_quadratic), axis=1, keepdims=True)
+    slopes, as_quadratic = jax.vmap(slope)(elsewhere), slope(zero)[None] + elsewhere @ hessian
+    allowed = _digits(slopes) * jnp.max(jnp.abs(as_quadratic), axis=1, keepdims=True)
     return AtZero(slope(zero), eigenvalues, vectors, jnp.all(jnp.abs(slopes - as_quadratic) <= allowed))
 
 
@@ -97,7 +105,7 @@ def _along(potential: Callable, zero: AtZero) -> Along:
     values = jnp.stack([at(r, directions) for r in RADII], axis=1)
     moved = directions + 8 * jnp.finfo(dtype).eps * jnp.resize(mixed, directions.shape)
     change = jnp.abs(jnp.stack([at(r, moved) for r in RADII], axis=1) - values)
-    return Along(directions, values, 8 * change + _precision(values) * jnp.abs(values))
+    return Along(directions, values, 8 * change + _digits(values) * jnp.abs(values))
 
 
 def _turned_down(potential: Callable, direction: Array, of_unit: Callable) -> Array:
@@ -121,14 +129,14 @@ def _mixed(size: int) -> np.ndarray:
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
-def _precision(x) -> float:
+def _digits(x) -> float:
     return 64 * x.shape[-1] ** 0.5 * float(jnp.finfo(x.dtype).eps)
 
 
 def _of_quadratic(zero: AtZero) -> Any:
     """The direction in which it falls, or None: down a negative eigenvalue, or down a slope where none holds it."""
     slope, eigenvalues, vectors = map(np.asarray, zero[:3])
-    none = _precision(slope)
+    none = _digits(slope)
     least = none * np.abs(eigenvalues).max()
     if eigenvalues[0] < -least:
         return vectors[:, 0]

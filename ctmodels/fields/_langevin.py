@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ctmodels._core._arguments import check_called
+from ctmodels._core._arguments import before, check_called
 from ctmodels._core._words import kind_of
 from ctmodels.fields._potentials import number
 from ctmodels.fields._sde import AbstractSDE
@@ -26,6 +27,14 @@ def _control(value: Any) -> Any:
     if value is not None:
         check_called("control", value, "control(t, state, args) -> (d,)", "None: no force but the potential's")
     return value
+
+
+def _check_state(state: Any, weighed: bool) -> None:
+    least = 2 + 2 * weighed
+    array = isinstance(state, jax.Array | np.ndarray) and state.ndim == 1
+    if not array or state.shape[0] % 2 or state.shape[0] < least:
+        wanted = "[z, v, 0, 0], (2 d + 2,)" if weighed else "[z, v], (2 d,)"
+        raise ValueError(f"y0: {kind_of(state)}: the state of a Langevin is one array {wanted}: langevin.state(z, v)")
 
 
 class Langevin(AbstractSDE):
@@ -68,8 +77,8 @@ class Langevin(AbstractSDE):
             value = getattr(self, name)
             if self.weighed and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > 0):
                 raise ValueError(
-                    f"{name}: 0 with weighed=True: without noise a controlled path has no divergence from the free one: "
-                    f"give a positive {name}, or leave out weighed"
+                    f"{name}: 0 with weighed=True: without noise a controlled path has no divergence from the free "
+                    f"one: give a positive {name}, or leave out weighed"
                 )
 
     @property
@@ -81,13 +90,9 @@ class Langevin(AbstractSDE):
         """One that begins at position and velocity: `[z, v]`, and the two zeros of `weighed`."""
         return jnp.concatenate([z, v, jnp.zeros(2 * self.weighed, z.dtype)])
 
+    @before(lambda self, state: _check_state(state, self.weighed))
     def split(self, state: Float[Array, " state"]) -> tuple[Array, Array, Array]:
         """Position, velocity, and what weighs: `(d,)`, `(d,)`, and `(2,)` or `(0,)`."""
-        if not isinstance(state, jax.Array | np.ndarray) or state.ndim != 1 or state.shape[0] % 2 or state.shape[0] < 2:
-            wanted = "[z, v, 0, 0], (2 d + 2,)" if self.weighed else "[z, v], (2 d,)"
-            raise ValueError(
-                f"y0: {kind_of(state)}: the state of a Langevin is one array {wanted}: langevin.state(z, v)"
-            )
         d = state.shape[0] // 2 - self.weighed
         return state[:d], state[d : 2 * d], state[2 * d :]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
@@ -69,6 +70,12 @@ class DoubleWell(eqx.Module):
         return jnp.sum(height * ((z / width) ** 2 - 1) ** 2)
 
 
+def _check_network(size, width, depth, key, **_) -> None:
+    for name, value, least in (("size", size, 1), ("width", width, 1), ("depth", depth, 0)):
+        check_whole(name, value, least)
+    check_key(key, needed=True)
+
+
 class MLPPotential(eqx.Module):
     r"""$U = \mathrm{MLP}(z) + \frac c2 |z|^2$, the activation smooth and of bounded slope: the network falls in
     proportion to $|z|$ at most, and any confinement c above zero bounds the sum below.
@@ -82,7 +89,7 @@ class MLPPotential(eqx.Module):
     mlp: eqx.nn.MLP
     confinement: float = eqx.field(static=True)
 
-    @before(lambda size, key, **_: (check_whole("size", size, 1), check_key(key, needed=True)))
+    @before(_check_network)
     def __init__(
         self,
         size: int,
