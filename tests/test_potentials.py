@@ -51,7 +51,7 @@ def test_coupled_oscillators_are_a_grouped_convolution(tolerance):
     """By a plain loop over groups, sites and taps, zeros beyond the ends."""
     potential, z = oscillators(12, groups=3, reach=3, confinement=0.7), array(12)
     kernel = np.asarray(potential.kernel, np.float64)
-    kernel /= np.linalg.norm(kernel, axis=2, keepdims=True)
+    kernel = kernel / np.linalg.norm(kernel, axis=2, keepdims=True)
     sites = np.pad(np.asarray(z, np.float64).reshape(3, 4), ((0, 0), (1, 1)))
     wanted = 0.35 * (np.asarray(z, np.float64) ** 2).sum()
     for g in range(3):

@@ -124,7 +124,7 @@ def _one_solve(problem: Problem) -> Solved:
         max_steps=_most_steps(integrate),
         throw=False,
     )
-    ys: Any = joined(problem, sol.ys).astype(y0.dtype)
+    ys: Any = joined(problem, sol.ys).astype(y0.dtype)  # pyright: ignore
     # Diffrax fills what it did not reach with infinity: NaN is never taken for a value.
     reached = jnp.isfinite(ys) & begun
     status = jnp.where(begun, _status(sol.result, ys), NON_FINITE)

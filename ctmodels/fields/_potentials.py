@@ -173,10 +173,9 @@ class CoupledOscillators(eqx.Module):
         kernel = kernel / jnp.sqrt(jnp.sum(kernel**2, axis=2, keepdims=True) + NOT_NORMALISED**2)
         groups, _, reach = kernel.shape
         sites = z.reshape(groups, -1)
-        wider = jnp.pad(sites, ((0, 0), (reach // 2, reach // 2)))
-        shifted = jnp.stack([wider[:, k : k + sites.shape[1]] for k in range(reach)])
-        # All groups' convolutions meet the same sum, so that one kernel for each z_g' does.
-        convolved = jnp.einsum("hk,khs->s", jnp.sum(kernel, axis=0), shifted)
+        # All groups' convolutions meet the same sum, so that one kernel for each z_g' does; taps are shifted last.
+        taps = jnp.pad(jnp.sum(kernel, axis=0).T @ sites, ((0, 0), (reach // 2, reach // 2)))
+        convolved = sum((taps[k, k : k + sites.shape[1]] for k in range(1, reach)), taps[0, : sites.shape[1]])
         return jnp.sum(convolved * jnp.sum(sites, axis=0)) + 0.5 * self.confinement * jnp.sum(z**2)
 
 

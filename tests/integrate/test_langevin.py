@@ -293,6 +293,16 @@ def test_without_a_key_the_same_steps_are_taken_without_noise(tolerance, within)
     np.testing.assert_allclose(same(drift, ts, y0)[0], quiet, **within(absolute=0.1))
 
 
+def test_parameters_are_once_in_the_tree_and_it_is_an_sde_to_models():
+    sde = ct.fields.Langevin(ct.fields.Quadratic(jnp.ones(2)), jnp.ones(2), jnp.ones(()))
+    assert len(jax.tree.leaves(eqx.filter(sde, eqx.is_inexact_array))) == 3
+    model = ct.NeuralSDE(sde, 2, 2, integrate=ct.Integrate(ct.BAOAB(), ct.Substeps(2)))
+    ts, x = jnp.linspace(0.0, 1.0, 3), jnp.array([1.0, 0.5])  # velocities are hidden channels
+    drawn, mean = model(x, ts, key=KEYS[0]), model(x, ts)
+    assert drawn.stats.status == mean.stats.status == 0
+    assert np.abs(drawn.ys - mean.ys).max() > 0.1
+
+
 def test_the_released_steps_know_no_time(tolerance):
     """By hand; the bin of no width is none."""
     method, ts = ct.Released(0.02), jnp.array([0.0, 1.0, 1.0, 7.0])
