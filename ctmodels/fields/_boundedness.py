@@ -18,11 +18,10 @@ LOWEST, TURNS = 8, 64  # directions that are turned to where it is lowest, and h
 
 
 class AtZero(NamedTuple):
-    """The slope at zero, the Hessian's eigenvalues and vectors there, and whether it is the same elsewhere."""
+    """The slope at zero, the Hessian there, and whether it is the same elsewhere."""
 
     slope: Array
-    eigenvalues: Array
-    vectors: Array
+    hessian: Array
     quadratic: Array
 
 
@@ -51,13 +50,16 @@ def check_bounded(potential: Callable, size: int) -> None:
         origin = jnp.zeros(size, _precision_of(potential))
         if any(map(unknown, jax.tree.leaves((potential, potential(origin))))):
             return
-        zero = _at_zero(potential, origin)
-        quadratic = bool(zero.quadratic)
-        direction = _of_quadratic(zero) if quadratic else _of_values(_along(potential, zero))
+        slope, hessian, quadratic = map(np.asarray, _at_zero(potential, origin))
+        eigenvalues, vectors = _of_matrix(hessian)
+        if quadratic:
+            direction = _of_quadratic(slope, eigenvalues, vectors)
+        else:
+            direction = _of_values(_along(potential, jnp.asarray(slope), jnp.asarray(vectors.T, slope.dtype)))
         if direction is None:
             return
-        at = lambda r: jnp.asarray(r * direction, zero.slope.dtype)
-        least = float(zero.eigenvalues[0] if quadratic else _hessian(potential, at(RADII[0]))[1][0])
+        at = lambda r: jnp.asarray(r * direction, slope.dtype)
+        least = float(eigenvalues[0] if quadratic else _of_matrix(_hessian(potential, at(RADII[0])))[0][0])
         near, far = (float(potential(at(r))) for r in RADII[:2])
     remedy = (
         f"add c / 2 |z|^2 with c above {abs(min(least, 0)):.3g}"
@@ -77,28 +79,34 @@ def _precision_of(potential: Callable) -> Any:
     return next((x.dtype for x in jax.tree.leaves(potential) if eqx.is_inexact_array(x)), None)
 
 
-def _hessian(potential: Callable, z: Array) -> tuple[Array, Array, Array]:
-    """With its eigenvalues and vectors; of one that is not finite these are zero, and the axes."""
-    hessian = jax.hessian(potential)(z)
-    return hessian, *jnp.linalg.eigh(jnp.where(jnp.all(jnp.isfinite(hessian)), hessian, 0))
+def _of_matrix(hessian) -> tuple[np.ndarray, np.ndarray]:
+    """Its eigenvalues and vectors; of one that is not finite these are zero, and the axes."""
+    matrix = np.asarray(hessian, np.float64)
+    return np.linalg.eigh(matrix if np.isfinite(matrix).all() else np.zeros_like(matrix))
+
+
+@eqx.filter_jit
+def _hessian(potential: Callable, z: Array) -> Array:
+    return jax.hessian(potential)(z)
 
 
 @eqx.filter_jit
 def _at_zero(potential: Callable, zero: Array) -> AtZero:
     slope, size = jax.grad(potential), zero.size
-    hessian, eigenvalues, vectors = _hessian(potential, zero)
+    hessian = _hessian(potential, zero)
     elsewhere = jnp.asarray(_mixed(size)[:4] * np.array([[1.0], [-1.0], [RADII[0]], [-RADII[0]]]), zero.dtype)
     slopes, as_quadratic = jax.vmap(slope)(elsewhere), slope(zero)[None] + elsewhere @ hessian
     allowed = _digits(slopes) * jnp.max(jnp.abs(as_quadratic), axis=1, keepdims=True)
-    return AtZero(slope(zero), eigenvalues, vectors, jnp.all(jnp.abs(slopes - as_quadratic) <= allowed))
+    return AtZero(slope(zero), hessian, jnp.all(jnp.abs(slopes - as_quadratic) <= allowed))
 
 
 @eqx.filter_jit
-def _along(potential: Callable, zero: AtZero) -> Along:
-    size, dtype = zero.slope.size, zero.slope.dtype
+def _along(potential: Callable, slope: Array, vectors: Array) -> Along:
+    """`vectors`: one a row."""
+    size, dtype = slope.size, slope.dtype
     of_unit = lambda x: x / jnp.maximum(jnp.sqrt(jnp.sum(x**2, axis=-1, keepdims=True)), jnp.finfo(dtype).tiny)
     mixed = jnp.asarray(_mixed(size), dtype)
-    directions = jnp.concatenate([zero.vectors.T, -zero.vectors.T, mixed, of_unit(-zero.slope)[None]])
+    directions = jnp.concatenate([vectors, -vectors, mixed, of_unit(-slope)[None]])
     at = lambda r, directions: jax.vmap(lambda e: potential(r * e))(directions)
     lowest = directions[jnp.argsort(at(RADII[1], directions))[:LOWEST]]
     directions = jnp.concatenate([directions, jax.vmap(lambda e: _turned_down(potential, e, of_unit))(lowest)])
@@ -133,9 +141,8 @@ def _digits(x) -> float:
     return 64 * x.shape[-1] ** 0.5 * float(jnp.finfo(x.dtype).eps)
 
 
-def _of_quadratic(zero: AtZero) -> Any:
+def _of_quadratic(slope: np.ndarray, eigenvalues: np.ndarray, vectors: np.ndarray) -> Any:
     """The direction in which it falls, or None: down a negative eigenvalue, or down a slope where none holds it."""
-    slope, eigenvalues, vectors = map(np.asarray, zero[:3])
     none = _digits(slope)
     least = none * np.abs(eigenvalues).max()
     if eigenvalues[0] < -least:
