@@ -26,10 +26,26 @@ from ._lyapunov import (
     lyapunov_spectrum as lyapunov_spectrum,
     lyapunov_spectrum_of_field as lyapunov_spectrum_of_field,
 )
+from ._rates import (
+    Decoding as Decoding,
+    decoding_r2 as decoding_r2,
+    psth_r2 as psth_r2,
+    rates_r2 as rates_r2,
+)
 from ._score import Score as Score
 from ._spectrum import (
     d_hellinger as d_hellinger,
     power_spectrum as power_spectrum,
+)
+from ._spike_trains import (
+    isi_distance as isi_distance,
+    van_rossum as van_rossum,
+    victor_purpura as victor_purpura,
+)
+from ._spikes import (
+    bits_per_spike as bits_per_spike,
+    co_smoothing_bits as co_smoothing_bits,
+    forward_bits as forward_bits,
 )
 from ._valid_time import (
     ValidTime as ValidTime,
