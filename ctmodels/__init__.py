@@ -99,6 +99,7 @@ from ctmodels.trajectories import (
 
 if _TYPE_CHECKING:
     from ctmodels import data as data, metrics as metrics, reconstruction as reconstruction, systems as systems
+    from ctmodels.data import bin_spikes as bin_spikes
     from ctmodels.reconstruction import reconstruct as reconstruct
 
 _warn_if_bad(_jax_version)
@@ -107,17 +108,18 @@ __version__ = "0.1.0"
 
 
 _LATER = ("data", "metrics", "reconstruction", "systems")
+_LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
 
 
 def __getattr__(name: str):
     """The readers, the main job and what goes with it are imported where they are asked for: half of the time that an
     import takes."""
-    if name == "reconstruct":
-        return _importlib.import_module("ctmodels.reconstruction").reconstruct
+    if name in _LATER_IN:
+        return getattr(_importlib.import_module(_LATER_IN[name]), name)
     if name in _LATER:
         return _importlib.import_module(f"ctmodels.{name}")
     raise AttributeError(f"module 'ctmodels' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, "reconstruct"})
+    return sorted({*globals(), *_LATER, *_LATER_IN})

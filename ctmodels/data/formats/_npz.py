@@ -4,7 +4,7 @@ import contextlib
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +45,21 @@ def find_npz(source: str, options: ReadOptions) -> RawTable:
         columns |= spread(name, array) if array.ndim else {name: array}
     absent = {name: np.zeros(0) for name in heads if name not in arrays}  # so that a message can list them
     return from_arrays({**columns, **absent}, spread_out(options, columns), source)
+
+
+def names_in(source: str) -> list[str]:
+    """What the arrays of an npz file are called."""
+    with readable(source), _whole(source), zipfile.ZipFile(source) as archive:
+        return [info.filename.removesuffix(".npy") for info in archive.infolist()]
+
+
+def arrays_in(source: str, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Some of the arrays, as they are."""
+    with readable(source), _whole(source), zipfile.ZipFile(source) as archive:
+        members = {name: archive.getinfo(f"{name}.npy") for name in names}
+        count = sum(math.prod(_head(archive, info, source).shape) for info in members.values())
+        check_memory(source, f"{count} numbers", NUMBER * count, "cut it")
+        return {name: _array(archive, info) for name, info in members.items()}
 
 
 def _needed(name: str, options: ReadOptions) -> bool:
