@@ -17,6 +17,7 @@ from ctmodels import (
     regularisers as regularisers,
     signatures as signatures,
     ssm as ssm,
+    transforms as transforms,
 )
 from ctmodels._core._model import (
     AbstractDynamics as AbstractDynamics,

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.only("float32")
 
 DOCS = Path(__file__).parents[1] / "docs"
 ROOMS = [ct, ct.data, ct.distributions, ct.fields, ct.losses, ct.measures, ct.metrics, ct.paths, ct.reconstruction,
-         ct.regularisers, ct.signatures, ct.smoothing, ct.ssm, ct.systems]  # fmt: skip
+         ct.regularisers, ct.signatures, ct.smoothing, ct.ssm, ct.systems, ct.transforms]  # fmt: skip
 
 
 def public(room):

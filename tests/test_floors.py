@@ -12,7 +12,7 @@ FLOORS = {
     0: ("_core", "distributions", "noise"),
     1: ("data", "fields", "measures", "paths", "signatures", "ssm"),
     2: ("_export", "_integrate", "trajectories"),
-    3: ("_online", "layers", "losses", "metrics", "regularisers", "systems", "train"),
+    3: ("_online", "layers", "losses", "metrics", "regularisers", "systems", "train", "transforms"),
     4: ("_encoders", "_memory", "_stack"),
     5: ("_posteriors",),
     6: ("models",),
@@ -20,7 +20,7 @@ FLOORS = {
     8: ("demo", "doctor"),
     9: ("cli",),
 }
-WEST = {"losses", "regularisers", "metrics", "train", "systems"}
+WEST = {"losses", "regularisers", "metrics", "train", "transforms", "systems"}
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
 

@@ -426,22 +426,3 @@ def test_a_field_that_taylor_mode_cannot_take_is_refused():
         M.taylor(0)
     with pytest.raises(ValueError, match="rule='often'"):
         M.local_measure("often")
-
-
-# -- steer
-
-
-@pytest.mark.only("float32")
-def test_steer_moves_the_end_by_no_more_than_it_may():
-    example = jax.tree.map(lambda x: x[0], Data.made())
-    padded = eqx.tree_at(lambda e: e.target, example, example.target.pad(6))
-    moved = jax.jit(jax.vmap(lambda key: ct.regularisers.steer(0.3)(padded, key, 0)))(keys(500))
-    ends = np.asarray(moved.target.ts)[:, 3:]
-    assert np.all(ends == ends[:, :1])  # the padding goes along
-    assert np.all(np.asarray(moved.target.ts)[:, :3] == np.asarray(TS[:3]))
-    assert ends.min() < 1.25 and ends.max() > 1.75 and ends.min() >= 1.2 and ends.max() <= 1.8 + 1e-6
-    assert abs(ends.mean() - 1.5) < 0.05
-    far = jax.jit(jax.vmap(lambda key: ct.regularisers.steer(9.0)(example, key, 0)))(keys(500))
-    assert np.all(np.diff(np.asarray(far.target.ts), axis=1) >= 0)  # never before the time in front of it
-    with pytest.raises(ValueError, match="width=0"):
-        ct.regularisers.steer(0)
