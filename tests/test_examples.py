@@ -85,6 +85,11 @@ TOYS = {
         "pretrained",
         (-1, 1.01),
     ),
+    "spikes_to_rates": (
+        dict(trials=8, duration=0.2, conditions=2, neurons=3, figure="spikes_to_rates.svg"),
+        "true",
+        (-5, 5),
+    ),
     "streaming": (
         dict(number=4, samples=5, hidden=4, steps=2, batch_size=4, figure="streaming.svg"),
         "state_space_apart",
