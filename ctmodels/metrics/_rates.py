@@ -64,7 +64,7 @@ def psth_r2(
 
     **Arguments:**
 
-    - `rates`, `counts`: `(trial, time, neuron)`, as of [`bits_per_spike`][].
+    - `rates`, `counts`: `(trial, time, neuron)`, as of [`ctmodels.metrics.bits_per_spike`][].
     - `conditions`: the label of each trial, `(trial,)`: whole numbers or text.
     - `mask`: what was observed, in the shape of `counts`; all if None. Rates are averaged over the same entries.
     - `weighting`: as of [`rates_r2`][].
