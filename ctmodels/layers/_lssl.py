@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_whole
+from ctmodels.layers._columns import Affine, Columns
 from ctmodels.layers._layer import AbstractStateSpace, Features, Gap, Rows
 from ctmodels.layers._steps import check_sizes, draw_log_steps, spread_steps
 from ctmodels.ssm._hippo import Hippo, legs, normal_plus_low_rank
@@ -38,21 +39,21 @@ class Channels(eqx.Module):
 
     C: Float[Array, "feature channel N"]
     D: Float[Array, "feature channel"]
-    mix: eqx.nn.Linear | None
+    mix: Affine | None
 
     def __init__(self, features: int, channels: int, state: int, *, key: PRNGKeyArray):
         check_whole("channels", channels, 1)
         a, b, c = jax.random.split(key, 3)
         self.C = jax.random.normal(a, (features, channels, state))
         self.D = jax.random.normal(b, (features, channels))
-        self.mix = None if channels == 1 else eqx.nn.Linear(channels * features, features, key=c)
+        self.mix = None if channels == 1 else Affine(channels * features, features, key=c)
 
     def __call__(self, x: States, u: Features) -> Features:
         return self.mixed(jnp.einsum("fcn,fn->fc", self.C, x), u)
 
-    def mixed(self, y: Float[Array, "feature channel"], u: Features) -> Features:
-        y = y + self.D * u[:, None]
-        return y[:, 0] if self.mix is None else self.mix(jax.nn.gelu(y.reshape(-1), approximate=False))
+    def mixed(self, y: Float[Array, "feature channel *row"], u: Columns) -> Columns:
+        y = y + self.D.reshape(*self.D.shape, *[1] * (u.ndim - 1)) * u[:, None]
+        return y[:, 0] if self.mix is None else self.mix(jax.nn.gelu(y.reshape(-1, *u.shape[1:]), approximate=False))
 
 
 class AbstractLSSL(AbstractStateSpace):
@@ -79,8 +80,9 @@ class AbstractLSSL(AbstractStateSpace):
         return jax.vmap(functools.partial(kernel, length=length))(A, b, self.channels.C)
 
     def convolve(self, us: Rows, gap: Gap) -> Rows:
-        ys = jax.vmap(jax.vmap(convolve, in_axes=(0, None)))(self.kernel(us.shape[0], gap), us.T)
-        return jax.vmap(self.channels.mixed)(jnp.moveaxis(ys, 2, 0), us)
+        u = us.T
+        ys = jax.vmap(jax.vmap(convolve, in_axes=(0, None)))(self.kernel(us.shape[0], gap), u)
+        return self.channels.mixed(ys, u).T
 
     def _matrices(self, gap: Gap) -> tuple[Float[Array, "feature N N"], States]:
         """Of a step of each feature: what it makes of each state of a basis, and of an input of one."""
