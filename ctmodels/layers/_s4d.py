@@ -90,5 +90,4 @@ class S4D(AbstractStateSpace):
         return mode_kernel(logs, (self.C * hold).times(jnp.asarray(2, step.dtype)), length)
 
     def convolve(self, us: Rows, gap: Gap) -> Rows:
-        u = us.T
-        return (convolve(self.kernel(us.shape[0], forward(gap)), u) + self.D[:, None] * u).T
+        return convolve(self.kernel(us.shape[0], forward(gap)), us.T).T + self.D[None] * us

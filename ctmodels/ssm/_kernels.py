@@ -12,7 +12,12 @@ from ctmodels.ssm._pairs import Pair, exponential
 
 def convolve(K: Float[Array, "*batch length"], us: Float[Array, "*batch row"]) -> Float[Array, "*batch row"]:
     """Causal convolution over the last axis, by Fourier transforms of twice the length. `K` is as long as `us` or
-    longer; what is beyond is not asked for."""
+    longer; what is beyond is not asked for.
+
+    On a CPU, products with blocks of the Toeplitz matrix (of 16 to 196 rows, with and without a Fourier transform over
+    the blocks) were no faster for 784 rows, 64 features and 50 series: 1.5 to 6 times the time, and for the gradient as
+    much to 10 times, most of it to copy blocks.
+    """
     rows = us.shape[-1]
     size = 2 * rows
     product = jnp.fft.rfft(K[..., :rows], size) * jnp.fft.rfft(us, size)
