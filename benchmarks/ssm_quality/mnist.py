@@ -2,8 +2,10 @@
 
 `python -m benchmarks.ssm_quality.mnist FOLDER` of MNIST's four files. The last 5000 training images say which epoch's
 weights are kept; the test images are looked at once. Three blocks of 64 features (LSSL: its matrix fixed, 64 states;
-S4D, S5: 32 modes), the mean of the features over all rows, rows equally spaced: one convolution a layer. AdamW 4e-3
-(1e-3 for poles and steps, without decay) with warm-up and a cosine, dropout 0.1, batches of 50.
+S4D, S5: 32 modes), the mean of the features over all rows, rows equally spaced: one convolution a layer. AdamW 1e-2
+(1e-3 for poles and steps, without decay) in batches of 25, with warm-up and a cosine of three epochs, of which two are
+trained: that is what an hour of one core allows. After 8000 images, in batches of 50, LSSL was right of 77 % of 2000
+others by 1e-2 and of 46 % by 4e-3.
 
 `accuracy`: percent of the test images; `half_rate`: of every other row of them, with twice the spacing, without
 training again (in order only). `seconds`: of training.
@@ -31,7 +33,7 @@ LAYERS = {
     "s5": functools.partial(ct.layers.S5, modes=32),
 }
 METHODS = [f"{layer}_{order}" for layer in LAYERS for order in ("s", "p")]
-EPOCHS = 4
+EPOCHS, OF = 2, 3
 
 
 class Digits(NamedTuple):
@@ -97,15 +99,15 @@ def accuracy(model, pixels, labels, spacing: float = 1.0) -> float:
 
 def one(method: str, seed: int, data: Digits, quick: bool) -> dict:
     layer, order = method.rsplit("_", 1)
-    judges, epochs, batch, features, depth = (10, 1, 10, 4, 1) if quick else (5000, EPOCHS, 50, 64, 3)
+    judges, epochs, of, batch, features, depth = (10, 1, 1, 10, 4, 1) if quick else (5000, EPOCHS, OF, 25, 64, 3)
     if order == "p":
         shuffled = np.random.default_rng(0).permutation(data.pixels.shape[1])
         data = data._replace(pixels=data.pixels[:, shuffled], test_pixels=data.test_pixels[:, shuffled])
     train, labels = data.pixels[:-judges], data.labels[:-judges]
-    sizes = dict[str, Any](features=features, depth=depth, pooled=True, spacing=1.0, dropout=0.1)
+    sizes = dict[str, Any](features=features, depth=depth, pooled=True, spacing=1.0)
     model = ct.StateSpace(1, 10, layer=LAYERS[layer], **sizes, key=jax.random.key(seed))
-    steps = epochs * (len(labels) // batch)
-    step = ct.make_step(ct.objective(ct.losses.cross_entropy), optimiser(steps, 4e-3))
+    epoch = len(labels) // batch
+    step = ct.make_step(ct.objective(ct.losses.cross_entropy), optimiser(of * epoch, 1e-2))
     state = step.init(model, key=jax.random.key(seed + 1))
     validation_of = lambda model: accuracy(model, data.pixels[-judges:], data.labels[-judges:])
     begun = time.monotonic()
@@ -113,10 +115,10 @@ def one(method: str, seed: int, data: Digits, quick: bool) -> dict:
         step,
         state,
         Images(train, labels),
-        steps=steps,
+        steps=epochs * epoch,
         batch_size=batch,
         validate=lambda model, _: 100 - validation_of(model),
-        every=steps // epochs,
+        every=epoch,
     ).model
     seconds, validation = time.monotonic() - begun, validation_of(model)
     half = None
