@@ -19,6 +19,7 @@ from ctmodels import (
     ssm as ssm,
     transforms as transforms,
 )
+from ctmodels._attention import TransformerLayer as TransformerLayer
 from ctmodels._core._model import (
     AbstractDynamics as AbstractDynamics,
     AbstractFilter as AbstractFilter,
@@ -43,6 +44,8 @@ from ctmodels._core._series import (
 from ctmodels._core._validation import DataError as DataError
 from ctmodels._core._versions import warn_if_bad as _warn_if_bad
 from ctmodels._encoders import (
+    BidirectionalGRUEncoder as BidirectionalGRUEncoder,
+    GRUEncoder as GRUEncoder,
     ReverseGRUEncoder as ReverseGRUEncoder,
     ReverseODERNNEncoder as ReverseODERNNEncoder,
     WindowEncoder as WindowEncoder,
@@ -62,12 +65,23 @@ from ctmodels._integrate import (
     rk_step as rk_step,
     solve_piecewise_constant as solve_piecewise_constant,
 )
-from ctmodels._posteriors import DriftPosterior as DriftPosterior, MarginalPosterior as MarginalPosterior
+from ctmodels._observations import (
+    GaussianValues as GaussianValues,
+    NegativeBinomialCounts as NegativeBinomialCounts,
+    PoissonCounts as PoissonCounts,
+)
+from ctmodels._posteriors import (
+    ControlPosterior as ControlPosterior,
+    DriftPosterior as DriftPosterior,
+    MarginalPosterior as MarginalPosterior,
+)
 from ctmodels.models import (
     ODERNN as ODERNN,
     GRUODEBayes as GRUODEBayes,
     IncrementScheme as IncrementScheme,
+    LangevinFlow as LangevinFlow,
     LatentODE as LatentODE,
+    LatentRNN as LatentRNN,
     LatentSDE as LatentSDE,
     LogNCDE as LogNCDE,
     NeuralCDE as NeuralCDE,

@@ -1,7 +1,7 @@
-"""Encoders of latent models: recurrent networks that read a series from its end.
+"""Encoders of latent models: networks that read a series, most of them from its end.
 
-`(Series or Record, t0) -> code`: the state after the first observation, how far that is from `t0`, and what is known
-beforehand. `states(x)`: that after each observation, for posteriors of whole paths. Rows at which nothing was
+`(Series or Record, t0) -> code`: the state at the first observation, how far that is from `t0`, and what is known
+beforehand. `states(x)`: that at each observation, for posteriors of whole paths. Rows at which nothing was
 observed, and padding, change nothing. Rubanova, Chen, Duvenaud (2019).
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before, check_key, check_whole
 from ctmodels._core._output import SUCCESS
@@ -45,18 +45,85 @@ class ReverseGRUEncoder(eqx.Module):
         return self.states(x).code(t0)
 
     def states(self, x: Series | Record) -> "States":
-        """After each row that was seen."""
+        """After each row that was seen, and all that follow."""
         rows = reversed_rows(x, self.channels, self.static)
-        gaps = jnp.diff(rows.ts, prepend=rows.ts[:1]).astype(rows.ys.dtype)
+        return States.turned(*read_rows(self.cell, rows), rows)
 
-        def one(h, row):
-            y, mask, gap, seen = row
-            new = self.cell(jnp.concatenate([y, mask.astype(y.dtype), gap[None]]), h)
-            h = jnp.where(seen, new, h)
-            return h, h
 
-        h0 = jnp.zeros(self.cell.hidden_size, rows.ys.dtype)
-        return States(jax.lax.scan(one, h0, (rows.ys, rows.mask, gaps, rows.seen))[1], h0, rows)
+class GRUEncoder(eqx.Module):
+    """As [`ctmodels.ReverseGRUEncoder`][], but it reads in the order of time: what it says of a row knows that row and
+    those before it, so that a posterior of this encoder is causal. Its code knows the first row alone.
+
+    **Arguments:** `channels`, `hidden`: sizes; `static`: how many static features a record has. `size` is that of the
+    code, `hidden + 1 + 2 * static`.
+    """
+
+    cell: eqx.nn.GRUCell
+    size: int = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
+    static: int = eqx.field(static=True)
+
+    @before(lambda key, **_: check_key(key, needed=True))
+    def __init__(self, channels: int, hidden: int, *, static: int = 0, key: PRNGKeyArray):
+        self.channels, self.static = channels, static
+        self.cell = eqx.nn.GRUCell(2 * channels + 1, hidden, key=key)
+        self.size = hidden + 1 + 2 * static
+
+    def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
+        return self.states(x).code(t0)
+
+    def states(self, x: Series | Record) -> "States":
+        """After each row that was seen, and all before it."""
+        rows = ObservedRows.of(x, self.channels, self.static)
+        hs, h0 = read_rows(self.cell, rows)
+        return States(hs, h0, hs[0], rows.ts, rows.seen, rows.static)
+
+
+class BidirectionalGRUEncoder(eqx.Module):
+    """A [`ctmodels.GRUEncoder`][] and a [`ctmodels.ReverseGRUEncoder`][] side by side: of a row both what came before
+    and what follows, itself in both. Its code has both networks' states after all rows.
+
+    **Arguments:** `channels`, `hidden`: sizes, the latter of each of the two; `static`: how many static features a
+    record has. `size` is that of the code, `2 * hidden + 1 + 2 * static`.
+    """
+
+    forwards: GRUEncoder
+    backwards: ReverseGRUEncoder
+    size: int = eqx.field(static=True)
+
+    @before(lambda key, **_: check_key(key, needed=True))
+    def __init__(self, channels: int, hidden: int, *, static: int = 0, key: PRNGKeyArray):
+        a, b = jax.random.split(key)
+        self.forwards = GRUEncoder(channels, hidden, static=static, key=a)
+        self.backwards = ReverseGRUEncoder(channels, hidden, static=static, key=b)
+        self.size = self.forwards.size + hidden
+
+    def __call__(self, x: Series | Record, t0: Float[Array, ""]) -> Float[Array, " size"]:
+        return self.states(x).code(t0)
+
+    def states(self, x: Series | Record) -> "States":
+        """After each row that was seen, from either side."""
+        forth, back = self.forwards.states(x), self.backwards.states(x)
+        rows = jnp.arange(forth.seen.shape[0])
+        # Rows stand in front of those that repeat the last, and behind those that repeat the first.
+        at = jnp.minimum(rows + jnp.sum(~forth.seen), rows[-1])
+        beside = lambda a, b: jnp.concatenate([a, b], axis=-1)
+        ends = beside(forth.hs[-1], back.hs[0])
+        return States(beside(forth.hs, back.hs[at]), beside(forth.h0, back.h0), ends, *forth[3:])
+
+
+def read_rows(cell: eqx.nn.GRUCell, rows: ObservedRows) -> tuple[Float[Array, "row hidden"], Float[Array, " hidden"]]:
+    """The states of a gated recurrent unit after each row, and before any."""
+    gaps = jnp.diff(rows.ts, prepend=rows.ts[:1]).astype(rows.ys.dtype)
+
+    def one(h, row):
+        y, mask, gap, seen = row
+        new = cell(jnp.concatenate([y, mask.astype(y.dtype), gap[None]]), h)
+        h = jnp.where(seen, new, h)
+        return h, h
+
+    h0 = jnp.zeros(cell.hidden_size, rows.ys.dtype)
+    return jax.lax.scan(one, h0, (rows.ys, rows.mask, gaps, rows.seen))[1], h0
 
 
 class ReverseODERNNEncoder(eqx.Module):
@@ -104,7 +171,7 @@ class ReverseODERNNEncoder(eqx.Module):
         h0 = jnp.zeros(self.cell.hidden_size, rows.ys.dtype)
         hs, _, stats = scan_rows(flow_of_field(self.integrate, self.field), jump, h0, rows)
         # In no statistics, so that it has to show in what is begun from: what a failed solve holds is finite.
-        return States(jnp.where(stats.status == SUCCESS, hs, jnp.nan), h0, rows)
+        return States.turned(jnp.where(stats.status == SUCCESS, hs, jnp.nan), h0, rows)
 
 
 class WindowEncoder(eqx.Module):
@@ -154,38 +221,41 @@ class WindowEncoder(eqx.Module):
         read = jnp.concatenate([rows.ys[at], rows.mask[at].astype(rows.ys.dtype), gaps[..., None]], axis=2)
         hs = jax.vmap(self.mlp)(read.reshape(i.size, -1))
         h0 = jnp.zeros(hs.shape[1], hs.dtype)
-        return States(jnp.where(jnp.any(rows.seen), hs, h0[None]), h0, rows)
+        return States.turned(jnp.where(jnp.any(rows.seen), hs, h0[None]), h0, rows)
 
 
 class States(NamedTuple):
-    """What an encoder made of a series: `hs` `(row, hidden)`, its states after each of `rows`, which are those that
-    were seen from the last to the first, and then the first again; `h0`, before any."""
+    """What an encoder made of a series: `hs` `(row, hidden)`, its states at the rows that were `seen`, in the order of
+    time, among others that repeat the first or the last of them; `h0`, before it read any; `start`: what it says of
+    where a path begins; `static`: what is known beforehand."""
 
     hs: Float[Array, "row hidden"]
     h0: Float[Array, " hidden"]
-    rows: ObservedRows
+    start: Float[Array, " hidden"]
+    ts: Float[Array, " row"]
+    seen: Bool[Array, " row"]
+    static: Float[Array, " code"]
+
+    @classmethod
+    def turned(cls, hs: Float[Array, "row hidden"], h0: Float[Array, " hidden"], rows: ObservedRows) -> "States":
+        """Of rows that were read from the last to the first."""
+        return cls(hs[::-1], h0, hs[-1], -rows.ts[::-1], rows.seen[::-1], rows.static)
 
     def code(self, t0: Float[Array, ""]) -> Float[Array, " size"]:
-        """The state after all rows, how far after `t0` the first of them is, and what is known beforehand; of a series
-        of which nothing was seen, the state that it began from and no distance."""
-        away = jnp.where(jnp.any(self.rows.mask), -self.rows.ts[-1] - t0, 0)
-        return jnp.concatenate([self.hs[-1], away[None].astype(self.hs.dtype), self.rows.static])
+        """The state of the start, how far after `t0` the first row is, and what is known beforehand; of a series of
+        which nothing was seen, the state that it began from and no distance."""
+        away = jnp.where(jnp.any(self.seen), self.ts[0] - t0, 0)
+        return jnp.concatenate([self.start, away[None].astype(self.hs.dtype), self.static])
 
-    @property
-    def ts(self) -> Float[Array, " row"]:
-        """Times of the rows, in order, the first of them again and again in front."""
-        return -self.rows.ts[::-1]
-
-    def to_come(self, t0: Float[Array, ""]) -> HeldPath:
-        """At each time what is still to come: the state after reading the rows beyond it, the time of the next of them
-        from `t0` on, and whether there is any, 1 or 0; `(hidden + 2,)`, held from row to row."""
-        rows, ts = self.hs.shape[0], self.ts
-        hs = jnp.concatenate([self.hs[-1:], self.hs[-2::-1], self.h0[None]])
-        following = jnp.concatenate([ts, ts[-1:]]) - t0
-        any_seen = jnp.any(self.rows.mask)
-        there = any_seen & (jnp.arange(rows + 1) < rows)
-        values = [hs, following[:, None].astype(hs.dtype), there[:, None].astype(hs.dtype)]
-        return HeldPath(jnp.maximum(jnp.append(t0, ts), t0), jnp.concatenate(values, axis=1))
+    def context(self, t0: Float[Array, ""]) -> HeldPath:
+        """At each time what is said of the next row: the state there, its time from `t0` on, and whether there is any,
+        1 or 0; `(hidden + 2,)`, held from row to row. Of an encoder that reads from the end: what is still to come."""
+        rows = self.hs.shape[0]
+        following = jnp.concatenate([self.ts, self.ts[-1:]]) - t0
+        there = jnp.any(self.seen) & (jnp.arange(rows + 1) < rows)
+        values = [following[:, None], there[:, None]]
+        values = [jnp.concatenate([self.hs, self.h0[None]]), *(x.astype(self.hs.dtype) for x in values)]
+        return HeldPath(jnp.maximum(jnp.append(t0, self.ts), t0), jnp.concatenate(values, axis=1))
 
 
 def reversed_rows(x: Series | Record, channels: int, static: int) -> ObservedRows:

@@ -11,11 +11,13 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._arguments import before
+from ctmodels._core._output import Stats
 from ctmodels._core._series import Record, Series
 from ctmodels._encoders import States
+from ctmodels._integrate import Integrate, solve_piecewise_constant
 from ctmodels.distributions import Gaussian
 from ctmodels.fields import AbstractSDE
 from ctmodels.paths._paths import HeldPath
@@ -60,15 +62,44 @@ class DriftPosterior(AbstractPosterior):
 
     def read(self, x: Series | Record, t0: Float[Array, ""], sde: AbstractSDE) -> Inferred:
         """The encoder's states are the context."""
-        states: States = self.encoder.states(x)
-        mean, log_deviation = jnp.split(self.start(states.code(t0)), 2)
+        return read_ahead(self.encoder, self.start, self.drift, x, t0)
 
-        def drift(t, z, held):
-            h, following = held[:-2], held[-2]
-            context = lambda t: jnp.concatenate([h, (following - (t - t0).astype(h.dtype))[None], states.rows.static])
-            return self.drift(t, z, context)
 
-        return Inferred(Gaussian(mean, log_deviation=log_deviation), states.to_come(t0), drift)
+def read_ahead(encoder: Callable, start: Callable, drift: Callable | None, x: Series | Record, t0: Array) -> Inferred:
+    """A start, and a drift that is told of the next row, if there is any drift."""
+    states: States = encoder.states(x)
+    mean, log_deviation = jnp.split(start(states.code(t0)), 2)
+
+    def told(t, z, held):
+        h, following = held[:-2], held[-2]
+        context = lambda t: jnp.concatenate([h, (following - (t - t0).astype(h.dtype))[None], states.static])
+        return drift(t, z, context)  # pyright: ignore
+
+    return Inferred(Gaussian(mean, log_deviation=log_deviation), states.context(t0), told)
+
+
+class ControlPosterior(eqx.Module):
+    """Of a [`ctmodels.LangevinFlow`][]: a start, and a force that is added to those of the potential, the friction and
+    the noise.
+
+    **Arguments:**
+
+    - `encoder`: of `size` numbers, with `states`: [`ctmodels.ReverseGRUEncoder`][], of which an output knows what came
+      later; [`ctmodels.GRUEncoder`][] is causal: its start knows the first row alone, its force the rows up to the end
+      of the bin.
+    - `start`: code -> (4 * latent,), mean and logarithm of the deviation of position and velocity.
+    - `control`: a field `f(t, [z, v], context) -> (latent,)`: `context(t)` is `(encoder.size,)`, as of a
+      [`ctmodels.DriftPosterior`][]. None: no force; the series says where the path begins, and all that follows is the
+      prior's, whose noise it does not know.
+    """
+
+    encoder: Callable
+    start: Callable
+    control: Callable | None = None
+
+    def read(self, x: Series | Record, t0: Float[Array, ""]) -> Inferred:
+        """The start, and in `drift` the force, where there is one."""
+        return read_ahead(self.encoder, self.start, self.control, x, t0)
 
 
 def _check_focus(focus, **_) -> None:
@@ -111,18 +142,18 @@ class MarginalPosterior(AbstractPosterior):
         """Marginals at all times; knots are the start and the last observation."""
         states: States = self.encoder.states(x)
         marginal = lambda t: self._marginal(states, t0, t)
-        any_seen = jnp.any(states.rows.seen).astype(states.hs.dtype)
+        any_seen = jnp.any(states.seen).astype(states.hs.dtype)
         knots, there = jnp.stack([t0, states.ts[-1]]), jnp.stack([any_seen, jnp.zeros_like(any_seen)])
         path = HeldPath(jnp.maximum(knots, t0), there[:, None])
         return Inferred(marginal(t0), path, lambda t, z, held: drift_of(marginal, sde, t, z), marginal)
 
     def _marginal(self, states: States, t0, t) -> Gaussian:
-        seen, away = states.rows.seen[::-1], (states.ts - t).astype(states.hs.dtype)
+        seen, away = states.seen, (states.ts - t).astype(states.hs.dtype)
         near = jnp.where(seen, -((jnp.exp(self.log_focus).astype(away.dtype) * away) ** 2), -jnp.inf)
         weights = jax.nn.softmax(jnp.where(jnp.any(seen), near, 0))
         since = (t - t0).astype(states.hs.dtype)
         times = jnp.stack([since, weights @ away, weights @ away**2])
-        known = jnp.concatenate([times, weights @ states.hs[::-1], states.rows.static])
+        known = jnp.concatenate([times, weights @ states.hs, states.static])
         mean, log_deviation = jnp.split(self.marginals(known), 2)
         return Gaussian(mean, log_deviation=log_deviation)
 
@@ -135,3 +166,26 @@ def drift_of(marginal: Callable[[Array], Gaussian], sde: AbstractSDE, t: Float[A
     squares, slopes = jax.jvp(variance, (z,), (jnp.ones_like(z),))  # of each entry by itself
     score = -error * jnp.exp(-2 * q.log_deviation)
     return moved.location + moved.log_deviation * error + 0.5 * (squares * score + slopes)
+
+
+def follow(
+    integrate: Integrate,
+    field: Callable | AbstractSDE,
+    path: HeldPath,
+    y0: State,
+    at: Float[Array, " edge"],
+    *,
+    key: PRNGKeyArray | None,
+    at_knots: bool,
+) -> tuple[Float[Array, "out state"], State, Stats]:
+    """From `y0` at `at[0]` on under what is held, by steps that begin anew at each of `at`, and with `at_knots` at the
+    path's too.
+
+    **Returns:** the states at the others of `at`, the last of them, and the statistics.
+    """
+    if at_knots:
+        states, stats = solve_piecewise_constant(integrate, field, at, y0, path, key=key)
+    else:
+        held = HeldPath(at, jax.vmap(path)(at))
+        states, stats = solve_piecewise_constant(integrate, field, None, y0, held, key=key)
+    return states[1:], states[-1], stats

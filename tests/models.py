@@ -273,6 +273,13 @@ def latent_ode(encoder, **kwargs):
     return make
 
 
+def latent_rnn(key):
+    a, b, c, d = jax.random.split(key, 4)
+    reads = ct.ReverseGRUEncoder(CHANNELS, 4, key=a)
+    start, decoder = eqx.nn.Linear(reads.size, 2 * LATENT, key=b), eqx.nn.Linear(LATENT, CHANNELS, key=d)
+    return ct.LatentRNN(reads, start, eqx.nn.GRUCell(1, LATENT, key=c), decoder)
+
+
 def latent_sde(matched=False):
     """With a posterior that is a drift, or, `matched`, one that is marginals."""
 
@@ -290,6 +297,25 @@ def latent_sde(matched=False):
         )
         prior = ct.distributions.Gaussian(jnp.zeros(LATENT), log_deviation=jnp.zeros(LATENT))
         return ct.LatentSDE(posterior, sde, prior, eqx.nn.Linear(LATENT, CHANNELS, key=f), EULER)
+
+    return make
+
+
+def langevin_flow(encoder=ct.ReverseGRUEncoder, coupled=False, attention=False, **kwargs):
+    """Of bins from the first row that was seen on."""
+
+    def make(key):
+        a, b, c, d, e, f = jax.random.split(key, 6)
+        reads, size = encoder(CHANNELS, 4, key=a), 2 * LATENT
+        force = ct.fields.MLPField((size, LATENT), inputs=reads.size, width=4, depth=1, key=c)
+        posterior = ct.ControlPosterior(reads, eqx.nn.Linear(reads.size, 2 * size, key=b), force)
+        start = ct.distributions.Gaussian(jnp.zeros(size), log_deviation=jnp.zeros(size))
+        decoder = eqx.nn.Linear(size, CHANNELS, key=d)
+        layer = ct.TransformerLayer(size, width=4, key=e) if attention else None
+        mlp = lambda: ct.fields.MLPPotential(LATENT, width=4, depth=1, key=f)
+        potential = ct.fields.CoupledOscillators(LATENT, groups=3, key=f) if coupled else mlp()
+        dynamics = ct.fields.Langevin(potential, gamma=2.0)
+        return ct.LangevinFlow(posterior, dynamics, start, decoder, attention=layer, t0=None, **kwargs)
 
     return make
 
@@ -357,8 +383,21 @@ MODELS = [
     reads("ODE-RNN", lambda key: ct.ODERNN(CHANNELS, 4, 2, width=4, integrate=HEUN, key=key), only="float32"),
     reads("GRU-ODE-Bayes", lambda key: ct.GRUODEBayes(2, 4, prepared=2, noise=0.5, integrate=HEUN, key=key)),
     draws("latent ODE", latent_ode(ct.ReverseGRUEncoder)),
+    draws("latent RNN", latent_rnn, only="float32", slow=True),
     draws("latent SDE", latent_sde()),
     draws("latent SDE, matched", latent_sde(matched=True), only="float32"),
+    draws("Langevin flow", langevin_flow()),
+    draws(
+        "Langevin flow, attention",
+        langevin_flow(
+            ct.BidirectionalGRUEncoder,
+            attention=True,
+            coupled=True,
+            integrate=ct.Integrate(ct.OBABO(), ct.Substeps(1)),
+        ),
+        only="float32",
+        slow=True,
+    ),
     draws(
         "latent ODE, ODE-RNN", latent_ode(ct.ReverseODERNNEncoder, width=4, integrate=HEUN), only="float32", slow=True
     ),

@@ -13,7 +13,7 @@ FLOORS = {
     1: ("data", "fields", "measures", "paths", "signatures", "ssm"),
     2: ("_export", "_integrate", "trajectories"),
     3: ("_online", "layers", "losses", "metrics", "regularisers", "systems", "train", "transforms"),
-    4: ("_encoders", "_memory", "_stack"),
+    4: ("_attention", "_encoders", "_latent_start", "_memory", "_observations", "_stack"),
     5: ("_posteriors",),
     6: ("models",),
     7: ("_command_line", "reconstruction"),

@@ -217,7 +217,7 @@ def test_the_importance_weighted_bound_rises_to_the_evidence(within):
 
 def test_what_is_to_come_is_read_from_the_end(within):
     """The context: until when nothing comes, and, beyond the last row, that nothing does."""
-    path = encoder().states(observed()).to_come(jnp.asarray(-0.5))
+    path = encoder().states(observed()).context(jnp.asarray(-0.5))
     at = lambda t: np.asarray(path(jnp.asarray(t)))[-2:]
     for t, (following, there) in {-0.5: (0.5, 1), 0.0: (0.8, 1), 0.4: (1.6, 1), 1.2: (1.9, 1), 1.4: (1.9, 0)}.items():
         np.testing.assert_allclose(at(t), [following, there], **within(1e-12))

@@ -100,7 +100,8 @@ class MLPPotential(eqx.Module):
         activation: Callable = jax.nn.softplus,
         key: PRNGKeyArray,
     ):
-        self.mlp = eqx.nn.MLP(size, "scalar", width, depth, activation, key=key)
+        # Without a last bias, which no force has use for.
+        self.mlp = eqx.nn.MLP(size, "scalar", width, depth, activation, use_final_bias=False, key=key)
         self.confinement = number("confinement", 0)(confinement)
 
     def __call__(self, z: Float[Array, " d"]) -> Float[Array, ""]:

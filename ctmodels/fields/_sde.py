@@ -1,7 +1,7 @@
 """Stochastic differential equations: a drift, a diffusion, and what is said of the noise."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 
@@ -31,11 +31,29 @@ class AbstractSDE(eqx.Module):
     """What [`ctmodels.Integrate`][] solves with a key: `drift(t, y, args)`, `diffusion(t, y, args)`, the kind of
     `noise`, its `interpretation`; and whether noise is `drawn`, or each increment is its mean, which is zero."""
 
-    drift: eqx.AbstractVar[Callable]
-    diffusion: eqx.AbstractVar[Callable]
-    noise: eqx.AbstractVar[str]
-    interpretation: eqx.AbstractVar[str]
-    drawn: eqx.AbstractVar[bool]
+    if TYPE_CHECKING:  # to whom an AbstractVar is one more argument of `__init__`
+
+        @property
+        def drift(self) -> Callable: ...
+
+        @property
+        def diffusion(self) -> Callable: ...
+
+        @property
+        def noise(self) -> str: ...
+
+        @property
+        def interpretation(self) -> str: ...
+
+        @property
+        def drawn(self) -> bool: ...
+
+    else:
+        drift: eqx.AbstractVar[Callable]
+        diffusion: eqx.AbstractVar[Callable]
+        noise: eqx.AbstractVar[str]
+        interpretation: eqx.AbstractVar[str]
+        drawn: eqx.AbstractVar[bool]
 
 
 class SDE(AbstractSDE):

@@ -1,7 +1,9 @@
 """Models: one file each, none imports another."""
 
 from ctmodels.models._gru_ode_bayes import GRUField as GRUField, GRUODEBayes as GRUODEBayes
+from ctmodels.models._langevin_flow import LangevinFlow as LangevinFlow
 from ctmodels.models._latent_ode import LatentODE as LatentODE
+from ctmodels.models._latent_rnn import LatentRNN as LatentRNN
 from ctmodels.models._latent_sde import LatentSDE as LatentSDE
 from ctmodels.models._log_ncde import LogNCDE as LogNCDE
 from ctmodels.models._neural_cde import IncrementScheme as IncrementScheme, NeuralCDE as NeuralCDE

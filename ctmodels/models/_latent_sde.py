@@ -21,13 +21,12 @@ from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
 from ctmodels._core._times import increasing
 from ctmodels._core._words import kind_of
-from ctmodels._integrate import Integrate, Substeps, solve_piecewise_constant, without_noise
+from ctmodels._integrate import Integrate, Substeps, without_noise
 from ctmodels._online import times_of
-from ctmodels._posteriors import AbstractPosterior, Inferred
+from ctmodels._posteriors import AbstractPosterior, Inferred, follow
 from ctmodels.distributions import Gaussian
 from ctmodels.fields import SDE, AbstractSDE
 from ctmodels.fields._sde import checked_sde
-from ctmodels.paths._paths import HeldPath
 
 
 def _check(self, x, ts, key, **_) -> None:
@@ -183,10 +182,9 @@ class LatentSDE(AbstractMatched):
         integrate, field = self.integrate if integrate is None else integrate, sde
         if key is None:
             integrate, field = without_noise(self.integrate, sde)
-        saves, s0 = jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), jnp.pad(z0, (0, extra))
-        path, at = (q.path, saves) if self.at_observations else (HeldPath(saves, jax.vmap(q.path)(saves)), None)
-        states, stats = solve_piecewise_constant(integrate, field, at, s0, path, key=key)
-        return self._observed(states[1:, :-extra], stats), states[-1, -extra:]
+        at, s0 = jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), jnp.pad(z0, (0, extra))
+        states, last, stats = follow(integrate, field, q.path, s0, at, key=key, at_knots=self.at_observations)
+        return self._observed(states[:, :-extra], stats), last[-extra:]
 
     def _weighed(self, x, ts, key, hold: Callable) -> tuple[Output, Float[Array, ""]]:
         """As `draw`. What weighs is a function of z, of which `hold` says whether it is a constant."""
