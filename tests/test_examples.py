@@ -35,6 +35,11 @@ TOYS = {
         "gaps",
         (0, 5),
     ),
+    "langevin_flow": (
+        dict(trials=8, bins=6, hidden=4, width=4, steps=4, batch_size=4, draws=2, figure="langevin_flow.svg"),
+        "bits_true",
+        (-5, 5),
+    ),
     "latent_ode": (
         dict(number=8, samples=6, latent=2, hidden=4, width=6, steps=3, batch_size=4, draws=2),
         "iwae_within",
