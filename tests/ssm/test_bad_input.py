@@ -11,6 +11,8 @@ import pytest
 import ctmodels as ct
 from ctmodels import layers
 
+pytestmark = pytest.mark.mostly("float32")  # what is refused is refused in either
+
 KEY = jax.random.key(0)
 WINDOWED = [functools.partial(kind, order=2, window=3.0) for kind in (layers.LMU, layers.LMUFormer)]
 KINDS = [layers.S4D, layers.S5, layers.LRU, layers.LinOSS, layers.Recurrent, layers.Selective, *WINDOWED]

@@ -35,16 +35,16 @@ def test_maps_of_columns_are_those_of_each_row(tolerance):
 
 
 @pytest.mark.parametrize("dropout", [0.1, 0.75])
-def test_as_many_features_are_left_out_as_was_said(dropout):
+def test_as_many_features_are_left_out_as_was_said(dropout, within):
     features, rows = 9, 4000
     kept = np.asarray(kept_features(KEY, dropout, features, rows))
     assert kept.shape == (features, rows)
     deviation = np.sqrt(dropout * (1 - dropout) / rows)
-    np.testing.assert_allclose(kept.mean(axis=1), 1 - dropout, atol=5 * deviation)
+    np.testing.assert_allclose(kept.mean(axis=1), 1 - dropout, **within(absolute=5 * deviation))
     # The two halves of a number say nothing of each other, nor does a row of the next.
     seen = (kept - kept.mean(axis=1, keepdims=True)) / np.sqrt(dropout * (1 - dropout))
-    np.testing.assert_allclose(seen @ seen.T / rows, np.eye(features), atol=6 / np.sqrt(rows))
-    np.testing.assert_allclose((seen[:, 1:] * seen[:, :-1]).mean(), 0, atol=6 / np.sqrt(features * rows))
+    np.testing.assert_allclose(seen @ seen.T / rows, np.eye(features), **within(absolute=6 / np.sqrt(rows)))
+    np.testing.assert_allclose((seen[:, 1:] * seen[:, :-1]).mean(), 0, **within(absolute=6 / np.sqrt(features * rows)))
 
 
 def test_the_mean_by_one_time_is_that_among_many(tolerance):
