@@ -108,8 +108,8 @@ class LSSL(AbstractLSSL):
     which A is normal plus low rank ([`ctmodels.ssm.rotation`][] leads there).
 
     **Good values:** a state of 64 to 256; LegS; steps from 1e-3 to 1e-1 for about a thousand rows a unit of gap apart,
-    a factor of 100 around one over the rows to be remembered; 1 channel. `alpha` of 1 where the rate is to change: the
-    fast states, which C reads as much as the others, ring by the bilinear transform, differently at each rate.
+    a factor of 100 around one over the rows to be remembered; 1 channel. Where the rate is to change, try an
+    `alpha` of 1: at half the rate outputs of layers that were not trained differed by a quarter, with 1/2 by 0.9.
     """
 
     channels: Channels
