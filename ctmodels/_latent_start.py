@@ -15,7 +15,7 @@ from ctmodels._core._model import AbstractLatent
 from ctmodels._core._output import Output
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
-from ctmodels._online import times_of
+from ctmodels._online import start_time, times_of
 from ctmodels.distributions import Gaussian, standard
 
 
@@ -73,8 +73,7 @@ class AbstractLatentStart(AbstractLatent):
 
     def infer(self, x: Series | Record) -> tuple[Gaussian, Gaussian, Float[Array, ""]]:
         """What z0 is believed to be once `x` was read, and before; and the time at which it lies."""
-        series = x.series if isinstance(x, Record) else x
-        t0 = series.start[0] if self.t0 is None else jnp.asarray(self.t0, series.ts.dtype)
+        t0 = start_time(x, self.t0)
         mean, log_deviation = jnp.split(self.posterior(self.encoder(x, t0)), 2)
         q = Gaussian(mean, log_deviation=log_deviation)
         return q, standard(q), t0

@@ -101,6 +101,12 @@ def times_of(x: Series | Record) -> Float[Array, " time"]:
     return x.series.ts if isinstance(x, Record) else x.ts
 
 
+def start_time(x: Series | Record, t0: float | None) -> Float[Array, ""]:
+    """At which a latent path begins: `t0`, or that of the first row that was seen."""
+    series = x.series if isinstance(x, Record) else x
+    return series.start[0] if t0 is None else jnp.asarray(t0, series.ts.dtype)
+
+
 class StatesAtRows(NamedTuple):
     """Where a state is known: states and times of rows, the last of them repeated, and the state before any of them."""
 

@@ -69,7 +69,7 @@ def draw(counts, psth, true, labels, path):
         below.plot(ts, true[trial, :, neuron] / WIDTH, "--", color=f"C{number}")
         below.plot(ts, psth[trial, :, neuron] / WIDTH, color=f"C{number}", label=f"condition {label}")
     below.set(
-        title="smoothed histograms, and the true rate of a trial of each (dashed)",
+        title="smoothed histograms; dashed: true, of one trial",
         xlabel="time in the trial [s]",
         ylabel="spikes per s",
     )

@@ -24,6 +24,13 @@ def increasing(ts, name: str, rows=None):
     return ts
 
 
+def times_from(t0, ts):
+    """`t0`, and the times that are asked for, those before `t0` being moved there; refused as above."""
+    ts = increasing(ts, "ts")
+    t0 = t0.astype(ts.dtype)
+    return jnp.concatenate([t0[None], jnp.maximum(ts, t0)])
+
+
 def evenly_spaced(ts, spacing: float, number, name: str):
     """Times of which the first `number` are to be so far apart, to a thousandth; else refused, or NaN, as above."""
     off = jnp.abs(jnp.diff(ts) - spacing) > 1e-3 * spacing

@@ -21,11 +21,11 @@ from ctmodels._core._model import AbstractLatent
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
-from ctmodels._core._times import increasing
+from ctmodels._core._times import times_from
 from ctmodels._core._words import kind_of
 from ctmodels._integrate import BAOAB, Integrate, Substeps, without_noise
 from ctmodels._observations import AbstractObservation, PoissonCounts
-from ctmodels._online import times_of
+from ctmodels._online import start_time, times_of
 from ctmodels._posteriors import ControlPosterior, Inferred, follow
 from ctmodels.distributions import Gaussian
 from ctmodels.fields import Langevin
@@ -119,14 +119,13 @@ class LangevinFlow(AbstractLatent):
             of_start, key = jax.random.split(key)
             integrate, dynamics, s0 = self.integrate, self.dynamics, self.start.sample(of_start)
         t0 = ts[0] if self.t0 is None else jnp.asarray(self.t0, ts.dtype)
-        at = _ends(ts, t0)
+        at = times_from(t0, ts)
         states, stats = integrate(dynamics, at, s0, key=key)
         return self._observed(states[1:], jnp.diff(at), stats)
 
     def infer(self, x: Series | Record) -> tuple[Inferred, Float[Array, ""]]:
         """What is believed of the path once `x` was read, and the time at which it begins."""
-        series = x.series if isinstance(x, Record) else x
-        t0 = series.start[0] if self.t0 is None else jnp.asarray(self.t0, series.ts.dtype)
+        t0 = start_time(x, self.t0)
         q = self.posterior.read(x, t0)
         if q.start.mean.shape != self.start.mean.shape:
             raise ValueError(
@@ -139,7 +138,7 @@ class LangevinFlow(AbstractLatent):
         (q, t0), ts = self.infer(x), times_of(x) if ts is None else ts
         of_start, of_path = (None, None) if key is None else jax.random.split(key)
         s0 = q.start.mean if of_start is None else q.start.sample(of_start)
-        n, at = s0.shape[0], _ends(ts, t0)
+        n, at = s0.shape[0], times_from(t0, ts)
         told = self.dynamics if self.posterior.control is None else self._controlled(q)
         extra = 2 * told.weighed
         integrate, told = (self.integrate, told) if of_path is not None else without_noise(self.integrate, told)
@@ -162,10 +161,3 @@ class LangevinFlow(AbstractLatent):
         read = read if context is None else jnp.concatenate([read, context], axis=1)
         predictive = self.observation(jax.vmap(self.decoder)(read), widths)
         return Output(predictive.mean, stats, states, predictive=predictive)
-
-
-def _ends(ts: Float[Array, " out"], t0: Float[Array, ""]) -> Float[Array, " edge"]:
-    """Edges of bins: t0, and the ends of all, those before t0 there."""
-    ts = increasing(ts, "ts")
-    t0 = t0.astype(ts.dtype)
-    return jnp.concatenate([t0[None], jnp.maximum(ts, t0)])

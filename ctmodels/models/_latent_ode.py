@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._output import Output
-from ctmodels._core._times import increasing
+from ctmodels._core._times import times_from
 from ctmodels._integrate import Integrate
 from ctmodels._latent_start import AbstractLatentStart
 
@@ -59,7 +58,5 @@ class LatentODE(AbstractLatentStart):
         key: PRNGKeyArray | None = None,
     ) -> Output:
         """The outputs that follow from one start."""
-        ts = increasing(ts, "ts")  # those before t0 included, at which z0 is held
-        t0 = t0.astype(ts.dtype)
-        zs, stats = self.integrate(self.field, jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), z0, key=key)
+        zs, stats = self.integrate(self.field, times_from(t0, ts), z0, key=key)
         return Output(jax.vmap(self.decoder)(zs[1:]), stats, zs[1:])

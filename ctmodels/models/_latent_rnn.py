@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ctmodels._core._output import Output, Stats
-from ctmodels._core._times import increasing
+from ctmodels._core._times import times_from
 from ctmodels._latent_start import AbstractLatentStart
 
 
@@ -49,8 +49,7 @@ class LatentRNN(AbstractLatentStart):
         key: PRNGKeyArray | None = None,
     ) -> Output:
         """The outputs that follow from one start."""
-        ts = increasing(ts, "ts")
-        at = jnp.concatenate([t0.astype(ts.dtype)[None], jnp.maximum(ts, t0.astype(ts.dtype))])
+        at = times_from(t0, ts)
 
         def step(z, gap):
             z = jnp.where(gap > 0, self.cell(gap[None], z), z)

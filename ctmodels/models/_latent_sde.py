@@ -19,10 +19,10 @@ from ctmodels._core._model import AbstractMatched
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_reads
 from ctmodels._core._series import Record, Series
-from ctmodels._core._times import increasing
+from ctmodels._core._times import increasing, times_from
 from ctmodels._core._words import kind_of
 from ctmodels._integrate import Integrate, Substeps, without_noise
-from ctmodels._online import times_of
+from ctmodels._online import start_time, times_of
 from ctmodels._posteriors import AbstractPosterior, Inferred, follow
 from ctmodels.distributions import Gaussian
 from ctmodels.fields import SDE, AbstractSDE
@@ -139,17 +139,16 @@ class LatentSDE(AbstractMatched):
         if marginal is None:
             name = type(self.posterior).__name__
             raise ValueError(f"posterior: {name} has no marginals, which matching needs: take ct.MarginalPosterior")
-        ts = increasing(times_of(x) if ts is None else ts, "ts")
+        at = times_from(t0, times_of(x) if ts is None else ts)[1:]
         of_states, of_times, of_points = jax.random.split(key, 3)
-        at = jnp.maximum(ts, t0.astype(ts.dtype))
         draw = lambda t, key: marginal(t).sample(key)
         zs = jax.vmap(draw)(at, jax.random.split(of_states, len(at)))
 
-        parts = (jnp.arange(points, dtype=ts.dtype) + jax.random.uniform(of_times, (points,), ts.dtype)) / points
+        parts = (jnp.arange(points, dtype=at.dtype) + jax.random.uniform(of_times, (points,), at.dtype)) / points
         mid = at[0] + (at[-1] - at[0]) * parts
         rates = jax.vmap(lambda t, key: self._mismatch(q, t, draw(t, key)))(mid, jax.random.split(of_points, points))
         path_kl = (at[-1] - at[0]).astype(rates.dtype) * jnp.mean(rates)
-        stats = dataclasses.replace(Stats.of_grid(0, ts, zs), evaluations=jnp.asarray(points, jnp.int32))
+        stats = dataclasses.replace(Stats.of_grid(0, at, zs), evaluations=jnp.asarray(points, jnp.int32))
         return dataclasses.replace(self._observed(zs, stats), kl=jnp.sum(q.start.kl(self.start)) + path_kl)
 
     def prior(self, ts: Float[Array, " out"], *, key: PRNGKeyArray | None = None) -> Output:
@@ -163,8 +162,7 @@ class LatentSDE(AbstractMatched):
 
     def infer(self, x: Series | Record) -> tuple[Inferred, Float[Array, ""]]:
         """What is believed of the path once `x` was read, and the time at which it begins."""
-        series = x.series if isinstance(x, Record) else x
-        t0 = series.start[0] if self.t0 is None else jnp.asarray(self.t0, series.ts.dtype)
+        t0 = start_time(x, self.t0)
         q = self.posterior.read(x, t0, self.sde)
         if q.start.mean.shape != self.start.mean.shape:
             raise ValueError(
@@ -177,12 +175,10 @@ class LatentSDE(AbstractMatched):
         self, sde: AbstractSDE, q: Inferred, z0, t0, ts, key, extra: int, integrate: Integrate | None = None
     ) -> tuple:
         """Outputs at `ts`, and the last values of so many states more, which begin at zero."""
-        ts = increasing(ts, "ts")  # those before t0 included, at which z0 is held
-        t0 = t0.astype(ts.dtype)
         integrate, field = self.integrate if integrate is None else integrate, sde
         if key is None:
             integrate, field = without_noise(self.integrate, sde)
-        at, s0 = jnp.concatenate([t0[None], jnp.maximum(ts, t0)]), jnp.pad(z0, (0, extra))
+        at, s0 = times_from(t0, ts), jnp.pad(z0, (0, extra))
         states, last, stats = follow(integrate, field, q.path, s0, at, key=key, at_knots=self.at_observations)
         return self._observed(states[:, :-extra], stats), last[-extra:]
 
