@@ -1,33 +1,130 @@
 """Reference solutions of known systems."""
 
+import math
 from collections.abc import Callable
 
+import diffrax
 import jax
+import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ctmodels._integrate import RK4, rk_step
+from ctmodels._core._arguments import before, check_whole
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
+from ctmodels._integrate import RK4, Integrate, rk_step
+from ctmodels.systems._catalogue import System
+from ctmodels.systems._delay import solve_delayed
+from ctmodels.systems._law import Law
+
+SUBSTEPS = 10  # of a field of which nothing is known
+MOST_STEPS = 1000  # of an adaptive solver, for each point
 
 
+def _check(system, y0, dt, steps, substeps, transient, points_per_period, solver, **_) -> None:
+    for name, value, least in (("steps", steps, 1), ("transient", transient, 0), ("points_per_period", points_per_period, 1)):
+        check_whole(name, value, least)
+    if substeps is not None:
+        check_whole("substeps", substeps, 1)
+        if solver is not None:
+            raise DataError(f"{argument('substeps', substeps)} is of fixed steps, and `solver` chooses its own: give one")
+    for name, value in (("y0", y0), ("dt", dt)):
+        if value is None and not isinstance(system, System):
+            raise DataError(f"{argument(name, None)}: only systems of `systems.catalogue` know theirs; give {name}=...")
+    if solver is not None and _delayed(system):
+        raise DataError("`solver`: a system with a delay is solved by RK4 alone; leave `solver` out")
+
+
+@before(_check)
 def simulate(
-    field: Callable, y0: Float[Array, " state"], *, dt: float, steps: int, substeps: int = 10, transient: int = 0
+    system: System | Callable,
+    y0: Float[Array, " state"] | None = None,
+    *,
+    dt: float | None = None,
+    steps: int,
+    substeps: int | None = None,
+    transient: int = 0,
+    points_per_period: int = 100,
+    solver: diffrax.AbstractSolver | None = None,
+    tolerance: float | None = None,
 ) -> Float[Array, "time state"]:
-    """Classical Runge-Kutta at `dt / substeps`, saved every `dt`.
+    """The orbit of a system, saved every `dt`.
 
-    **Arguments:** `steps`: how many points are returned; `transient`: how many are dropped before.
+    By classical Runge-Kutta on a fixed grid, or by `solver` with steps of its own; of a system of the catalogue that is
+    `stiff`, by `diffrax.Kvaerno5()`, unless `substeps` or `solver` are given. A system with a delay rests at `y0`
+    before it starts, and is solved by Runge-Kutta with a cubic history.
 
-    **Returns:** `(steps, state)`; the first point is the state after the transient.
+    **Arguments:**
+
+    - `system`: one of [`catalogue`][ctmodels.systems.catalogue], or any field `f(t, y, args)`.
+    - `y0`: None: the system's own.
+    - `dt`: None: `points_per_period` to a period of the system.
+    - `steps`: how many points are returned; `transient`: how many are dropped before.
+    - `substeps`: Runge-Kutta steps to each `dt`; None: steps no longer than the system's own `dt`, and 10 of any other
+      field.
+    - `solver`, `tolerance`: any solver of diffrax, adaptive, and its relative tolerance (None: 1e-9, in float32 1e-6).
+
+    **Returns:** `(steps, state)`; the first point is the state after the transient. An orbit that is not finite raises;
+    under `jit` and `vmap` it is NaN from there on.
+
+    **Good values:** as they are; `points_per_period=100` is dysts'. `solver=diffrax.Dopri8()` at `tolerance=1e-12` for
+    reference.
     """
-    y0 = jnp.asarray(y0)
+    field, known = (system.field, system) if isinstance(system, System) else (system, None)
+    start = jnp.asarray(known.y0, float) if y0 is None else jnp.asarray(y0)  # pyright: ignore
+    step = known.period / points_per_period if dt is None else dt  # pyright: ignore
+    if solver is None and substeps is None and known is not None and known.stiff:
+        solver = diffrax.Kvaerno5()
+    if solver is not None:
+        ys = _adaptive(field, start, step, steps, transient, solver, tolerance)
+    else:
+        each = substeps or (SUBSTEPS if known is None else max(1, math.ceil(step / known.dt)))
+        solve = solve_delayed if _delayed(system) else _fixed
+        ys = solve(field, start, step, steps, transient, each)
+    _check_finite(ys, step, transient, "the field" if known is None else known.name)
+    return ys
+
+
+def _delayed(system) -> bool:
+    field = system.field if isinstance(system, System) else system
+    return isinstance(field, Law) and field.delayed
+
+
+def _fixed(field: Callable, y0: Array, dt: float, steps: int, transient: int, substeps: int) -> Array:
     h = jnp.asarray(dt / substeps, y0.dtype)
 
-    def save(y, _):
-        y, _ = jax.lax.scan(lambda y, _: (rk_step(RK4.tableau, field, h * 0, h, y, None).y1, None), y, length=substeps)
-        return y, y
+    def step(carry, _):
+        i, y = carry
+        return (i + 1, rk_step(RK4.tableau, field, h * i.astype(h.dtype), h, y, None).y1), None
+
+    def save(carry, _):
+        carry, _ = jax.lax.scan(step, carry, length=substeps)
+        return carry, carry[1]
 
     def run(y0):
-        start, _ = jax.lax.scan(save, y0, length=transient)
+        start, _ = jax.lax.scan(save, (jnp.asarray(0), y0), length=transient)
         _, ys = jax.lax.scan(save, start, length=steps - 1)
-        return jnp.concatenate([start[None], ys])
+        return jnp.concatenate([start[1][None], ys])
 
     return jax.jit(run)(y0)
+
+
+def _adaptive(field, y0: Array, dt: float, steps: int, transient: int, solver, tolerance: float | None) -> Array:
+    """In units of y0's precision, each component measured by the largest of them."""
+    single = y0.dtype == jnp.float32
+    relative = tolerance or (1e-6 if single else 1e-9)
+    after = (transient + jnp.arange(steps)) * jnp.asarray(dt, y0.dtype)
+    ts = jnp.concatenate([jnp.zeros_like(after[:1]), after])
+    controller = diffrax.PIDController(rtol=relative, atol=relative)
+    integrate = Integrate(solver, controller, max_steps=MOST_STEPS * (steps + transient))
+    return integrate(field, ts, y0)[0][1:]
+
+
+def _check_finite(ys: Array, dt: float, transient: int, name: str) -> None:
+    if isinstance(ys, jax.core.Tracer) or bool(jnp.all(jnp.isfinite(ys))):
+        return
+    row = int(jnp.argmin(jnp.all(jnp.isfinite(ys), axis=1)))
+    raise DataError(
+        f"{name} diverges before t={(transient + row) * dt:.6g} (row {row} of {len(ys)}): take a smaller `dt` or more "
+        "`substeps`, or solver=diffrax.Kvaerno5() if it is stiff; or start from another `y0`, where it stays bounded"
+    )
