@@ -40,8 +40,8 @@ class System:
     - `y0`: a state on the attractor or near it, `(state,)`; with a delay, the state at all times before, too.
     - `period`: of the strongest frequency; `dt`: the step with which dysts integrates by default.
     - `mean`, `std`: of what is observed.
-    - `exponents`: the Lyapunov spectrum (empty where dysts has none); `largest_exponent`: another estimate of the largest
-      one; `kaplan_yorke`, `correlation_dimension`: NaN where dysts has none.
+    - `exponents`: the Lyapunov spectrum (empty where dysts has none); `largest_exponent`: another estimate of the
+      largest one; `kaplan_yorke`, `correlation_dimension`: NaN where dysts has none.
     - `stiff`: [`simulate`][] takes an implicit solver. `driven`: the time matters, or a component is a clock.
       `conservative`: a Hamiltonian, by dysts. `unbounded`: components that grow for ever, such as phases, which
       `observe` shows as dysts does.
@@ -121,7 +121,8 @@ def _nearest(name: Any, there: list) -> str:
     near = near or [one for key, one in folded.items() if str(name).lower() in key][:5]
     if near:
         return f"is it {', '.join(map(repr, near))}?"
-    return f"there are {len(there)}, from {there[0]!r} to {there[-1]!r}: list(catalogue) names them" if there else "none"
+    there = list(there) or ["none"]
+    return f"there are {len(there)}, from {there[0]!r} to {there[-1]!r}: list(catalogue) names them"
 
 
 def facts(name: str) -> Any:

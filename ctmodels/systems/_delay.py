@@ -46,8 +46,7 @@ def _delay_of(field: Callable) -> float:
 
 
 def _stepper(field: Callable, lag: float, h: Array, kept: int) -> Callable:
-    """One step of RK4; entry i of the ring of values and slopes is that of step i modulo its length. `lag`: the delay in
-    steps."""
+    """One step of RK4; in the ring of values and slopes, step i is entry i modulo its length. `lag`: in steps."""
 
     def past(values, slopes, i, node):
         shift = math.floor(node - lag)  # the step before the time asked for, from step i

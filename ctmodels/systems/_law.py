@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ctmodels.fields._potentials import number
@@ -22,8 +23,9 @@ from ctmodels.fields._potentials import number
 class Law(eqx.Module):
     """A known system as a field `f(t, y, args)`: its class has the law's name, its attributes are the parameters.
 
-    A parameter that is a number is fixed, one that is an array is learned (`jax.tree.map(jnp.asarray, field)` makes all
-    of them arrays; `dataclasses.replace(field, rho=30.0)` changes one). They follow the precision of the state.
+    A parameter that is a number, or an array of NumPy's, is fixed, one that is an array of JAX's is learned:
+    `jax.tree.map(jnp.asarray, field)` makes all of them so, `dataclasses.replace(field, rho=30.0)` changes one. They
+    follow the precision of the state.
 
     A law with `delayed` has `tau`, and its `args` is the state at t - tau, shaped as y.
     """
@@ -52,8 +54,9 @@ class Law(eqx.Module):
 
 
 def law(function: Callable | None = None, *, observe: Callable | None = None, delayed: bool = False) -> Callable:
-    """The class of fields of a function of components (of one argument: the whole state), whose keywords are the
-    parameters; one without a default, `t`, is time. `observe(x, ..., **parameters)` is how dysts shows it; a `delayed` one is given the delayed components too."""
+    """The class of fields of a function of components (of one argument: of the whole state), whose keywords are the
+    parameters; one without a default, `t`, is time. `observe(x, ..., **parameters)` is how dysts shows it; one that is
+    `delayed` is given the delayed components too."""
     if function is None:
         return lambda function: law(function, observe=observe, delayed=delayed)
     arguments = inspect.signature(function).parameters.values()
@@ -65,7 +68,7 @@ def law(function: Callable | None = None, *, observe: Callable | None = None, de
         "delayed": delayed,
         "timed": len(parameters) < len(keywords),
         "split": len(arguments) - len(keywords) > 1,
-        "__annotations__": {name: float | Float[Array, "..."] for name in parameters},
+        "__annotations__": dict.fromkeys(parameters, float | Float[Array, "..."]),
         "__doc__": function.__doc__,
         "__module__": function.__module__,
         "__qualname__": function.__name__,
@@ -75,6 +78,7 @@ def law(function: Callable | None = None, *, observe: Callable | None = None, de
 
 
 def _parameter(name: str) -> Callable:
-    """A number, an array of them, or the tuple in which a default array is written."""
+    """A number, an array, or the tuple in which a default one is written. Of NumPy's, as it keeps its digits whatever
+    precision JAX is set to when the catalogue is read."""
     convert = number(name)
-    return lambda value: jnp.asarray(value, float) if isinstance(value, tuple) else convert(value)
+    return lambda value: np.asarray(value, float) if isinstance(value, tuple | np.ndarray) else convert(value)

@@ -22,12 +22,13 @@ MOST_STEPS = 1000  # of an adaptive solver, for each point
 
 
 def _check(system, y0, dt, steps, substeps, transient, points_per_period, solver, **_) -> None:
-    for name, value, least in (("steps", steps, 1), ("transient", transient, 0), ("points_per_period", points_per_period, 1)):
-        check_whole(name, value, least)
+    check_whole("steps", steps, 1)
+    check_whole("transient", transient, 0)
+    check_whole("points_per_period", points_per_period, 1)
     if substeps is not None:
         check_whole("substeps", substeps, 1)
         if solver is not None:
-            raise DataError(f"{argument('substeps', substeps)} is of fixed steps, and `solver` chooses its own: give one")
+            raise DataError(f"{argument('substeps', substeps)}: `solver` chooses its own steps; give one of the two")
     for name, value in (("y0", y0), ("dt", dt)):
         if value is None and not isinstance(system, System):
             raise DataError(f"{argument(name, None)}: only systems of `systems.catalogue` know theirs; give {name}=...")

@@ -86,8 +86,8 @@ def CellCycle(
 
 @law(observe=lambda m, fc, fs, fn, th, **_: (m, fc, fs, fn, jnp.cos(th)))
 def CircadianRhythm(
-    m, fc, fs, fn, th, *, Ki=1.0, k=0.5, k1=0.3, k2=0.15, kd=1.4, kdn=0.4, km=0.4, ks=1.0, n=4.0, ps=24.0, vc=2.5, vd=6.0,
-    vdn=1.5, vm=0.7, vmax=4.7, vmin=1.0,
+    m, fc, fs, fn, th, *, Ki=1.0, k=0.5, k1=0.3, k2=0.15, kd=1.4, kdn=0.4, km=0.4, ks=1.0, n=4.0, ps=24.0, vc=2.5,
+    vd=6.0, vdn=1.5, vm=0.7, vmax=4.7, vmin=1.0,
 ):  # fmt: skip
     """A clock of cells under day and night (Leloup, Gonze, Goldbeter 1999)."""
     light = vc * (0.5 + 0.5 * jnp.cos(th) + vmin) * (vmax - vmin)

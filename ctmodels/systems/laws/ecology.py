@@ -58,8 +58,8 @@ def MacArthur(
     k=((0.39, 0.34, 0.3, 0.24, 0.23), (0.22, 0.39, 0.34, 0.3, 0.27), (0.27, 0.22, 0.39, 0.34, 0.3),
        (0.3, 0.24, 0.22, 0.39, 0.34), (0.34, 0.3, 0.22, 0.2, 0.39)),
 ):  # fmt: skip
-    """Five species on five resources: each grows by its scarcest (MacArthur 1969, Huisman and Weissing 1999). The state is
-    the species and then the resources; c and k have a row for each resource."""
+    """Five species on five resources: each grows by its scarcest (MacArthur 1969, Huisman and Weissing 1999). The state
+    is the species and then the resources; c and k have a row for each resource."""
     species, resources = y[:5], y[5:]
     growth = jnp.min(r * resources[:, None] / (k + resources[:, None]), axis=0)
     return jnp.concatenate([species * (growth - m), d * (s - resources) - c @ (growth * species)])

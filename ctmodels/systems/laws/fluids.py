@@ -139,7 +139,7 @@ def AtmosphericRegime(x, y, z, *, alpha=-2.0, beta=-5.0, mu1=0.05, mu2=-0.01, om
 
 @law
 def WindmiReduced(i, v, p, *, a1=0.247, b1=10.8, b2=0.0752, b3=1.06, d1=2200.0, vsw=5.0):
-    """Storms of the magnetosphere, driven by the solar wind (Smith, Thiffeault, Horton 2000). The pressure enters as p / 2,
-    as in dysts, where Horton, Weigel and Sprott 2001 have its root."""
+    """Storms of the magnetosphere, driven by the solar wind (Smith, Thiffeault, Horton 2000). The pressure enters as
+    p / 2, as in dysts, where Horton, Weigel and Sprott 2001 have its root."""
     loss = p**1.25 * jnp.sqrt(vsw) * (1 + jnp.tanh(d1 * (i - 1))) / 2
     return a1 * (vsw - v), b1 * i - b2 * p / 2 - b3 * v, vsw**2 - loss

@@ -20,9 +20,9 @@ def HindmarshRose(x, y, z, *, a=0.49, b=1.0, c=0.0322, d=1.0, s=1.0, tx=0.03, tz
 
 @law
 def ExcitableCell(
-    v, n, c, *, aho=2.5, ahr=0.05, ahs=0.07, ams=0.1, amvb=25.0, amvo=2.5, ans=0.01, anvb=20.0, anvo=2.0, ar=0.1, bho=2.0,
-    bhr=0.1, bmo=2.7777777777777777, bmr=0.05555555555555555, bms=4.0, bno=0.375, bnr=0.0125, bns=0.125, gi=1800.0,
-    gkc=11.0, gkv=1700.0, gl=7.0, kc=0.183333, rho=0.27, tscl=230.0, vc=100.0, vi=100.0, vk=-75.0, vl=-40.0,
+    v, n, c, *, aho=2.5, ahr=0.05, ahs=0.07, ams=0.1, amvb=25.0, amvo=2.5, ans=0.01, anvb=20.0, anvo=2.0, ar=0.1,
+    bho=2.0, bhr=0.1, bmo=2.7777777777777777, bmr=0.05555555555555555, bms=4.0, bno=0.375, bnr=0.0125, bns=0.125,
+    gi=1800.0, gkc=11.0, gkv=1700.0, gl=7.0, kc=0.183333, rho=0.27, tscl=230.0, vc=100.0, vi=100.0, vk=-75.0, vl=-40.0,
 ):  # fmt: skip
     """A cell with calcium (Chay 1985)."""
     alpha_m = ams * (amvb + v) / (1 - jnp.exp(-ar * v - amvo))
