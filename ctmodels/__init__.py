@@ -75,8 +75,14 @@ from ctmodels._posteriors import (
     DriftPosterior as DriftPosterior,
     MarginalPosterior as MarginalPosterior,
 )
+from ctmodels._readouts import (
+    AbstractReadout as AbstractReadout,
+    AffineReadout as AffineReadout,
+    FirstChannels as FirstChannels,
+)
 from ctmodels.models import (
     ODERNN as ODERNN,
+    PLRNN as PLRNN,
     GRUODEBayes as GRUODEBayes,
     IncrementScheme as IncrementScheme,
     LangevinFlow as LangevinFlow,
@@ -108,12 +114,19 @@ from ctmodels.trajectories import (
     FreeStart as FreeStart,
     Shooting as Shooting,
     Windows as Windows,
+    forcing as forcing,
     growing_horizon as growing_horizon,
     smoothing as smoothing,
 )
 
 if _TYPE_CHECKING:
-    from ctmodels import data as data, metrics as metrics, reconstruction as reconstruction, systems as systems
+    from ctmodels import (
+        analysis as analysis,
+        data as data,
+        metrics as metrics,
+        reconstruction as reconstruction,
+        systems as systems,
+    )
     from ctmodels.data import bin_spikes as bin_spikes
     from ctmodels.reconstruction import reconstruct as reconstruct
 
@@ -122,7 +135,7 @@ _warn_if_bad(_jax_version)
 __version__ = "0.1.0"
 
 
-_LATER = ("data", "metrics", "reconstruction", "systems")
+_LATER = ("analysis", "data", "metrics", "reconstruction", "systems")
 _LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
 
 

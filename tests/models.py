@@ -239,6 +239,15 @@ def neural_ode(field, augment=0, integrate=HEUN):
     return lambda key: ct.NeuralODE(field(key), CHANNELS, augment, integrate)
 
 
+def plrnn(cell, readout=ct.FirstChannels(CHANNELS, LATENT)):
+    """A step of 0.1, of which the times of the table are at most three apart."""
+    return lambda key: ct.PLRNN(cell(key), readout, dt=0.1, max_steps=3)
+
+
+def shallow(size, **kwargs):
+    return lambda key: ct.fields.ShallowPLRNN(size, 4, key=key, **kwargs)
+
+
 def neural_sde(augment=0, inputs=0, integrate=EULER, **kwargs):
     def make(key):
         of_drift, of_diffusion = jax.random.split(key)
@@ -357,6 +366,15 @@ MODELS = [
         "neural SDE, driven", neural_sde(inputs=1, integrate=SRI), driven, stochastic=True, only="float32", slow=True
     ),
     moves("leaky RNN", leaky, only="float32"),
+    moves("PLRNN", plrnn(shallow(LATENT), ct.AffineReadout(CHANNELS, LATENT, bias=True, key=jax.random.key(4)))),
+    moves(
+        "PLRNN, almost linear, driven",
+        plrnn(lambda key: ct.fields.AlmostLinear(LATENT, 1, inputs=1, key=key)),
+        driven,
+        only="float32",
+        slow=True,
+    ),
+    moves("neural ODE, piecewise linear", neural_ode(shallow(2, clipped=False)), only="float32", slow=True),
     Row("neural CDE", cde(forecast_solver=HEUN), records, online=True),
     Row(
         "neural CDE, adaptive",

@@ -25,7 +25,7 @@ def whole_steps(
     whole = jnp.isfinite(asked) & (count >= 0) & (jnp.abs(asked - count) <= OFF)
     takes = whole & (count <= max_steps)
     number = jnp.where(takes, count, 0).astype(jnp.int32)
-    end = _repeated(lambda i, z: step(t0 + i * jnp.asarray(dt, t0.dtype), z), z, number, max_steps)
+    end = _repeated(lambda i, z: step(t0 + i.astype(t0.dtype) * jnp.asarray(dt, t0.dtype), z), z, number, max_steps)
     end = jnp.where(takes, end, jnp.nan)
     failed = jnp.where(whole, TOO_MANY_STEPS, BAD_TIMES)
     status = jnp.where(takes, jnp.where(jnp.all(jnp.isfinite(end)), SUCCESS, NON_FINITE), failed)

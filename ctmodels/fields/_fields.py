@@ -47,19 +47,18 @@ class MLPField(eqx.Module):
         self.inputs = inputs
 
     def __call__(self, t, y: Float[Array, " state"], args: PyTree) -> Float[Array, " out"]:
-        return self.mlp(jnp.concatenate([y, self._input(t, args)]) if self.inputs else y)
+        u = [input_of("MLPField", self.inputs, t, args)] if self.inputs else []
+        return self.mlp(jnp.concatenate([y, *u]) if u else y)
 
-    def _input(self, t, path: PyTree) -> Float[Array, " input"]:
-        if path is None:
-            raise ValueError(
-                f"MLPField: inputs={self.inputs} and no control is given: the model's x is Driven(y0, control)"
-            )
-        u = path(t)
-        if u.shape != (self.inputs,):
-            raise ValueError(
-                f"MLPField: inputs={self.inputs} and the control has values of shape {u.shape}: make them equal"
-            )
-        return u
+
+def input_of(who: str, inputs: int, t, path: PyTree) -> Float[Array, " input"]:
+    """The value of a control that a field of so many inputs is driven by."""
+    if path is None:
+        raise ValueError(f"{who}: inputs={inputs} and no control is given: the model's x is Driven(y0, control)")
+    u = path(t)
+    if u.shape != (inputs,):
+        raise ValueError(f"{who}: inputs={inputs} and the control has values of shape {u.shape}: make them equal")
+    return u
 
 
 class MatrixField(eqx.Module):

@@ -8,6 +8,7 @@ Distances of sets of paths, and scores of an ensemble of them, are functions of 
 from ctmodels.losses._adversarial import adversarial as adversarial
 from ctmodels.losses._bounds import iwae as iwae
 from ctmodels.losses._classification import cross_entropy as cross_entropy
+from ctmodels.losses._forcing import teacher_forcing as teacher_forcing
 from ctmodels.losses._likelihood import likelihood as likelihood, one_step_likelihood as one_step_likelihood
 from ctmodels.losses._matching import matching as matching
 from ctmodels.losses._regression import absolute as absolute, gaussian as gaussian, squared as squared

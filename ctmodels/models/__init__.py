@@ -10,4 +10,5 @@ from ctmodels.models._neural_cde import IncrementScheme as IncrementScheme, Neur
 from ctmodels.models._neural_ode import NeuralODE as NeuralODE
 from ctmodels.models._neural_sde import NeuralSDE as NeuralSDE
 from ctmodels.models._ode_rnn import ODERNN as ODERNN
+from ctmodels.models._plrnn import PLRNN as PLRNN
 from ctmodels.models._state_space import StateSpace as StateSpace
