@@ -115,6 +115,7 @@ from ctmodels.trajectories import (
     Shooting as Shooting,
     Windows as Windows,
     forcing as forcing,
+    embedding as embedding,
     growing_horizon as growing_horizon,
     smoothing as smoothing,
 )

@@ -1,6 +1,6 @@
 """What is made of observed trajectories: the states behind them, and the windows to be shot from."""
 
-from ctmodels.trajectories import forcing as forcing, smoothing as smoothing
+from ctmodels.trajectories import embedding as embedding, forcing as forcing, smoothing as smoothing
 from ctmodels.trajectories._shooting import (
     FreeStart as FreeStart,
     Shooting as Shooting,
