@@ -6,3 +6,7 @@ from ctmodels.analysis._regions import (
     exact_cycles as exact_cycles,
     exact_equilibria as exact_equilibria,
 )
+"""What a dynamics does: fixed points, cycles, basins, bifurcations and exponents of models, maps and fields."""
+
+from ctmodels.analysis._lyapunov import Lyapunov as Lyapunov, lyapunov as lyapunov
+from ctmodels.analysis._motion import Map as Map
