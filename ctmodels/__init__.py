@@ -24,6 +24,7 @@ from ctmodels._core._model import (
     AbstractDynamics as AbstractDynamics,
     AbstractFilter as AbstractFilter,
     AbstractLatent as AbstractLatent,
+    AbstractListener as AbstractListener,
     AbstractMatched as AbstractMatched,
     AbstractModel as AbstractModel,
     AbstractOnline as AbstractOnline,
@@ -81,14 +82,17 @@ from ctmodels._readouts import (
     FirstChannels as FirstChannels,
 )
 from ctmodels.models import (
+    NVAR as NVAR,
     ODERNN as ODERNN,
     PLRNN as PLRNN,
+    EchoState as EchoState,
     GRUODEBayes as GRUODEBayes,
     IncrementScheme as IncrementScheme,
     LangevinFlow as LangevinFlow,
     LatentODE as LatentODE,
     LatentRNN as LatentRNN,
     LatentSDE as LatentSDE,
+    LinearDynamics as LinearDynamics,
     LogNCDE as LogNCDE,
     NeuralCDE as NeuralCDE,
     NeuralODE as NeuralODE,
@@ -126,6 +130,10 @@ if _TYPE_CHECKING:
         data as data,
         metrics as metrics,
         reconstruction as reconstruction,
+        data as data,
+        metrics as metrics,
+        reconstruction as reconstruction,
+        regression as regression,
         systems as systems,
     )
     from ctmodels.data import bin_spikes as bin_spikes
@@ -137,6 +145,7 @@ __version__ = "0.1.0"
 
 
 _LATER = ("analysis", "data", "metrics", "reconstruction", "systems")
+_LATER = ("data", "metrics", "reconstruction", "regression", "systems")
 _LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
 
 

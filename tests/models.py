@@ -56,6 +56,7 @@ class Row(NamedTuple):
     - `causal`: whether an output knows only what was observed, or drove it, by then.
     - `online`: whether it reads row by row.
     - `stochastic`: whether a key draws anything.
+    - `steps`: whether it moves by whole steps of its own, here of 0.1.
     - `slow`: whether it goes the way of another row; `only`: the precision in which it is asked, float64 if None.
     """
 
@@ -68,6 +69,7 @@ class Row(NamedTuple):
     causal: bool = True
     online: bool = False
     stochastic: bool = False
+    steps: bool = False
     slow: bool = False
     only: str = "float64"
 
@@ -231,6 +233,30 @@ def leaky(key, channels: int = CHANNELS, size: int = 4, kind: type = LeakyRNN) -
     return kind(W, jnp.zeros(size), jax.random.normal(of_c, (channels, size)))
 
 
+def linear_dynamics(key, delays: int = 2) -> ct.LinearDynamics:
+    of_a, of_b, of_u = jax.random.split(key, 3)
+    A = 0.5 * jax.random.normal(of_a, (CHANNELS, delays * CHANNELS))
+    return ct.LinearDynamics(A, 0.1, jax.random.normal(of_b, (CHANNELS,)), jax.random.normal(of_u, (CHANNELS, 2)))
+
+
+def nvar(key, inputs: int = 0, skip: int = 1) -> ct.NVAR:
+    library = ct.fields.Library(2 * CHANNELS + 2 * inputs, degree=2)
+    return ct.NVAR(0.1 * jax.random.normal(key, (CHANNELS, library.size)), library, 0.1, delays=2, skip=skip)
+
+
+def echo_state(key, inputs: int = 1, **kwargs) -> ct.EchoState:
+    of_reservoir, of_readout = jax.random.split(key)
+    model = ct.EchoState(CHANNELS, 6, dt=0.1, inputs=inputs, leak=0.6, washout=2, key=of_reservoir, **kwargs)
+    readout = jax.random.normal(of_readout, model.readout.shape) / 3
+    return eqx.tree_at(lambda m: m.readout, model, readout)
+
+
+def sparse_field(key, inputs: int = 0) -> ct.fields.SparseField:
+    library = ct.fields.Library(CHANNELS + inputs, degree=2, waves=1)
+    coefficients = 0.3 * jax.random.normal(key, (CHANNELS, library.size))
+    return ct.fields.SparseField(library, jnp.where(jnp.arange(library.size) % 3 == 0, 0, coefficients))
+
+
 def mlp(channels, **kwargs):
     return lambda key: ct.fields.MLPField(channels, width=4, depth=1, key=key, **kwargs)
 
@@ -375,6 +401,13 @@ MODELS = [
         slow=True,
     ),
     moves("neural ODE, piecewise linear", neural_ode(shallow(2, clipped=False)), only="float32", slow=True),
+    moves("linear dynamics", linear_dynamics, driven, steps=True),
+    moves("NVAR", nvar, steps=True),
+    moves("NVAR, driven", functools.partial(nvar, inputs=1, skip=2), driven, steps=True, slow=True),
+    moves("echo state", echo_state, driven, steps=True, only="float32"),
+    moves("echo state, squared", functools.partial(echo_state, inputs=0, squared=True), steps=True, slow=True),
+    moves("sparse law", neural_ode(sparse_field), only="float32"),
+    moves("sparse law, driven", neural_ode(functools.partial(sparse_field, inputs=1)), driven, slow=True),
     Row("neural CDE", cde(forecast_solver=HEUN), records, online=True),
     Row(
         "neural CDE, adaptive",

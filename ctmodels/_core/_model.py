@@ -122,6 +122,19 @@ def state_of(dynamics: AbstractDynamics, y0: Float[Array, " given"]) -> Float[Ar
     return y0 if y0.shape[0] == size else dynamics.lift(y0)
 
 
+class AbstractListener(AbstractDynamics):
+    """A dynamics whose state remembers the past, so that one row does not tell it: it listens to a stretch of a series
+    first, and goes on from there by itself."""
+
+    @abc.abstractmethod
+    def listen(self, series: Series, control: PyTree = None) -> Float[Array, "time state"]:
+        """The state after each row of a series, rows by then alone being known; NaN where they are not enough to tell
+        it. Where a value is missing what the model itself foretells stands in for it.
+
+        **Arguments:** `series`: `(time, channel)`, whole steps apart; `control`: a path `t -> (input,)`, or None.
+        """
+
+
 class AbstractLatent(AbstractModel):
     """A model with a latent cause, a start or a whole path, that is inferred from what was seen: what the evidence
     bounds speak to. Its `Output` has `kl`, the divergence of posterior from prior."""
