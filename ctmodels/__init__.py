@@ -118,8 +118,8 @@ from ctmodels.trajectories import (
     FreeStart as FreeStart,
     Shooting as Shooting,
     Windows as Windows,
-    forcing as forcing,
     embedding as embedding,
+    forcing as forcing,
     growing_horizon as growing_horizon,
     smoothing as smoothing,
 )
@@ -127,9 +127,6 @@ from ctmodels.trajectories import (
 if _TYPE_CHECKING:
     from ctmodels import (
         analysis as analysis,
-        data as data,
-        metrics as metrics,
-        reconstruction as reconstruction,
         data as data,
         metrics as metrics,
         reconstruction as reconstruction,
@@ -144,8 +141,7 @@ _warn_if_bad(_jax_version)
 __version__ = "0.1.0"
 
 
-_LATER = ("analysis", "data", "metrics", "reconstruction", "systems")
-_LATER = ("data", "metrics", "reconstruction", "regression", "systems")
+_LATER = ("analysis", "data", "metrics", "reconstruction", "regression", "systems")
 _LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
 
 
