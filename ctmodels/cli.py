@@ -75,6 +75,8 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("file", metavar="FILE", help="CSV with a header, or npz, Parquet, netCDF, HDF5")
     add("--time", required=True, metavar="COLUMN", help="the column of times: numbers, dates or epochs (required)")
     add("--out", required=True, metavar="DIR", help="folder for models, metrics and report (required)")
+    add("--id", metavar="COLUMN",
+        help="the column that says to which trial a row belongs (default: all rows are one series)")  # fmt: skip
     add("--input", dest="inputs", action="append", default=[], metavar="COLUMN",
         help="a column that drives the system; repeat it (default: none)")  # fmt: skip
     add("--column", dest="columns", action="append", default=[], metavar="COLUMN",
@@ -97,7 +99,8 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(CANDIDATES)}; repeat it to compare "
         "(default: neural; for one channel that turns back, second-order and augmented too)")  # fmt: skip
     add("--held-out", "--test", dest="held_out", type=_fraction_or_count, default=0.2, metavar="N",
-        help="the tail to judge by: a fraction, or a number of rows (default: %(default)s)")  # fmt: skip
+        help="the tail to judge by: a fraction, or a number of rows; with --id whole trials, at least one "
+        "(default: %(default)s)")  # fmt: skip
     add("--horizon", type=_whole, metavar="N",
         help="rows that a scored forecast reaches (default: an eighth of the tail, at least 10)")  # fmt: skip
     add("--season", type=_whole, metavar="N", help="rows in a season (default: from the spectrum)")
@@ -159,7 +162,7 @@ def _reconstruct(arguments) -> int:
 
 
 def _read(arguments):
-    """The table, with what the reader noted on standard error."""
+    """The table or trials, with what the reader noted on standard error."""
     from ctmodels.data import read
 
     columns = [*arguments.columns, *arguments.inputs] if arguments.columns else None
@@ -167,6 +170,7 @@ def _read(arguments):
         arguments.file,
         arguments.time,
         columns,
+        id=arguments.id,
         sentinels=arguments.sentinels,
         constant_ok=arguments.inputs,
         sort=arguments.sort,
@@ -188,6 +192,7 @@ def _note(text: str) -> None:
 def _add_forecast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="written by `ctmodels reconstruct`")
     parser.add_argument("--steps", type=_whole, required=True, metavar="N", help="rows ahead of the data (required)")
+    parser.add_argument("--id", metavar="TRIAL", help="the trial that goes on, where DIR is of several (default: none)")
     parser.add_argument("--model", metavar="NAME", help="(default: the one that the report selects)")
     parser.add_argument("--inputs", metavar="FILE", help="the future of the inputs (default: there are none)")
     parser.add_argument("--out", metavar="FILE", help="CSV to write (default: standard output)")
@@ -196,7 +201,7 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
 def _forecast(arguments) -> int:
     from ctmodels.reconstruction import forecast_csv
 
-    settings = {"model": arguments.model, "inputs": arguments.inputs, "note": _note}
+    settings = {"id": arguments.id, "model": arguments.model, "inputs": arguments.inputs, "note": _note}
     text = forecast_csv(arguments.folder, arguments.steps, **settings)
     if arguments.out is None:
         print(text, end="")

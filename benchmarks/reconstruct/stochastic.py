@@ -21,9 +21,10 @@ from ctmodels.data import Table
 from ctmodels.demo import noisy_lorenz63
 from ctmodels.reconstruction import CANDIDATES, Recipe
 from ctmodels.reconstruction._calibration import calibrate
-from ctmodels.reconstruction._evaluation import filter_tail, forecast
+from ctmodels.reconstruction._evaluation import forecast, known_states
 from ctmodels.reconstruction._fitting import train
 from ctmodels.reconstruction._preparing import Task, prepare
+from ctmodels.reconstruction._rows import Rows
 from ctmodels.reconstruction._scores import coverage, pit_distance
 from ctmodels.reconstruction._split import Split, Spread
 
@@ -36,11 +37,12 @@ def one(method: str, seed: int, data, quick: bool) -> dict:
     system, _, model = method.partition(": ")
     begun = time.monotonic()
     rows = 200 if quick else ROWS
-    task = prepare(SYSTEMS[system](seed, rows), (), rows * 4 // 5, None, None, False)
+    task = prepare(Rows.of(SYSTEMS[system](seed, rows), 0.2), (), None, None, False)
     recipe = Recipe(members=1, steps=8, refreshes=1) if quick else Recipe(members=2, steps=2000)
-    trained = train(CANDIDATES[model], task.problem, *task.split.train(), recipe, seed, progress=False)
-    raw = forecast(trained, task.split, filter_tail(trained, task.split))
-    widened = raw.widened(calibrate(trained, task.split, raw).origins)
+    trained = train(CANDIDATES[model], task.problem, task.split.train(), recipe, seed, progress=False)
+    known = known_states(trained, task.split)
+    raw = forecast(trained, task.split, known)
+    widened = raw.widened(calibrate(trained, task.split, known, raw).origins)
     seconds = time.monotonic() - begun
     found = {f"raw_{key}": value for key, value in judged(raw, task.split).items()} | judged(widened, task.split)
     return {**found, "nrmse": error(raw, task), "seconds": seconds}

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from ctmodels.data._cells import listed
 from ctmodels.reconstruction._candidates import Candidate
 from ctmodels.reconstruction._preparing import Task
 from ctmodels.reconstruction._recipe import Recipe
+from ctmodels.reconstruction._rows import held_out_ids
 
 COMPILATION = 30.0  # seconds for each model, with what is done after training
 STEP = 2e-6  # seconds for a step of the solver and its gradient, one member, one window: MLPField of width 64
@@ -29,9 +31,16 @@ def announcement(candidates: Sequence[Candidate], recipe: Recipe, task: Task) ->
     """The first line of a run."""
     names, work = [c.name for c in candidates], sum(1.0 if c.draws == 1 else DRAWN for c in candidates)
     samples, held_out = task.split.n_train, len(task.table.time) - task.split.n_train
+    here, there = ("", "") if task.trials is None else _of_trials(task)
     models = "1 model" if len(names) == 1 else f"{len(names)} models"
     members = "1 member" if recipe.members == 1 else f"{recipe.members} members"
     return (
-        f"{models} ({', '.join(names)}), {members} of {recipe.steps} steps each, {samples} rows to train on and "
-        f"{held_out} to judge by: {duration(recipe, samples, task.problem.substeps, work)} on two cores"
+        f"{models} ({', '.join(names)}), {members} of {recipe.steps} steps each, {samples} rows{here} to train on and "
+        f"{held_out}{there} to judge by: {duration(recipe, samples, task.problem.substeps, work)} on two cores"
     )
+
+
+def _of_trials(task: Task) -> tuple[str, str]:
+    """How many trials the rows are of, and which are held out."""
+    train, test = task.split.train().lengths.size, held_out_ids(task.trials, task.split.n_train)
+    return f" of {train} trial{'s' * (train != 1)}", f" of {len(test)} ({listed(test, 8)})"

@@ -52,28 +52,32 @@ def _check_held_out(held_out: Any) -> None:
         )
 
 
-def to_table(data: Any, time: str | None, columns: Sequence[str] | None, inputs: Sequence[str]) -> Table:
-    """The table to reconstruct from: itself, or read from a file, or from an object of pandas or xarray."""
-    if isinstance(data, Table | Series) and (time is not None or columns is not None):
-        given = "time" if time is not None else "columns"
-        raise DataError(f"{argument(given)}: {kind_of(data)} has its own; leave it out, or choose by table.select")
-    if isinstance(data, Table):
-        return data
-    if isinstance(data, Series):
-        return _from_series(data)
-    if isinstance(data, Trials):
-        raise DataError(f"data: {len(data)} trials: a reconstruction is of one series; give one of them, as trials[id]")
+def to_data(
+    data: Any, time: str | None, id: str | None, columns: Sequence[str] | None, inputs: Sequence[str]
+) -> Table | Trials:
+    """The table or trials to reconstruct from: itself, or read from a file, or from an object of pandas or xarray."""
+    if isinstance(data, Table | Trials | Series):
+        given = [name for name, value in (("time", time), ("id", id), ("columns", columns)) if value is not None]
+        if given:
+            raise DataError(
+                f"{argument(given[0])}: {kind_of(data)} has its own; leave it out, or choose by data.select"
+            )
+        return _from_series(data) if isinstance(data, Series) else data
+    wanted = _with_inputs(columns, inputs)
     if isinstance(data, str | os.PathLike):
-        return _read(lambda name: read(data, name, _with_inputs(columns, inputs), constant_ok=inputs), time, str(data))
+        return _read(lambda name: read(data, name, wanted, id=id, constant_ok=inputs), time, str(data))  # pyright: ignore
     room = type(data).__module__.partition(".")[0]
     if room == "pandas" and hasattr(data, "index"):
-        frame = lambda name: from_pandas(data, name, _with_inputs(columns, inputs), constant_ok=inputs)
+        frame = lambda name: from_pandas(data, name, wanted, id=id, constant_ok=inputs)
         plain = type(data.index).__name__ == "RangeIndex" and data.index.name is None
         return _read(frame, time, "data") if plain or time is not None else frame(None)
     if room == "xarray":
-        return _read(
-            lambda name: from_xarray(data, name, _with_inputs(columns, inputs), constant_ok=inputs), time, "data"
-        )
+        if id is not None:
+            raise DataError(
+                f"{argument('id', id)}: rows of an object of xarray have no id; stack its trials first, by "
+                "data.to_dataframe().reset_index(), and give that"
+            )
+        return _read(lambda name: from_xarray(data, name, wanted, constant_ok=inputs), time, "data")
     raise TypeError(
         f"data: {kind_of(data)}, where a file, a DataFrame, a Table (ct.data.read) or a Series is wanted; of arrays "
         "make one: ct.Series.from_nan(ts, ys), ys of shape (time, channel)"
@@ -85,7 +89,7 @@ def _with_inputs(columns: Sequence[str] | None, inputs: Sequence[str]) -> list[s
     return None if columns is None else [*columns, *(name for name in inputs if name not in columns)]
 
 
-def _read(reader: Callable[[str], Table], time: str | None, source: str) -> Table:
+def _read(reader: Callable[[str], Table | Trials], time: str | None, source: str) -> Table | Trials:
     if time is not None:
         return reader(time)
     try:

@@ -23,11 +23,12 @@ FEWEST_IN_SEASON = 4  # samples in a season, at the least
 
 
 def baselines(split: Split, seasons: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """All of them. `seasons`: name -> period in scaled time; one longer than the training part is left out.
+    """All of them. `seasons`: name -> period in scaled time; one longer than what any forecast has behind it, the
+    training part or the beginning of its trial, is left out.
 
     What is missing is the last value seen.
     """
-    filled = np.asarray(split.series.fill_forward(), np.float64)
+    filled = np.asarray(split.whole.filled(), np.float64)
     ts = np.asarray(split.series.ts, np.float64)
     shape = (len(split.origins), split.horizon, filled.shape[1])
     last = filled[split.origins][:, None]
@@ -38,7 +39,8 @@ def baselines(split: Split, seasons: Mapping[str, float]) -> dict[str, np.ndarra
         "drift": last + lead[..., None] * _mean_slope(split),
         "autoregression": _autoregression(filled, split),
     }
-    span = ts[split.n_train - 1] - ts[0]
+    begins = split.whole.begins(split.origins)
+    span = np.min(ts[split.origins] - ts[begins])
     for name, period in seasons.items():
         if period <= span * (1 + 1e-6):
             table[name] = np.stack([_last_season(split, origin, period) for origin in split.origins.tolist()])
@@ -55,69 +57,73 @@ def calendar(table: Table) -> dict[str, float]:
 
 
 def _mean_slope(split: Split) -> np.ndarray:
-    """From the first observation of each channel in the training part to its last."""
-    series, _ = split.train()
-    ts, ys, mask = (np.asarray(a) for a in (series.ts, series.ys, series.mask))
-    slopes = np.zeros(ys.shape[1])
-    for channel, seen in enumerate(mask.T):
-        at = np.flatnonzero(seen)
-        if len(at) > 1:
-            first, last = at[0], at[-1]
-            slopes[channel] = (ys[last, channel] - ys[first, channel]) / (ts[last] - ts[first])
-    return slopes
+    """From the first observation of each channel in the training part to its last, in each trial."""
+    training = split.train()
+    ts, ys, mask = (np.asarray(a) for a in (training.series.ts, training.series.ys, training.series.mask))
+    rise, run = np.zeros((2, ys.shape[1]), ys.dtype)
+    for part in training.slices():
+        for channel, seen in enumerate(mask[part].T):
+            at = part.start + np.flatnonzero(seen)
+            if len(at) > 1:
+                rise[channel] += ys[at[-1], channel] - ys[at[0], channel]
+                run[channel] += ts[at[-1]] - ts[at[0]]
+    return np.where(run > 0, rise / np.where(run > 0, run, 1), 0).astype(np.float64)
 
 
 def _last_season(split: Split, origin: int, period: float) -> np.ndarray:
-    """What was a whole number of seasons ago, between the two observations about it, none later than the origin."""
+    """What was a whole number of seasons ago, between the two observations about it, none later than the origin and
+    none of another trial."""
     ts, ys = np.asarray(split.series.ts, np.float64), np.asarray(split.series.ys, np.float64)
     mask = np.asarray(split.series.mask)
     wanted = ts[origin + 1 : origin + 1 + split.horizon]
     ago = wanted - period * np.ceil((wanted - ts[origin]) / period - 1e-6)
-    seen = [np.flatnonzero(m[: origin + 1]) for m in mask.T]
+    begin = int(split.whole.begins(np.array([origin]))[0])
+    seen = [begin + np.flatnonzero(m[begin : origin + 1]) for m in mask.T]
     columns = [np.interp(ago, ts[at], ys[at, c]) if len(at) else np.zeros(len(ago)) for c, at in enumerate(seen)]
     return np.stack(columns, axis=1)
 
 
 def _autoregression(filled: np.ndarray, split: Split) -> np.ndarray:
-    mask = np.asarray(split.series.mask)
-    columns = [
-        _extrapolate(_fit_autoregression(filled[: split.n_train, c], mask[: split.n_train, c]), filled[:, c], split)
-        for c in range(filled.shape[1])
-    ]
-    return np.stack(columns, axis=2)
+    mask, parts = np.asarray(split.series.mask), split.train().slices()
+    fit = lambda c: _fit_autoregression(filled[: split.n_train, c], mask[: split.n_train, c], parts)
+    return np.stack([_extrapolate(fit(c), filled[:, c], split) for c in range(filled.shape[1])], axis=2)
 
 
 def one_step_variance(split: Split) -> np.ndarray:
     """Variance in the training part, by channel, that an autoregression leaves one sample ahead: no measurement noise
     can be more."""
-    series, _ = split.train()
-    filled, mask = np.asarray(series.fill_forward(), np.float64), np.asarray(series.mask)
-    return np.array([_residual_variance(y, seen) for y, seen in zip(filled.T, mask.T, strict=True)])
+    training = split.train()
+    filled, mask, parts = np.asarray(training.filled(), np.float64), np.asarray(training.series.mask), training.slices()
+    return np.array([_residual_variance(y, seen, parts) for y, seen in zip(filled.T, mask.T, strict=True)])
 
 
-def _residual_variance(y: np.ndarray, seen: np.ndarray) -> float:
-    row = _fit_autoregression(y, seen)
+def _residual_variance(y: np.ndarray, seen: np.ndarray, parts: list[slice]) -> float:
+    row = _fit_autoregression(y, seen, parts)
     order = len(row) - 1
-    rows = np.arange(order, len(y))
+    rows = _with_a_past(parts, order)
     past = y[rows[:, None] - 1 - np.arange(order)] if order else np.zeros((len(rows), 0))
     return float(np.mean((y[rows] - row[0] - past @ row[1:])[seen[rows]] ** 2))
 
 
-def _fit_autoregression(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _with_a_past(parts: list[slice], order: int) -> np.ndarray:
+    """Rows with so many before them in the same trial."""
+    return np.concatenate([np.arange(part.start + order, max(part.start + order, part.stop)) for part in parts])
+
+
+def _fit_autoregression(y: np.ndarray, seen: np.ndarray, parts: list[slice]) -> np.ndarray:
     """Constant and coefficients, the nearest lag first, by least squares over the rows that were observed; the order of
-    the least criterion, among those that do not blow up."""
-    most = min(ORDERS, (len(y) - 2) // 3)
+    the least criterion, among those that do not blow up. `parts`: the rows of each trial."""
+    most = max(0, min(ORDERS, (max(part.stop - part.start for part in parts) - 2) // 3))
     best, chosen = np.inf, np.zeros(1)
     for order in range(most + 1):
-        criterion, row = _fit_order(y, seen, order, most)
+        criterion, row = _fit_order(y, seen, order, _with_a_past(parts, most))
         if criterion < best and _stable(row[1:]):
             best, chosen = criterion, row
     return chosen
 
 
-def _fit_order(y: np.ndarray, seen: np.ndarray, order: int, most: int) -> tuple[float, np.ndarray]:
+def _fit_order(y: np.ndarray, seen: np.ndarray, order: int, rows: np.ndarray) -> tuple[float, np.ndarray]:
     """The corrected criterion, on the same rows for all orders, and the coefficients."""
-    rows = np.arange(most, len(y))
     rows = rows[seen[rows]]
     parameters = order + 2
     if len(rows) <= parameters + 1:
@@ -136,7 +142,7 @@ def _stable(lags: np.ndarray) -> bool:
 def _extrapolate(row: np.ndarray, y: np.ndarray, split: Split) -> np.ndarray:
     """`(origin, horizon)`, each forecast the next one's past."""
     order = len(row) - 1
-    past = y[np.maximum(split.origins[:, None] - np.arange(order), 0)]
+    past = y[np.maximum(split.origins[:, None] - np.arange(order), split.whole.begins(split.origins)[:, None])]
     steps = []
     for _ in range(split.horizon):
         steps.append(row[0] + past @ row[1:])

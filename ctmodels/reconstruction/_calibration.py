@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ctmodels.reconstruction._evaluation import filter_training, forecast_from, known_at
+from ctmodels.reconstruction._draws import Known
+from ctmodels.reconstruction._evaluation import forecast_from, known_at
 from ctmodels.reconstruction._split import BAND, SPREAD, Split, Spread
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._widths import Widths
@@ -41,29 +42,38 @@ class Calibration(NamedTuple):
     beyond: Widths
 
 
-def calibrate(trained: Trained, split: Split, forecasts: Spread) -> Calibration:
-    """From the residuals of the training part and, for later origins, of the tail up to there."""
-    training = training_ratios(trained, split)
+def calibrate(trained: Trained, split: Split, known: Known, forecasts: Spread) -> Calibration:
+    """From the residuals of the training part and, for later origins, of the tail up to there; of held-out trials one
+    comes after the other. `known`: the states in all rows."""
+    training = training_ratios(trained, split, known)
     n, samples = split.series.ts.shape[0], trained.samples
     past = concatenate(training, ratios(forecasts, split, split.origins, n))
     of_origins = np.stack([widths(past, origin + 1, samples)(split.horizon) for origin in split.origins.tolist()])
     return Calibration(of_origins, widths(training, split.n_train, samples), widths(past, n, samples))
 
 
-def training_ratios(trained: Trained, split: Split) -> Ratios:
-    """Forecasts from samples of the training part, as far as that goes."""
-    first, last = min(split.n_train // 8, split.n_train - 2), split.n_train - 2
-    origins = np.unique(np.linspace(first, last, ORIGINS).astype(int))
-    length = min(max(split.horizon, split.series.ts.shape[0] - split.n_train), max(1, split.n_train // 2))
-    starts = known_at(filter_training(trained, split), origins)
-    return ratios(forecast_from(trained, split, starts, origins, length), split, origins, split.n_train)
+def training_ratios(trained: Trained, split: Split, known: Known) -> Ratios:
+    """Forecasts from samples of the training part, as far as that, or the trial, goes."""
+    training = split.train()
+    rows = np.concatenate([_possible_origins(part) for part in training.slices()])
+    place = np.linspace(rows[0], rows[0] + len(rows) - 1, ORIGINS).astype(int) - rows[0]
+    origins = np.unique(rows[place])
+    length = min(max(split.horizon, split.tail_length), max(1, training.longest // 2))
+    spread = forecast_from(trained, split, known_at(known, origins), origins, length)
+    return ratios(spread, split, origins, split.n_train)
+
+
+def _possible_origins(part: slice) -> np.ndarray:
+    """Of one trial: when a filter has found its state, and before the last row."""
+    length = part.stop - part.start
+    return part.start + np.arange(min(length // 8, length - 2), length - 1)
 
 
 def ratios(spread: Spread, split: Split, origins: np.ndarray, stop: int) -> Ratios:
     """Of forecasts against the observations before sample `stop`."""
-    rows = origins[:, None] + 1 + np.arange(spread.median.shape[1])
+    rows, inside = split.ahead(origins, spread.median.shape[1])
     known = split.series.to_nan()[:stop].astype(np.float64)
-    true = np.where((rows < stop)[..., None], known[np.minimum(rows, stop - 1)], np.nan)
+    true = np.where((inside & (rows < stop))[..., None], known[np.minimum(rows, stop - 1)], np.nan)
     return Ratios(np.where(np.isnan(true), np.nan, np.abs(spread.deviations(true))), rows)
 
 

@@ -14,12 +14,13 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels import losses
 from ctmodels._core._output import Output, Stats
-from ctmodels._core._series import Example, Series
+from ctmodels._core._series import Example
 from ctmodels.reconstruction._candidates import Candidate
 from ctmodels.reconstruction._draws import Start, drawn_path
 from ctmodels.reconstruction._evaluation import filter_all
+from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._recipe import Recipe
-from ctmodels.reconstruction._smoothed_starts import without_pauses
+from ctmodels.reconstruction._smoothed_starts import windows_within, without_pauses
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._training_step import check_traces, structure_of
 from ctmodels.train import FitResult, fit, make_step, objective
@@ -80,8 +81,7 @@ def crps_of_draws(draws: int):
 def fit_from_drawn_starts(
     candidate: Candidate,
     trained: Trained,
-    series: Series,
-    control: Series | None,
+    trials: Joined,
     recipe: Recipe,
     seed: int,
     **run,
@@ -91,14 +91,14 @@ def fit_from_drawn_starts(
     trained = trained._replace(draws=candidate.draws)
     if trained.stopped == "interrupted":
         return trained
-    known = filter_all(trained, series, control)
+    known = filter_all(trained, trials)
     starts = jax.vmap(jax.vmap(Start.of))(*map(_without_astray, known))
-    windows = Windows(series, recipe.window, stop=trained.samples, starts=starts.mean[0], control=control)
+    windows = windows_within(trials, recipe.window, stop=trained.samples, starts=starts.mean[0])
     data = DrawnStarts(without_pauses(windows), starts, jnp.sqrt(trained.noise.observation))
     model = trained.model
     if candidate.with_noise is not None:
         model = eqx.filter_vmap(candidate.with_noise)(model, jnp.sqrt(trained.noise.process))
-    step = _step(recipe, structure_of((model, series, control)))
+    step = _step(recipe, structure_of((model, trials)))
     before, steps = step.traces, _steps(recipe)
     result = fit(
         step,
@@ -113,7 +113,7 @@ def fit_from_drawn_starts(
     )
     check_traces(step, before)
     trained = _gone_on(trained, result)
-    means, covs = filter_all(trained, series, control)
+    means, covs = filter_all(trained, trials)
     return trained._replace(end=(means[:, -1], covs[:, -1]))
 
 

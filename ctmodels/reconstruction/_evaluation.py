@@ -15,62 +15,71 @@ from ctmodels._core._series import Driven, Series
 from ctmodels.paths._paths import LinearPath
 from ctmodels.reconstruction._draws import Known, forecast_by_draws, keys_of_draws
 from ctmodels.reconstruction._ensemble import over_members
+from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._split import Split, Spread
 from ctmodels.reconstruction._trained import Trained, flow_of, smooth_with
 
 
-def filter_tail(trained: Trained, split: Split) -> Known:
-    """States given the data up to each time, from the last training sample on: means `(member, time, state)` and
-    covariances."""
-    tail = split.series[split.n_train - 1 :]
-    control = None if split.control is None else split.control[split.n_train - 1 :]
-    # The end state knows the last training sample already.
-    tail = eqx.tree_at(lambda s: s.mask, tail, tail.mask.at[0].set(False))
-    return _filter(trained.model, trained.end, trained.noise, tail, control)
+def known_states(trained: Trained, split: Split) -> Known:
+    """States given the data up to each row: means `(member, row, state)` and covariances.
+
+    Of one series, in the tail: from the end of training on, as training left it. Of trials, in each: from a start that
+    knows nothing.
+    """
+    if split.by_trial:
+        return filter_all(trained, split.whole)
+    tail = split.whole[split.n_train - 1 :]
+    # The end state knows the last training row already.
+    tail = eqx.tree_at(lambda t: t.series.mask, tail, tail.series.mask.at[0].set(False))
+    parts = filter_all(trained, split.train()), _filter(trained.model, trained.end, trained.noise, tail)
+    mean, cov = (jnp.concatenate([before[:, :-1], after], axis=1) for before, after in zip(*parts, strict=True))
+    return mean, cov
 
 
-def filter_training(trained: Trained, split: Split) -> Known:
-    """The same over the training part, from a start that knows nothing."""
-    return filter_all(trained, *split.train())
-
-
-def filter_all(trained: Trained, series: Series, control: Series | None) -> Known:
-    """The same over a series, from a start that knows nothing: the mean of the data."""
+def filter_all(trained: Trained, trials: Joined) -> Known:
+    """The same of each trial from a start that knows nothing: the mean of the data."""
     _, covs = trained.end
     start = jnp.zeros_like(trained.end[0]), jnp.broadcast_to(jnp.eye(covs.shape[-1], dtype=covs.dtype), covs.shape)
-    return _filter(trained.model, start, trained.noise, series, control)
+    return _filter(trained.model, start, trained.noise, trials)
 
 
 def known_at(known: Known, rows: np.ndarray) -> Known:
-    """Of these times."""
+    """Of these rows."""
     return known[0][:, rows], known[1][:, rows]
 
 
 @eqx.filter_jit
-def _filter(model, prior, noise, series: Series, control: Series | None):
+def _filter(model, prior, noise, trials: Joined):
     def run(member):
         model, prior, noise = member
-        smoothed = smooth_with(model, series, control, noise, prior=prior)
-        return smoothed.filtered, smoothed.filtered_cov
+        smoothed = smooth_with(model, trials, noise, prior=prior)
+        return trials.rows(smoothed.filtered), trials.rows(smoothed.filtered_cov)
 
     return over_members(run)((model, prior, noise))
 
 
 def forecast(trained: Trained, split: Split, known: Known) -> Spread:
-    """From every origin, each from what `filter_tail` found there: `(origin, horizon, channel)`; as the ensemble has
+    """From every origin, each from what `known_states` found there: `(origin, horizon, channel)`; as the ensemble has
     it, before any widening."""
-    starts = known_at(known, split.origins - (split.n_train - 1))
-    return forecast_from(trained, split, starts, split.origins, split.horizon)
+    return forecast_from(trained, split, known_at(known, split.origins), split.origins, split.horizon)
 
 
-def forecast_tail(trained: Trained, split: Split) -> Spread:
-    """From the end of the training series to the end of the data: `(time, channel)`, its band widened as the model's
-    own residuals ask for."""
-    length = split.series.ts.shape[0] - split.n_train
-    starts = trained.end[0][:, None], trained.end[1][:, None]
-    spread = forecast_from(trained, split, starts, np.array([split.n_train - 1]), length)
-    tail = Spread(spread.median[0], spread.below[0], spread.above[0])
-    return tail if trained.widths is None else tail.widened(trained.widths(length))
+def forecast_tail(trained: Trained, split: Split, known: Known | None = None) -> Spread:
+    """From the end of training to the end of the data, `(row, channel)`, its band widened as the model's own residuals
+    ask for; or, of trials, from the end of each held-out one's warm-up to its end, NaN before. `known`: of all rows, or
+    else only the end of training is."""
+    origins, length = split.tail_origins(), split.tail_length
+    starts = (trained.end[0][:, None], trained.end[1][:, None]) if known is None else known_at(known, origins)
+    spread = forecast_from(trained, split, starts, origins, length)
+    spread = spread if trained.widths is None else spread.widened(trained.widths(length))
+    rows, inside = split.ahead(origins, length)
+    return Spread(*(_in_rows(part, rows - split.n_train, inside, split) for part in spread))
+
+
+def _in_rows(part: np.ndarray, rows: np.ndarray, inside: np.ndarray, split: Split) -> np.ndarray:
+    tail = np.full((split.series.ts.shape[0] - split.n_train, part.shape[-1]), np.nan)
+    tail[rows[inside]] = np.broadcast_to(part, (*inside.shape, part.shape[-1]))[inside]
+    return tail
 
 
 def generate(trained: Trained, dt: float, steps: int) -> np.ndarray:
@@ -106,8 +115,9 @@ def forecast_from(trained: Trained, split: Split, known: Known, origins: np.ndar
     """`length` samples on from each origin, from what is known there: of the members' likeliest starts, or of their
     draws.
 
-    Past the data's end, the last time again."""
-    at = jnp.asarray(np.minimum(origins[:, None] + np.arange(length + 1), split.series.ts.shape[0] - 1))
+    Past the end of the data, or of the trial, the last time again."""
+    ends = split.whole.ends(origins)[:, None]
+    at = jnp.asarray(np.minimum(origins[:, None] + np.arange(length + 1), ends - 1))
     noise = np.mean(np.asarray(trained.noise.observation, np.float64), axis=0)
     if trained.draws > 1:
         return forecast_by_draws(trained, split, known, at, noise)

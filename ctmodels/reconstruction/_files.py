@@ -43,16 +43,18 @@ def check_folder(out: str | os.PathLike, overwrite: bool = False) -> Path:
 
 
 def save_model(path: str | os.PathLike, candidate: Candidate, problem: Problem, trained: Trained, about: dict) -> None:
-    """The ensemble, its end state and noise; beside them the candidate's name, the problem (scaling included), the
-    widths of its bands and `about`."""
-    kept = (trained.model, trained.end, trained.noise)
+    """The ensemble, its end state (of several trials, that of each) and noise; beside them the candidate's name, the
+    problem (scaling included), the widths of its bands and `about`."""
+    kept = (trained.model, trained.ends or trained.end, trained.noise)
     widths = trained.widths and trained.widths.to_dict()
     about = {"candidate": candidate.name, "problem": problem.to_dict(), "data": about, "widths": widths}
     save(path, kept, about=about)
 
 
 def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> tuple[Trained, Problem, dict]:
-    """The ensemble, the problem and `about`. `candidate`: what was saved, if it is none of the table of names."""
+    """The ensemble, the problem and `about`. `candidate`: what was saved, if it is none of the table of names. Of
+    several trials the end state is that of the last; those of all are `Trained.ends`, in the order of
+    `about["trials"]`."""
     header = manifest(path)
     about = header["about"]
     if "candidate" not in about:
@@ -62,14 +64,18 @@ def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> t
         raise DataError(f"{path}: holds `{about['candidate']}`, which no name stands for; give its `Candidate`")
     problem = Problem.from_dict(about["problem"])
     members = next(iter(header["arrays"].values()))["shape"][0]
-    model, end, noise = load(path, _structure(candidate, problem, members))
+    trials = len(about["data"].get("trials", ()))
+    model, end, noise = load(path, _structure(candidate, problem, members, (trials,) if trials else ()))
+    ends = end if trials else None
+    end = (end[0][:, -1], end[1][:, -1]) if trials else end
     widths = about.get("widths") and Widths.from_dict(about["widths"])  # files of older versions have none
-    return Trained(model, end, noise, [], "loaded", widths=widths, draws=candidate.draws), problem, about["data"]
+    trained = Trained(model, end, noise, [], "loaded", widths=widths, draws=candidate.draws, ends=ends)
+    return trained, problem, about["data"]
 
 
-def _structure(candidate: Candidate, problem: Problem, members: int):
+def _structure(candidate: Candidate, problem: Problem, members: int, trials: tuple[int, ...]):
     """The structure that was saved."""
     model = eqx.filter_vmap(lambda key: candidate.build(problem, key))(jax.random.split(jax.random.key(0), members))
     size = model.size
-    end = jnp.zeros((members, size)), jnp.zeros((members, size, size))
+    end = jnp.zeros((members, *trials, size)), jnp.zeros((members, *trials, size, size))
     return model, end, Noise(jnp.zeros((members, size)), jnp.zeros((members, model.channels)))

@@ -9,30 +9,31 @@ from pathlib import Path
 import equinox as eqx
 import jax
 
-from ctmodels._core._series import Series
 from ctmodels.reconstruction._candidates import Candidate, Problem
 from ctmodels.reconstruction._drawn_starts import fit_from_drawn_starts
 from ctmodels.reconstruction._free_starts import fit_from_free_starts
-from ctmodels.reconstruction._recipe import Recipe
+from ctmodels.reconstruction._joined import Joined
+from ctmodels.reconstruction._recipe import SHORT, Recipe
 from ctmodels.reconstruction._smoothed_starts import fit_from_smoothed_starts
 from ctmodels.reconstruction._trained import Trained
 
 
-def train(
-    candidate: Candidate, problem: Problem, series: Series, control: Series | None, recipe: Recipe, seed: int, **run
-) -> Trained:
-    """Fit an ensemble of one candidate to the scaled training series. `run`: of `fit`: folder, resume, progress."""
+def train(candidate: Candidate, problem: Problem, trials: Joined, recipe: Recipe, seed: int, **run) -> Trained:
+    """Fit an ensemble of one candidate to the scaled trials to train on, of which one series is one. `run`: of `fit`:
+    folder, resume, progress."""
     keys = jax.random.split(jax.random.key(seed), recipe.members)
     model = eqx.filter_vmap(lambda key: candidate.build(problem, key))(keys)
+    if candidate.whole_series and trials.longest < SHORT:  # a law is fitted to all of each trial at once
+        recipe = dataclasses.replace(recipe, free_starts=True)
     shoot = fit_from_free_starts if recipe.free_starts else fit_from_smoothed_starts
     about = {"candidate": candidate.name, "problem": problem.to_dict(), "recipe": dataclasses.asdict(recipe)}
     folder = run.get("folder")
     if candidate.draws == 1:
-        return _whole(shoot(candidate, model, series, control, recipe, seed, about=about, **run), folder)
+        return _whole(shoot(candidate, model, trials, recipe, seed, about=about, **run), folder)
     with _no_gradient_of_noise():
-        shot = _whole(shoot(candidate, model, series, control, recipe, seed, about=about, **run), folder)
+        shot = _whole(shoot(candidate, model, trials, recipe, seed, about=about, **run), folder)
     run = {**run, "folder": folder and folder / "draws"}
-    return _whole(fit_from_drawn_starts(candidate, shot, series, control, recipe, seed, about=about, **run), folder)
+    return _whole(fit_from_drawn_starts(candidate, shot, trials, recipe, seed, about=about, **run), folder)
 
 
 def _whole(trained: Trained, folder: Path | None) -> Trained:

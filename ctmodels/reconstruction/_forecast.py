@@ -1,6 +1,7 @@
 """What comes out of a folder that a reconstruction wrote: a forecast beyond the data, a model to run elsewhere."""
 
 import csv
+import dataclasses
 import io
 import json
 import warnings
@@ -17,6 +18,7 @@ from ctmodels._core._words import argument
 from ctmodels._export import export
 from ctmodels.data._read import read_alike
 from ctmodels.data._timeline import Timeline
+from ctmodels.reconstruction._about import of_trial
 from ctmodels.reconstruction._arguments import model_file
 from ctmodels.reconstruction._candidates import Candidate, Problem
 from ctmodels.reconstruction._evaluation import forecast_tail
@@ -29,6 +31,7 @@ def forecast_csv(
     folder: str | Path,
     steps: int,
     *,
+    id: str | None = None,
     model: str | Candidate | None = None,
     inputs: str | Path | None = None,
     note: Callable[[str], None] = lambda text: None,
@@ -38,16 +41,17 @@ def forecast_csv(
     Times go on from the last datum by the typical spacing, written as those of the data are; months and years by the
     calendar.
 
-    **Arguments:** `model`: a candidate's name, or a candidate of your own; default: the one that is
-    selected, else the best. `inputs`:
-    a file with the future of the inputs, at the times to forecast, which is read as the training data were; at the
-    last datum the inputs have their last known values. `note`: called with each note of the reader of that file.
+    **Arguments:** `id`: of several trials the one that goes on; `model`: a candidate's name, or a candidate of your
+    own; default: the one that is selected, else the best. `inputs`: a file with the future of the inputs, at the times
+    to forecast, which is read as the training data were; at the last datum the inputs have their last known values.
+    `note`: called with each note of the reader of that file.
 
     **Returns:** the text. Raises `DataError` if the forecast is not finite, or if the files are of several runs.
     """
     check_whole("steps", steps, 1)
     folder = Path(folder)
     name, trained, problem, about = _load(folder, model)
+    trained, problem, about = _of_trial(trained, problem, about, id, folder)
     if problem.inputs and inputs is None:
         raise DataError(f"{_names_inputs(folder, about)}; give their future: {argument('inputs', ...)}")
     if inputs is not None and not problem.inputs:
@@ -83,7 +87,7 @@ def _load(folder: Path, model: str | Candidate | None) -> tuple[str, Trained, Pr
     name = model.name if isinstance(model, Candidate) else model or _best(metrics or {})
     path = model_file(folder, name)
     trained, problem, about = load_model(path, model if isinstance(model, Candidate) else None)
-    if "clock" not in about:
+    if "clock" not in about and "trials" not in about:
         raise DataError(f"{path}: of an older version, which kept too little to go on from; run `reconstruct` again")
     if metrics is not None and metrics.get("run") != about.get("run"):
         raise DataError(
@@ -91,6 +95,19 @@ def _load(folder: Path, model: str | Candidate | None) -> tuple[str, Trained, Pr
             f"run ({', '.join(metrics['candidates'])}), or run `reconstruct` again"
         )
     return name, trained, problem, about
+
+
+def _of_trial(
+    trained: Trained, problem: Problem, about: dict, id: str | None, folder: Path
+) -> tuple[Trained, Problem, dict]:
+    """Of a folder of trials, what stands at the end of this one, whose clock is then that of the model."""
+    about = of_trial(about, id, folder)
+    if trained.ends is None:
+        return trained, problem, about
+    at = [trial["id"] for trial in about["trials"]].index(id)
+    scaling = dataclasses.replace(problem.scaling, origin=Timeline.from_dict(about["clock"]).time)
+    end = trained.ends[0][:, at], trained.ends[1][:, at]
+    return trained._replace(end=end), dataclasses.replace(problem, scaling=scaling), about
 
 
 def _metrics(folder: Path) -> dict:

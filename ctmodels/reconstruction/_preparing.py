@@ -8,22 +8,24 @@ from ctmodels._core._scaling import Scaling
 from ctmodels._core._series import Series
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
-from ctmodels.data import Table
+from ctmodels.data import Table, Trials
 from ctmodels.reconstruction._candidates import STEP, Problem
-from ctmodels.reconstruction._recipe import Recipe
-from ctmodels.reconstruction._split import Split
+from ctmodels.reconstruction._joined import Joined, gaps
+from ctmodels.reconstruction._rows import Rows
+from ctmodels.reconstruction._split import Split, reach
 from ctmodels.reconstruction._text import TimeUnit
 
 
 class Task(NamedTuple):
     """What is to be reconstructed: the table, which of its columns are inputs, the scaled series and where its training
-    part ends, and the season in samples."""
+    part ends, the season in samples, and the trials that the table is of, if there are several."""
 
     table: Table
     inputs: tuple[str, ...]
     problem: Problem
     split: Split
     season: int
+    trials: Trials | None = None
 
     @property
     def unit(self) -> TimeUnit:
@@ -31,55 +33,60 @@ class Task(NamedTuple):
         return TimeUnit.of(self.table)
 
 
-def training_samples(n: int, held_out: float | int) -> int:
-    """How many of `n` samples come before the tail that is held out."""
-    test = held_out if isinstance(held_out, int | np.integer) and held_out >= 1 else round(held_out * n)
-    if not 1 <= test <= n - 2:
-        raise DataError(
-            f"{argument('held_out', held_out)}: leaves {n - test} of {n} samples to train on and {test} to judge by; "
-            "both need some: choose another fraction or number"
-        )
-    return n - int(test)
-
-
-def check_length(table: Table, n_train: int, recipe: Recipe) -> None:
-    """Refuses a training part that is shorter than a window."""
-    least = max(4, recipe.window)
-    if n_train < least:
-        raise DataError(
-            f"{table.source}: {n_train} samples to train on are fewer than a window of {least}: "
-            f"give more rows or hold out fewer: {argument('held_out', ...)}"
-        )
-
-
-def prepare(
-    table: Table, inputs: tuple[str, ...], n_train: int, horizon: int | None, season: int | None, log: bool
-) -> Task:
+def prepare(rows: Rows, inputs: tuple[str, ...], horizon: int | None, season: int | None, log: bool) -> Task:
     """Scales the table by its training part, and finds what was not given: the horizon, the season."""
+    table, n_train = rows.table, rows.n_train
     names = [n for n in table.names if n not in inputs]
     if not names:
         raise DataError(f"{argument('inputs', list(inputs))}: no column is left to be modelled; name fewer inputs")
     state, driven = table.select(names), table.select(inputs) if inputs else None
-    train_ts, train_ys = table.time[:n_train], state.values[:n_train]
-    _check_motion(table, names, train_ys)
-    scaling = Scaling.fit(train_ts, train_ys, log=log, names=names, at=table.place, name=table.source)
-    series = scaling.series(table.time, state.values, names=names, at=table.place)
-    control, units = None, None
-    if driven is not None:
-        units = Scaling.fit(train_ts, driven.values[:n_train], names=inputs, at=table.place, name=table.source)
-        scaled = units.scale(driven.values)
-        control = Series.from_nan(scaling.times(table.time), scaled, names=inputs, constant=True, at=table.place)
-    n_test = len(table.time) - n_train
-    horizon = min(n_test, horizon or max(10, n_test // 8))
-    period = dominant_period(train_ts, np.asarray(series.fill_forward(), np.float64)[:n_train])
-    spacing = float(np.median(np.diff(train_ts)))
-    period = season * spacing if season else period
+    _check_motion(table, names, state.values[:n_train])
+    scaling = _scaling(rows, state, log)
+    units = None if driven is None else _scaling(rows, driven)
+    whole = Joined.of([_scaled(rows, part, state, driven, scaling, units) for part in rows.slices()])
+    split = Split.make(whole, n_train, _horizon(rows, whole, horizon))
+    training = split.train()
+    spacing = float(np.median(gaps(table.time[:n_train], training.breaks)))
+    period = season * spacing if season else _period(table.time, training)
     season = season or max(1, round(period / spacing))
     level = scaling.unscale(np.zeros(len(names)))
     # Of the usual gap, up to rounding; longer ones take more steps by themselves.
-    substeps = max(1, int(np.ceil(np.median(np.diff(np.asarray(series.ts))) / STEP - 0.01)))
+    substeps = max(1, int(np.ceil(np.median(whole.gaps()) / STEP - 0.01)))
     problem = Problem(len(names), scaling, units, substeps, period, tuple(level.tolist()))
-    return Task(table, inputs, problem, Split.make(series, control, n_train, horizon), season)
+    return Task(table, inputs, problem, split, season, rows.trials)
+
+
+def _scaling(rows: Rows, table: Table, log: bool = False) -> Scaling:
+    """Of all that is trained on together."""
+    pairs = [(table.time[part], table.values[part]) for part in rows.training()]
+    return Scaling.fit_all(pairs, log=log, names=table.names, at=rows.place, name=table.source)
+
+
+def _scaled(
+    rows: Rows, part: slice, state: Table, driven: Table | None, scaling: Scaling, units: Scaling | None
+) -> tuple[Series, Series | None]:
+    """One trial, and its inputs. A channel may rest in one trial and move in another."""
+    at, taus = lambda row: rows.place(part.start + row), scaling.times(state.time[part])
+    alike = {"one_of_many": rows.trials is not None, "at": at}
+    series = Series.from_nan(taus, scaling.scale(state.values[part]), names=state.names, **alike)
+    if driven is None or units is None:
+        return series, None
+    return series, Series.from_nan(taus, units.scale(driven.values[part]), names=driven.names, constant=True, **alike)
+
+
+def _horizon(rows: Rows, whole: Joined, horizon: int | None) -> int:
+    """As asked, or an eighth of what is held out, at least ten; but not beyond its end."""
+    if rows.trials is not None:
+        return reach(whole[rows.n_train :].lengths, horizon)
+    n_test = len(rows.table.time) - rows.n_train
+    return min(n_test, horizon or max(10, n_test // 8))
+
+
+def _period(time: np.ndarray, training: Joined) -> float:
+    """The dominant one; of trials, the middle one of those that are long enough to tell."""
+    filled = np.asarray(training.filled(), np.float64)
+    parts = [part for part in training.slices() if 2 * (part.stop - part.start) >= training.longest]
+    return float(np.median([dominant_period(time[part], filled[part]) for part in parts]))
 
 
 def _check_motion(table: Table, names, train_ys: np.ndarray) -> None:
@@ -104,9 +111,10 @@ def _others(names) -> str:
 
 def default_models(split: Split) -> tuple[str, ...]:
     """What is tried where nothing was asked for. One equation of first order, autonomous, only rises or only falls."""
-    series, _ = split.train()
-    one = np.asarray(series.fill_forward(), np.float64)
-    if one.shape[1] == 1 and turns_back(np.asarray(series.ts, np.float64), one[:, 0]):
+    training = split.train()
+    ts, ys = np.asarray(training.series.ts, np.float64), np.asarray(training.filled(), np.float64)
+    moving = [part for part in training.slices() if np.ptp(ys[part, 0]) > 0]
+    if ys.shape[1] == 1 and np.mean([turns_back(ts[part], ys[part, 0]) for part in moving]) >= 0.5:
         return ("neural", "second-order", "augmented")
     return ("neural",)
 

@@ -16,17 +16,20 @@ from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
 from ctmodels.reconstruction import _evaluation as evaluation
 from ctmodels.reconstruction._announcing import announcement
-from ctmodels.reconstruction._arguments import check_arguments, choose_recipe, to_table
+from ctmodels.reconstruction._arguments import check_arguments, choose_recipe, to_data
 from ctmodels.reconstruction._attractor_scores import attractor_scores, exponent_scores, in_lyapunov_times
 from ctmodels.reconstruction._baselines import baselines, calendar, one_step_variance
 from ctmodels.reconstruction._calibration import calibrate
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate
+from ctmodels.reconstruction._draws import Known
 from ctmodels.reconstruction._files import check_folder
 from ctmodels.reconstruction._fitting import train
-from ctmodels.reconstruction._preparing import Task, check_length, default_models, prepare, training_samples
+from ctmodels.reconstruction._preparing import Task, default_models, prepare
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._result import Fitted, Reconstruction
+from ctmodels.reconstruction._rows import Rows, check_length
 from ctmodels.reconstruction._scores import Scores, forecast_errors, scores_of
+from ctmodels.reconstruction._split import Split
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._verdict import Predictions, evidence, judge
 from ctmodels.reconstruction._writing import write
@@ -39,6 +42,7 @@ def reconstruct(
     data: Any,
     *,
     time: str | None = None,
+    id: str | None = None,
     columns: Sequence[str] | None = None,
     inputs: Sequence[str] = (),
     models: Sequence[str | Candidate] | None = None,
@@ -55,20 +59,25 @@ def reconstruct(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Reconstruction:
-    """Fit candidates to the first part of a series and judge them on the rest.
+    """Fit candidates to the first part of a series and judge them on the rest; or to some trials of one system, and
+    judge them on the others, each from what a filter finds in its first fourth.
 
     **Arguments:**
 
-    - `data`: a [`ctmodels.data.Table`][] (from `ctmodels.data.read`), or a [`ctmodels.Series`][] in physical units; or
-      the path of a file, or an object of pandas or xarray, which are read with nothing but `time` and `columns`.
-    - `time`, `columns`: of a file or an object: the column of times, and those to be read (default: all others). A
-      DataFrame's times may be its index.
+    - `data`: a [`ctmodels.data.Table`][] or [`ctmodels.data.Trials`][] (from `ctmodels.data.read`), or a
+      [`ctmodels.Series`][] in physical units; or the path of a file, or an object of pandas or xarray, which are read
+      with nothing but `time`, `id` and `columns`.
+    - `time`, `id`, `columns`: of a file or an object: the column of times, the one that says to which trial a row
+      belongs (default: all are one series), and those to be read (default: all others). A DataFrame's times may be its
+      index.
     - `inputs`: names of the columns that drive the system; the others are its state.
     - `models`: names from [`ctmodels.reconstruction.CANDIDATES`][], or candidates of your own. Default: "neural"; and
       where there is but one channel and it turns back, "second-order" and "augmented" too, since one equation of first
       order only rises or only falls.
-    - `held_out`: the tail, as a fraction of the samples or as their number.
-    - `horizon`: samples that a scored forecast reaches; default: an eighth of the tail, at least ten.
+    - `held_out`: the tail, as a fraction of the samples or as their number; of several trials whole ones, one at least,
+      as a fraction of the trials or as their number, drawn alike for every `seed`.
+    - `horizon`: samples that a scored forecast reaches; default: an eighth of the tail (of a typical held-out trial, as
+      far as that one goes), at least ten. What is too short for it is not scored.
     - `season`: of the seasonal baseline, in samples; default: the spectrum's peak.
     - `log`: work on logarithms (positive data of many magnitudes, such as populations).
     - `recipe`: how to train, from the number of training samples; `steps`, `members`: of it, where only these are to
@@ -80,12 +89,11 @@ def reconstruct(
 
     **Returns:** [`ctmodels.reconstruction.Reconstruction`][]. Raises `DataError` naming place and remedy.
     """
-    table = to_table(data, time, columns, inputs)
+    read = to_data(data, time, id, columns, inputs)
     chosen = [_candidate(m) for m in models or ()]
-    n_train = training_samples(len(table.time), held_out)
-    how = choose_recipe(recipe, n_train, steps, members)
-    check_length(table, n_train, how)
-    task = prepare(table, tuple(inputs), n_train, horizon, season, log)
+    rows = Rows.of(read, held_out)
+    how = check_length(rows, choose_recipe(recipe, rows.n_train, steps, members))
+    task = prepare(rows, tuple(inputs), horizon, season, log)
     candidates = chosen or [CANDIDATES[name] for name in default_models(task.split)]
     folder = None if out is None else check_folder(out, overwrite)
     fitted = _fit_all(candidates, task, how, seed, folder, resume=resume, progress=progress)
@@ -107,7 +115,7 @@ def _fit_all(
 
 def _compare(task: Task, fitted: dict[str, Fitted]) -> Reconstruction:
     """The candidates with the baselines, and with one another."""
-    table, inputs, problem, split, season = task
+    table, inputs, problem, split, season, trials = task
     scaling = problem.scaling
     seasons = {"seasonal": problem.period, **calendar(table)}
     forecasts = baselines(split, {name: period / scaling.time_scale for name, period in seasons.items()})
@@ -119,7 +127,7 @@ def _compare(task: Task, fitted: dict[str, Fitted]) -> Reconstruction:
     scores = {name: f.scores for name, f in fitted.items()}
     selected, verdict, best = judge(found, scores, bases, measure, table.time_unit)
     facts = table, inputs, problem, split.n_train, split.horizon, season, measure
-    return Reconstruction(*facts, fitted, bases, selected, verdict, found, best)
+    return Reconstruction(*facts, fitted, bases, selected, verdict, found, best, trials)
 
 
 def _noise(trained: Trained) -> np.ndarray:
@@ -148,32 +156,44 @@ def _candidate(model: str | Candidate) -> Candidate:
 
 def _fit(candidate: Candidate, task: Task, recipe: Recipe, seed: int, **run) -> Fitted:
     start = time.monotonic()
-    _, _, problem, split, season = task
-    trained = train(candidate, problem, *split.train(), recipe, seed, **run)
-    known = evaluation.filter_tail(trained, split)
+    problem, split = task.problem, task.split
+    trained = train(candidate, problem, split.train(), recipe, seed, **run)
+    known = evaluation.known_states(trained, split)
     scaling, forecasts = problem.scaling, evaluation.forecast(trained, split, known)
-    calibration = calibrate(trained, split, forecasts)
+    calibration = calibrate(trained, split, known, forecasts)
     forecasts = forecasts.widened(calibration.origins)
-    scores = scores_of(forecasts, split, scaling, season, task.unit)
-    tail = evaluation.forecast_tail(trained._replace(widths=calibration.tail), split)
+    scores = scores_of(forecasts, split, scaling, task.season, task.unit)
+    tail = evaluation.forecast_tail(trained._replace(widths=calibration.tail), split, known)
     generated, exponents = None, None
     if not problem.inputs:
-        generated, exponents, own = _autonomous(trained, task)
+        generated, exponents, own = _autonomous(trained, known, task)
         scores |= in_lyapunov_times(scores["valid_prediction_time"], own["lyapunov_max"]) | own
-    latest = trained._replace(end=(known[0][:, -1], known[1][:, -1]), widths=calibration.beyond)
+    latest = _latest(trained, known, split)._replace(widths=calibration.beyond)
     seconds = time.monotonic() - start
     band = tail.band(scaling)
     return Fitted(candidate, latest, scores, *band, generated, exponents, trained.history, seconds, forecasts.median)
 
 
-def _autonomous(trained: Trained, task: Task) -> tuple[np.ndarray, np.ndarray, Scores]:
-    """What only a field without inputs has: an attractor and Lyapunov exponents; and their scores."""
+def _latest(trained: Trained, known: Known, split: Split) -> Trained:
+    """With the state after the last row, of several trials after the last one of each."""
+    last = split.whole.bounds[1:] - 1
+    ends = evaluation.known_at(known, last)
+    return trained._replace(end=(known[0][:, -1], known[1][:, -1]), ends=ends if split.by_trial else None)
+
+
+def _autonomous(trained: Trained, known: Known, task: Task) -> tuple[np.ndarray, np.ndarray, Scores]:
+    """What only a field without inputs has: an attractor and Lyapunov exponents; and their scores. Of several trials,
+    that of the longest, from where the forecast of a held-out one begins."""
     split, scaling = task.split, task.problem.scaling
-    ts = np.asarray(split.series.ts)
-    dt = float(np.median(np.diff(ts)))
+    whole = split.whole
+    alone = whole[whole.slices()[int(np.argmax(whole.lengths))]]
+    ts, dt = np.asarray(alone.series.ts), float(np.median(whole.gaps()))
+    if split.by_trial:
+        begin = int(split.tail_origins()[0])
+        trained = trained._replace(end=(known[0][:, begin], known[1][:, begin]))
     exponents = evaluation.lyapunov(trained, dt, LYAPUNOV_STEPS) / scaling.time_scale
     # As long as the record, gaps included: where its rows are is where the free run is looked at.
     generated = evaluation.generate(trained, dt, min(20_000, max(500, round((ts[-1] - ts[0]) / dt) + 1)))
     free_run = scaling.unscale(np.asarray(generated[0], np.float64))
-    scores = attractor_scores(split.series.to_nan(), generated, ts)
+    scores = attractor_scores(alone.series.to_nan(), generated, ts)
     return free_run, exponents, scores | exponent_scores(exponents, LYAPUNOV_STEPS, task.unit)

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from ctmodels.data import Table
+from ctmodels.data import Table, Trials
 from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.reconstruction._rows import held_out_ids
 from ctmodels.reconstruction._scores import Scores, plain_numbers
 from ctmodels.reconstruction._summary import summary
 from ctmodels.reconstruction._trained import Trained
@@ -18,7 +19,8 @@ class Fitted:
 
     `trained`: the ensemble, its end state that after the last datum; `scores`: on the held-out tail, by name, each a
     [`ctmodels.metrics.Score`][]: what is added to them is shown; `median`, `lower`,
-    `upper` `(time, channel)`: forecast from the end of training over the whole tail, with 90 % limits; `generated`
+    `upper` `(time, channel)`: forecast from the end of training over the whole tail, with 90 % limits; of held-out
+    trials, from the end of each one's warm-up, NaN before; `generated`
     `(time, channel)`: a free run of the first member, with its noise if it has some, or None;
     `exponents` `(member, state)`: Lyapunov exponents per unit of time, or None; `history`: of the training;
     `predicted` `(origin, horizon, channel)`: the scored forecasts' medians, scaled.
@@ -48,6 +50,8 @@ class Reconstruction:
     `table`: what was read; `n_train`: samples trained on; `horizon`: samples each scored forecast reaches;
     `measure`: the score that ranks; `selected`: the best candidate's name, or None where the evidence is weak or there
     is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, accepted or not.
+    `trials`: of which the table's rows are, end to end, those trained on first, each on a clock from its own start;
+    None where the data are one series.
     """
 
     table: Table
@@ -63,6 +67,7 @@ class Reconstruction:
     verdict: str
     evidence: dict[str, Evidence] = dataclasses.field(default_factory=dict)
     best: str = ""
+    trials: Trials | None = None
 
     def __repr__(self) -> str:
         """The verdict, not all that it was reached by."""
@@ -88,9 +93,21 @@ class Reconstruction:
             "best": self.best,
             "verdict": self.verdict,
             "notes": list(self.table.notes),
+            **self._trials(),
             "candidates": {name: self._of(name, f) for name, f in self.fitted.items()},
             "baselines": {name: plain_numbers(scores) for name, scores in self.baselines.items()},
         }
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Of several trials the ids of those that it is judged by."""
+        return held_out_ids(self.trials, self.n_train)
+
+    def _trials(self) -> dict:
+        if self.trials is None:
+            return {}
+        train = self.trials.ids[: len(self.trials) - len(self.held_out)]
+        return {"trials": {"train": list(train), "held_out": list(self.held_out)}}
 
     def _of(self, name: str, fitted: Fitted) -> dict:
         found = {"evidence": self.evidence[name]._asdict()} if name in self.evidence else {}

@@ -10,6 +10,7 @@ from ctmodels import metrics
 from ctmodels._core._scaling import Scaling
 from ctmodels._core._words import argument
 from ctmodels.metrics import Score
+from ctmodels.reconstruction._joined import gaps
 from ctmodels.reconstruction._split import Split, Spread
 from ctmodels.reconstruction._text import TimeUnit
 
@@ -45,7 +46,7 @@ def scores_of(forecasts: Spread, split: Split, scaling: Scaling, season: int, un
 
 def forecast_errors(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> Scores:
     """Of scaled medians `(origin, horizon, channel)`, pooled over origins and channels."""
-    season = season if season < split.n_train else 1
+    season = season if season < split.train().longest else 1
     found = _found(median, split, scaling, season)
     error = lambda name, head, meaning: Score(
         found[name].value, head, meaning, "lower", found[name].count, found[name].reason
@@ -118,12 +119,14 @@ def _scaled_errors(median: np.ndarray, split: Split, scaling: Scaling, count: in
 
 def _physical_errors(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> dict[str, float]:
     """In the units of the data."""
-    history, _ = split.train()
+    history = split.train()
+    if history.breaks:  # no season reaches from one trial into the next
+        history = history.padded(history.lengths + season)
     true, channels = split.targets(), median.shape[-1]
-    tables = np.nan_to_num(true), np.clip(median, -50, 50), np.asarray(history.ys, np.float64)
+    tables = np.nan_to_num(true), np.clip(median, -50, 50), np.asarray(history.series.ys, np.float64)
     physical, forecast, past = (scaling.unscale(table).reshape(-1, channels) for table in tables)
     seen = ~np.isnan(true).reshape(-1, channels)
-    values = _errors(physical, forecast, past, seen, np.asarray(history.mask), season)
+    values = _errors(physical, forecast, past, seen, np.asarray(history.series.mask), season)
     return {name: float(value) for name, value in values.items()}
 
 
@@ -161,7 +164,7 @@ def valid_times(median: np.ndarray, split: Split, time_scale: float) -> tuple[np
 
 def valid_prediction_time(median: np.ndarray, split: Split, time_scale: float, unit: TimeUnit) -> Score:
     """The median of the valid times over origins."""
-    reach = split.horizon * time_scale * float(np.median(np.diff(np.asarray(split.series.ts, np.float64))))
+    reach = split.horizon * time_scale * float(np.median(gaps(np.asarray(split.series.ts, np.float64), split.breaks)))
     head = f"Valid time [{unit.durations}]"
     meaning = (
         f"Valid prediction time: how long a forecast stays within {THRESHOLD:g} standard deviations of what came. The "

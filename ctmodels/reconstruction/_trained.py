@@ -1,20 +1,28 @@
 """An ensemble that was trained, its flow, and the smoother under it."""
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
-from jaxtyping import Array, Float
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from ctmodels._core._model import AbstractDynamics
 from ctmodels._core._series import Series
 from ctmodels.paths._paths import LinearPath
+from ctmodels.reconstruction._joined import Joined, over_trials
 from ctmodels.reconstruction._widths import Widths
-from ctmodels.trajectories._smoothing import Flow, Noise, Smoothed, smooth
+from ctmodels.trajectories._noise import counts, likeliest
+from ctmodels.trajectories._smoothing import Flow, Noise, Observe, Smoothed, smooth
 
 
 class Trained(NamedTuple):
     """An ensemble, every array with a leading axis of members. `end`: the state at the last training time, mean and
     covariance; `noise`: to filter with from there on; `samples`: the first so many were trained on;
-    `widths`: of the bands of forecasts from there on; `draws`: paths of each member in a forecast."""
+    `widths`: of the bands of forecasts from there on; `draws`: paths of each member in a forecast; `ends`: of several
+    trials the state at the end of each, `(member, trial, state)`, and its covariance."""
 
     model: AbstractDynamics
     end: tuple[Float[Array, "member state"], Float[Array, "member state state"]]
@@ -24,20 +32,52 @@ class Trained(NamedTuple):
     samples: int = 0
     widths: Widths | None = None
     draws: int = 1
+    ends: tuple[Float[Array, "member trial state"], Float[Array, "member trial state state"]] | None = None
 
     def __repr__(self) -> str:
         return f"Trained({type(self.model).__name__}, {self.end[0].shape[0]} members; {self.stopped})"
 
 
 def smooth_with(
-    model: AbstractDynamics,
-    series: Series,
-    control: Series | None,
-    noise: Noise,
-    prior: tuple[Array, Array] | None = None,
+    model: AbstractDynamics, trials: Joined, noise: Noise, prior: tuple[Array, Array] | None = None
 ) -> Smoothed:
-    """The smoother under one model's own flow."""
-    return smooth(flow_of(model, control), series, noise, prior=prior, observe=model.observe)
+    """The smoother under one model's own flow: `(trial, time, ...)`."""
+    return smooth_each(functools.partial(flow_of, model), trials, noise, prior=prior, observe=model.observe)
+
+
+def smooth_each(
+    flow: Callable[[Series | None], Flow],
+    trials: Joined,
+    noise: Noise,
+    *,
+    prior: tuple[Array, Array] | None = None,
+    observe: Observe | None = None,
+) -> Smoothed:
+    """Each trial smoothed for itself with the same noise, `(trial, time, ...)`; `noise` is the update that all trials
+    ask for together, each as often as it speaks of a variance. `flow(control)`: under these inputs."""
+    run = lambda series, control: smooth(flow(control), series, noise, prior=prior, observe=observe)
+    out = over_trials(run, trials)
+    if not trials.breaks:
+        return eqx.tree_at(lambda s: s.noise, out, jax.tree.map(lambda a: a[0], out.noise))
+    size = noise.process.shape[0]
+    weights = jax.vmap(lambda series: counts(series, size))(trials.batch()[0])
+    weights = weights / jnp.maximum(jnp.sum(weights, axis=0, keepdims=True), 1)
+    pooled = lambda updates, weights: jnp.sum(updates * weights, axis=0)
+    process = pooled(out.noise.process, weights[:, :size])
+    observation = pooled(out.noise.observation, weights[:, size:])
+    return eqx.tree_at(lambda s: s.noise, out, Noise(process, observation))
+
+
+def tune_each(
+    flow: Callable[[Series | None], Flow], trials: Joined, noise: Noise, observe: Observe | None = None
+) -> tuple[Noise, Bool[Array, ""]]:
+    """The noise under which all trials are likeliest together, and whether it was found."""
+
+    def assess(assumed: Noise) -> tuple[Float[Array, ""], Noise]:
+        out = smooth_each(flow, trials, assumed, observe=observe)
+        return jnp.sum(out.log_likelihood), out.noise
+
+    return likeliest(assess, trials.batch()[0] if trials.breaks else trials.series, noise)
 
 
 def flow_of(model: AbstractDynamics, control: Series | None) -> Flow:

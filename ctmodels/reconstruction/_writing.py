@@ -17,7 +17,7 @@ def write(result: Reconstruction, folder: Path) -> None:
 
     metrics: dict = _finite(result.metrics())  # pyright: ignore
     run = run_of(metrics)
-    data = about(result.table, result.inputs, run)
+    data = about(result.table, result.inputs, run, result.trials)
     models = {name: folder / f"model-{name}.safetensors" for name in result.fitted}
     for stale in set(folder.glob("model-*.safetensors")) - set(models.values()):
         stale.unlink()

@@ -1,5 +1,6 @@
 """The noise under which a series is likeliest: a search by expectation maximisation and BFGS together."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -35,15 +36,28 @@ def tune_noise(
     **Returns:** the likeliest noise found, never one less likely than `noise` itself; a local maximum, where there are
     several. And whether the search came to its end: where `rounds` ran out, start from what it found.
     """
+
+    def assess(assumed: Noise) -> tuple[Float[Array, ""], Noise]:
+        out = smooth(flow, series, assumed, prior=prior, observe=observe)
+        return out.log_likelihood, out.noise
+
+    return likeliest(assess, series, noise, rounds)
+
+
+def likeliest(
+    assess: Callable[[Noise], tuple[Float[Array, ""], Noise]], series: Series, noise: Noise, rounds: int = 30
+) -> tuple[Noise, Bool[Array, ""]]:
+    """The noise at which `assess` finds the largest likelihood, by that and the update of expectation maximisation.
+    `series`: what was observed, a batch of trials too."""
     size = noise.process.shape[0]
     # The logarithm of a variance that n values speak of is known to sqrt(2 / n): the unit of the search.
-    unit = jnp.sqrt(2 / _counts(series, size))
+    unit = jnp.sqrt(2 / jnp.maximum(counts(series, size), 1))
 
     def at(x):
         assumed = _unflat(jnp.exp(x * unit), size)
-        out = smooth(flow, series, assumed, prior=prior, observe=observe)
-        ratio = _flat(out.noise) / _flat(assumed)
-        return _Point(x, out.log_likelihood, (ratio - 1) / unit, x + jnp.log(ratio) / unit)
+        value, update = assess(assumed)
+        ratio = _flat(update) / _flat(assumed)
+        return _Point(x, value, (ratio - 1) / unit, x + jnp.log(ratio) / unit)
 
     groups = _groups(size, noise.observation.shape[0], unit)
 
@@ -120,12 +134,13 @@ def _bfgs(inverse, shift, fall):
     return left @ inverse @ left.T + rho * jnp.outer(shift, shift)
 
 
-def _counts(series: Series, size: int):
-    """How many terms of the likelihood speak of each variance: of the process, then of the observation."""
+def counts(series: Series, size: int) -> Float[Array, " n"]:
+    """How many terms of the likelihood speak of each variance: of the process, then of the observation; in all trials
+    of a batch together."""
     dtype = series.ys.dtype
     steps = jnp.sum(jnp.diff(series.ts) != 0, dtype=dtype)
-    seen = jnp.sum(series.mask, axis=0, dtype=dtype)
-    return jnp.maximum(jnp.concatenate([jnp.full(size, steps), seen]), 1)
+    seen = jnp.sum(series.mask, axis=tuple(range(series.mask.ndim - 1)), dtype=dtype)
+    return jnp.concatenate([jnp.full(size, steps), seen])
 
 
 def _flat(noise: Noise):

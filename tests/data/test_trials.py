@@ -254,9 +254,3 @@ def test_the_mask_is_what_was_not_nan(cells, extra):
     np.testing.assert_array_equal(series.mask[: len(ys)], ~np.isnan(ys))
     assert not series.mask[len(ys) :].any() and np.isfinite(series.ys).all()
     assert np.isfinite(series.fill_forward()).all()
-
-
-def test_a_reconstruction_is_of_one_series():
-    table = ct.data.lynx_hare()
-    with pytest.raises(ct.DataError, match="data: 2 trials: .*trials.id."):
-        ct.reconstruct(Trials(("a", "b"), (table, table)))

@@ -18,6 +18,7 @@ from ctmodels.reconstruction import CANDIDATES, Candidate, Problem, Trained, _dr
 from ctmodels.reconstruction._drawn_starts import Believed, crps_of_draws
 from ctmodels.reconstruction._draws import Start
 from ctmodels.reconstruction._evaluation import forecast_from, generate
+from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._scores import pit_distance
 from ctmodels.reconstruction._split import Split, Spread
 
@@ -49,7 +50,7 @@ TOY = Candidate("neural-sde", toy, draws=3, with_noise=as_noisy)
 def split_of(ys, n_train, horizon):
     ys = np.asarray(ys, np.float32)[:, None]
     series = ct.Series(jnp.arange(float(len(ys))), jnp.asarray(np.nan_to_num(ys)), jnp.asarray(~np.isnan(ys)))
-    return Split.make(series, None, n_train, horizon)
+    return Split.make(Joined(series), n_train, horizon)
 
 
 def trained(scales, draws, cov=0.0, noise=0.0):

@@ -8,6 +8,7 @@ import ctmodels as ct
 from ctmodels.data import Table
 from ctmodels.reconstruction._baselines import baselines, calendar, one_step_variance
 from ctmodels.reconstruction._calibration import Ratios, widths
+from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._preparing import turns_back
 from ctmodels.reconstruction._scores import coverage, forecast_errors, valid_prediction_time, valid_times
 from ctmodels.reconstruction._split import Split
@@ -23,7 +24,7 @@ DAYS = TimeUnit("days", "1/day")
 def split_of(ys, n_train, horizon, ts=None):
     ys = np.asarray(ys, float).reshape(len(ys), -1)
     series = ct.Series.from_nan(np.arange(float(len(ys))) if ts is None else ts, ys)
-    return Split.make(series, None, n_train, horizon)
+    return Split.make(Joined(series), n_train, horizon)
 
 
 def autoregressive(memory, n, seed):

@@ -24,12 +24,19 @@ def runs(view: View) -> dict[str, np.ndarray]:
 
 
 def on_even_grid(view: View) -> np.ndarray:
-    """Observations, evenly spaced: as they are, or interpolated; NaN where none is near."""
-    ts, spacing = view.result.table.time, view.spacing()
+    """Observations, evenly spaced: as they are, or interpolated; NaN where none is near, and between two trials."""
+    parts = [_even(view, rows) for rows in view.slices]
+    edge = np.full((max(1, len(view.observed) // 10), parts[0].shape[1]), np.nan)
+    return np.concatenate([piece for part in parts for piece in (part, edge)][:-1])
+
+
+def _even(view: View, rows: slice) -> np.ndarray:
+    """One trial."""
+    ts, observed, spacing = view.result.table.time[rows], view.observed[rows], view.spacing()
     if view.regular():
-        return view.observed
+        return observed
     grid = np.arange(ts[0], ts[-1], max(spacing, (ts[-1] - ts[0]) / (4 * len(ts))))
-    return np.stack([_resampled(grid, ts, y, 3 * spacing) for y in view.observed.T], axis=1)
+    return np.stack([_resampled(grid, ts, y, 3 * spacing) for y in observed.T], axis=1)
 
 
 def _resampled(grid, ts, ys, farthest: float) -> np.ndarray:

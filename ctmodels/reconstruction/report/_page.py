@@ -55,9 +55,10 @@ def _head(view: View) -> str:
     facts = [
         _list_names(view, view.names, "channel"),
         f"driven by {_list_names(view, result.inputs, 'input')}" if result.inputs else "",
+        _trials(view),
         f"{len(ts)} samples: {result.n_train} to train on, {len(ts) - result.n_train} held out",
         f"{missing} values missing" if missing else "",
-        f"time: {html(view.time_label(), 120)}, {_number(ts[0])} to {_number(ts[-1])}",
+        f"time: {html(view.time_label(), 120)}, {_number(ts[0])} to {_number(ts.max())}",
     ]
     items = "".join(f"<li>{fact}</li>" for fact in facts if fact)
     kind = "none" if result.selected is None else "some"
@@ -67,6 +68,11 @@ def _head(view: View) -> str:
         f'<p class="verdict {kind}">{html(result.verdict, 2000)}</p>'
         f"{''.join(note(text) for text in result.table.notes[:NOTES])}</header>"
     )
+
+
+def _trials(view: View) -> str:
+    trials, held = view.result.trials, len(view.result.held_out)
+    return "" if trials is None else f"{len(trials)} trials: {len(trials) - held} to train on, {held} held out"
 
 
 def _list_names(view: View, names, kind: str, most: int = 8) -> str:
@@ -95,7 +101,7 @@ def _how_it_was_made(view: View) -> str:
     }
     on = (
         "<p>To forecast on, DIR being the folder that this page was written to:</p>"
-        "<pre><code>ctmodels forecast DIR --steps N</code></pre>"
+        f"<pre><code>ctmodels forecast DIR --steps N{' --id TRIAL' * (result.trials is not None)}</code></pre>"
     )
     return section("How it was made", definitions("facts", facts), on)
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ctmodels.data._cells import listed
 from ctmodels.reconstruction._text import plain
-from ctmodels.reconstruction.report import _attractor, _curves
+from ctmodels.reconstruction.report import _attractor, _curves, _trials
 from ctmodels.reconstruction.report._html import full_width, legend, note, pictures, section
 from ctmodels.reconstruction.report._score_table import explanation, scores
 from ctmodels.reconstruction.report._view import GREY, INK, View, html
@@ -16,6 +17,8 @@ def score_table(view: View) -> str:
 
 def forecasts(view: View) -> str:
     """The data with the forecasts from the end of training, and remarks on them."""
+    if view.result.trials is not None:
+        return of_trials(view)
     best, colour = html(view.order[0]), view.colour(view.order[0])
     entries = [
         ("line", GREY, "observed, trained on"),
@@ -35,6 +38,37 @@ def forecasts(view: View) -> str:
         *_diverged(view),
     )
     return section("Data and forecast", legend(*entries), full_width(_curves.forecasts(view)), remarks)
+
+
+def of_trials(view: View) -> str:
+    """The same of trials: those trained on, and those held out with their forecasts."""
+    best, colour = html(view.order[0]), view.colour(view.order[0])
+    entries = [
+        ("line", GREY, "observed, trained on or before the forecast"),
+        ("line", INK, "observed, held out"),
+        ("band", colour, f"{best}: median and 90 % band"),
+        *_lines(view, view.order)[1:],
+    ]
+    held, shown = view.result.held_out, _trials.held_out_drawn(view)
+    remarks = note(
+        f"Whole trials are held out: {listed(held, 20)}. In each of them a forecast starts at the grey line, from what "
+        "was observed before it there, and sees nothing later. Every trial has a clock from its own start.",
+        "" if len(shown) == len(held) else f"{len(shown)} of {len(held)} held-out trials are drawn.",
+        _not_scored(view),
+        _drawn(view),
+        _channels_left_out(view),
+        _driven_by(view),
+        *_diverged(view),
+    )
+    figure = full_width(_trials.forecasts(view))
+    return section("Trials and forecasts", legend(*entries), figure, _trials.table(view), remarks)
+
+
+def _not_scored(view: View) -> str:
+    short = _trials.too_short(view)
+    return (
+        f"Too short for a forecast of {view.result.horizon} samples, and not scored: {listed(short)}." if short else ""
+    )
 
 
 def _lines(view: View, names, first: str = "line thick") -> list[tuple[str, str, str]]:
@@ -91,7 +125,8 @@ def _inputs(view: View) -> str:
 
 def _diverged(view: View) -> list[str]:
     fitted = view.result.fitted
-    names = [n for n in view.order if not np.isfinite(fitted[n].median).all()]
+    rows = _trials.forecast_rows(view)
+    names = [n for n in view.order if not np.isfinite(fitted[n].median[rows]).all()]
     return [f"The forecast of {plain(n)} diverged." for n in names]
 
 
@@ -101,6 +136,8 @@ def portraits(view: View) -> str:
         return section("Phase portrait", note(_not_made(view, "phase portrait of a free run")))
     drawn, remarks = _attractor.portraits(view)
     about = ["Observations, and a free run of the model's first member, on the same axes."]
+    if view.result.trials is not None:
+        about.append("It begins where the forecast of the first held-out trial does.")
     if names := _listed(stochastic(view)):
         about.append(f"That of {names} is with its noise.")
     if len(view.names) == 1:
@@ -121,6 +158,8 @@ def _not_made(view: View, what: str) -> str:
 
 def spectra(view: View) -> str:
     """The power spectra, observed and generated."""
+    if view.result.trials is not None:
+        return section("Power spectra", note("The data are several trials: no power spectrum is shown."))
     runs = _attractor.runs(view)
     if not runs:
         return section("Power spectra", note(_not_made(view, "power spectrum of a free run")))

@@ -1,11 +1,14 @@
 """What the page and its figures both need of a reconstruction, worked out once."""
 
 import dataclasses
+import itertools
 from html import escape
 
 import numpy as np
 
+from ctmodels.reconstruction._joined import gaps
 from ctmodels.reconstruction._result import Fitted, Reconstruction
+from ctmodels.reconstruction._rows import breaks_of
 from ctmodels.reconstruction._summary import ranked
 from ctmodels.reconstruction._text import TimeUnit, plain
 
@@ -58,7 +61,7 @@ class View:
         table = self.result.table
         if not table.time_unit:
             return plain(table.time_name)
-        since = f" since {table.origin}" if table.origin else ""
+        since = f" since {table.origin}" if table.origin else " from its start" if self.result.trials else ""
         return plain(f"{table.time_name} [{table.time_unit}{since}]", 80)
 
     @property
@@ -66,14 +69,27 @@ class View:
         """Of durations and rates."""
         return TimeUnit.of(self.result.table)
 
+    @property
+    def slices(self) -> list[slice]:
+        """The rows of each trial; all, of one series."""
+        bounds = [0, *breaks_of(self.result.trials), len(self.result.table.time)]
+        return [slice(*pair) for pair in itertools.pairwise(bounds)]
+
+    @property
+    def held_out(self) -> list[slice]:
+        """The rows of each trial that is held out."""
+        return [rows for rows in self.slices if rows.start >= self.result.n_train]
+
+    def _gaps(self) -> np.ndarray:
+        return gaps(self.result.table.time, breaks_of(self.result.trials))
+
     def spacing(self) -> float:
         """The median one of the samples, in the unit of time."""
-        return float(np.median(np.diff(self.result.table.time)))
+        return float(np.median(self._gaps()))
 
     def regular(self) -> bool:
         """Whether the samples are evenly spaced, to one per cent."""
-        gaps = np.diff(self.result.table.time)
-        return bool(np.all(np.abs(gaps - self.spacing()) <= 0.01 * self.spacing()))
+        return bool(np.all(np.abs(self._gaps() - self.spacing()) <= 0.01 * self.spacing()))
 
 
 def html(text: str, most: int = 400) -> str:
