@@ -1,0 +1,281 @@
+"""Maximum likelihood of a law's parameters and of all starts: short windows first, then longer ones, then whole trials.
+
+A solution over a whole trial has many ways to miss the data (of an oscillation, each number of periods is one), and over
+short windows with starts of their own few. Each length begins where the one before it ended; if the law follows the
+data over windows and not over longer ones, windows are what is answered by.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ctmodels._core._series import Series, collate
+from ctmodels._core._validation import DataError
+from ctmodels.paths._paths import LinearPath
+from ctmodels.reconstruction._laplace import Laplace, Rows, laplace
+from ctmodels.reconstruction._law_units import LawProblem
+from ctmodels.reconstruction._least_squares import (
+    Fit,
+    Sensitivities,
+    Trials,
+    levenberg_marquardt,
+    normal_equations,
+    sensitivities,
+)
+
+MEMBERS = 8  # first guesses that are followed side by side
+FEWEST = 8  # rows of a window
+SPREAD = 0.7  # of the first guesses, in units of them
+MISFIT = 2.0  # times the variance of shorter windows: what longer ones may not exceed
+FLOOR = 1e-8  # of a variance, in units of that of the data: below it is no misfit but rounding
+FINEST = 64  # steps for each of the usual ones
+BIAS = 0.05  # standard errors, by which a solver's own error may move a parameter
+
+
+class Estimate(NamedTuple):
+    """`q` `(parameter,)`, `starts` `(trial, window, state)`, scaled; `window` `(trial, time)`: of which window each row
+    is; `length`: rows of a window, or None for whole trials; `found`: what is expected of each row; `laplace`: what is
+    left open; `misfit`: by how much the variance of longer windows was larger, where they were given up."""
+
+    problem: LawProblem
+    trials: Trials
+    q: np.ndarray
+    starts: np.ndarray
+    window: np.ndarray
+    length: int | None
+    found: Sensitivities
+    laplace: Laplace
+    misfit: float | None
+
+
+def estimate(problem: LawProblem, trials: Sequence[tuple[Series, Series | None]], seed: int) -> Estimate:
+    """The likeliest parameters of scaled trials, of any lengths."""
+    batch = _batch(trials)
+    rows = np.array([series.ts.shape[0] for series, _ in trials])
+    shortest = _shortest(batch, rows)
+    lengths = [shortest * 2**i for i in range(64) if shortest * 2**i < 1.5 * rows.max()] or [shortest]
+    windows = [_windows(rows, length) for length in lengths[:-1]] + [np.zeros((len(rows), rows.max()), int)]
+    count = int(max(w.max() for w in windows)) + 1
+    states = problem.field.units.std.shape[0]
+    search = Search(problem, batch, count, seed)
+    starts = _first_starts(batch, windows[0], count, states)
+    q, starts, found = search.begin(windows[0], starts)
+    kept, misfit = 0, None
+    for i in range(1, len(windows)):
+        q1, starts1, found1 = search.go_on(windows[i], q, _every_other(starts))
+        misfit = _variance(found1) / _variance(found) if np.isfinite(found1.cost) else np.inf
+        if misfit > MISFIT:
+            break
+        kept, misfit, q, starts, found = i, None, q1, starts1, found1
+    length = None if kept == len(windows) - 1 else lengths[kept]
+    return search.finish(windows[kept], q, starts, found.laplace, length, misfit)
+
+
+class _Found(NamedTuple):
+    cost: float
+    sensitivities: Sensitivities
+    laplace: Laplace
+
+
+class Search:
+    """Least squares of one problem, compiled once for all windows."""
+
+    def __init__(self, problem: LawProblem, trials: Trials, count: int, seed: int):
+        self.problem, self.trials, self.count = problem, trials, count
+        self.random = np.random.default_rng(seed)
+        self.deviation = np.ones(trials.series.ys.shape[-1])
+
+    def begin(self, window: np.ndarray, starts: np.ndarray):
+        """From first guesses and others about them, by steps as small as it takes to follow the law from there."""
+        parameters, states = len(self.problem.field.law.names), starts.shape[-1]
+        q = SPREAD * self.random.normal(size=(MEMBERS, parameters)) * (np.arange(MEMBERS) > 0)[:, None]
+        hidden = np.arange(states) >= self.trials.series.ys.shape[-1]
+        others = hidden * self.random.normal(size=(MEMBERS, *starts.shape)) * (np.arange(MEMBERS) > 1)[:, None, None, None]
+        first = np.where((np.arange(MEMBERS) > 0)[:, None, None, None] & hidden, others, starts)
+        while True:
+            q1, starts1, cost = self.search(window, q, first)
+            if np.isfinite(cost):
+                return q1, starts1, self.look(window, q1, starts1, cost)
+            if int(self.problem.substeps) >= FINEST:
+                raise DataError(_diverges(self.problem, window))
+            self.refine(4)
+
+    def go_on(self, window: np.ndarray, q: np.ndarray, starts: np.ndarray):
+        """From the best so far, from others about it, and from the first guess again."""
+        near = 0.1 * self.random.normal(size=(MEMBERS, len(q))) * (np.arange(MEMBERS) > 0)[:, None]
+        tried = np.where((np.arange(MEMBERS) == MEMBERS - 1)[:, None], 0, q + near)
+        q, starts, cost = self.search(window, tried, np.broadcast_to(starts, (MEMBERS, *starts.shape)))
+        return q, starts, self.look(window, q, starts, cost)
+
+    def finish(self, window, q, starts, first: Laplace, length, misfit) -> Estimate:
+        """With weights by the noise of each channel, and steps so small that their error does not matter."""
+        for _ in range(20):
+            before, self.deviation = self.deviation, _bounded(first.deviation)
+            if len(self.deviation) > 1 or np.any(before != 1):
+                q, starts, _ = self.search(window, *(np.broadcast_to(a, (MEMBERS, *a.shape)) for a in (q, starts)))
+            found = self.look(window, q, starts, 0.0)
+            settled = np.allclose(found.laplace.deviation, first.deviation, rtol=0.01, atol=FLOOR)
+            first = found.laplace
+            coarse = int(self.problem.substeps) < FINEST and self.bias(window, q, starts, found) > BIAS
+            if coarse:
+                self.refine(2)
+            elif settled:
+                break
+        return Estimate(
+            self.problem, self.trials, q, starts, window, length, found.sensitivities, found.laplace, misfit
+        )
+
+    def search(self, window: np.ndarray, q: np.ndarray, starts: np.ndarray):
+        """The best of several first guesses: parameters, starts, cost."""
+        fits = self.search_all(window, q, starts)
+        best = int(np.argmin(fits.cost))
+        return np.asarray(fits.q[best], np.float64), np.asarray(fits.starts[best], np.float64), float(fits.cost[best])
+
+    def search_all(self, window, q, starts, ys=None) -> Fit:
+        """Of each first guess; `ys`: other data for each."""
+        series = self.trials.series
+        ys = jnp.broadcast_to(series.ys, (len(q), *series.ys.shape)) if ys is None else ys
+        number = lambda a: jnp.asarray(a, series.ys.dtype)
+        given = jnp.asarray(window), number(q), number(starts), number(self.deviation), number(ys)
+        return _search(self.problem, self.trials, *given)
+
+    def look(self, window, q, starts, cost: float) -> _Found:
+        """What is expected of each row there, and how well the parameters are known."""
+        found = self.expect(self.problem, window, q, starts)
+        series, eps = self.trials.series, float(jnp.finfo(self.trials.series.ys.dtype).eps)
+        residuals = np.where(series.mask, np.asarray(series.ys - found.ys, np.float64), 0)
+        slopes = np.asarray(found.slopes, np.float64)
+        rows = Rows(residuals, np.asarray(series.mask), slopes, window, self.sizes(q), eps)
+        return _Found(cost, found, laplace(rows) if np.isfinite(slopes).all() else _nothing(rows))
+
+    def expect(self, problem, window, q, starts) -> Sensitivities:
+        """And how it depends on parameters and starts."""
+        number = lambda a: jnp.asarray(a, self.trials.series.ys.dtype)
+        return _expect(problem, self.trials, jnp.asarray(window), number(q), number(starts))
+
+    def sizes(self, q: np.ndarray) -> np.ndarray:
+        """Of parameters, in the coordinates of the search: of one that is far from its guess, its own."""
+        where = self.problem.coordinates
+        values, positive = np.asarray(where.values(jnp.asarray(q, where.guess.dtype))), np.asarray(where.positive)
+        unit = np.asarray(where.unit)
+        return np.where(positive, 1.0, np.maximum(np.abs(values), unit) / unit)
+
+    def bias(self, window, q, starts, found: _Found) -> float:
+        """By how many of its standard errors a parameter moves with steps half as long, at the most."""
+        finer = self.expect(_refined(self.problem, 2), window, q, starts)
+        series, p = self.trials.series, len(q)
+        change = np.where(series.mask, np.asarray(finer.ys - found.sensitivities.ys, np.float64), 0)
+        weighted = change / found.laplace.deviation**2
+        along = np.einsum("ntci,ntc->i", np.asarray(found.sensitivities.slopes, np.float64)[..., :p], weighted)
+        errors = np.sqrt(np.diagonal(found.laplace.cov))
+        moved = np.abs(found.laplace.cov @ along)
+        rounding = np.max(np.abs(change)) <= 100 * jnp.finfo(series.ys.dtype).eps
+        return 0.0 if rounding else float(np.max(moved / np.where(errors > 0, errors, np.inf), initial=0.0))
+
+    def refine(self, times: int) -> None:
+        """Steps so many times shorter."""
+        self.problem = _refined(self.problem, times)
+
+
+@eqx.filter_jit
+def _search(problem: LawProblem, trials: Trials, window, q, starts, deviation, ys) -> Fit:
+    """Of each member, `q` `(member, parameter)`, `starts` `(member, trial, window, state)`."""
+    count, values = starts.shape[2], jnp.sum(trials.series.mask, dtype=ys.dtype)
+    tolerance = jnp.maximum(2e-3 / values, 4 * jnp.finfo(ys.dtype).eps)
+
+    def one(q, starts, ys):
+        def equations(q, starts):
+            def of_trial(starts, series, control, window, ys):
+                found = _of_trial(problem, q, starts, series.ts, control, window)
+                series = eqx.tree_at(lambda s: s.ys, series, ys)
+                return normal_equations(found, series, window, count, deviation)
+
+            return jax.vmap(of_trial)(starts, *trials, window, ys)
+
+        return levenberg_marquardt(equations, q, starts, tolerance)
+
+    return jax.vmap(one)(q, starts, ys)
+
+
+@eqx.filter_jit
+def _expect(problem: LawProblem, trials: Trials, window, q, starts) -> Sensitivities:
+    one = lambda starts, series, control, window: _of_trial(problem, q, starts, series.ts, control, window)
+    return jax.vmap(one)(starts, *trials, window)
+
+
+def _of_trial(problem: LawProblem, q, starts, ts, control, window) -> Sensitivities:
+    path = None if control is None else LinearPath.from_series(control)
+    return sensitivities(problem.flow, problem.channels, q, starts, ts, path, window)
+
+
+def _refined(problem: LawProblem, times: int) -> LawProblem:
+    return eqx.tree_at(lambda p: p.substeps, problem, problem.substeps * times)
+
+
+def _batch(trials: Sequence[tuple[Series, Series | None]]) -> Trials:
+    controls = [control for _, control in trials if control is not None]
+    return Trials(collate([series for series, _ in trials]), collate(controls) if controls else None)
+
+
+def _shortest(batch: Trials, rows: np.ndarray) -> int:
+    """Rows of the shortest windows: of one unit of the scaled time, in which the data move by their own size."""
+    ts = np.asarray(batch.series.ts, np.float64)
+    spacing = float(np.median(np.concatenate([np.diff(t[:n]) for t, n in zip(ts, rows, strict=True)])))
+    return int(min(max(FEWEST, np.ceil(1 / spacing)), rows.max()))
+
+
+def _windows(rows: np.ndarray, length: int) -> np.ndarray:
+    """Of which window each row is, `(trial, time)`; what is left at the end, and padding, are of the last one."""
+    last = np.maximum(1, np.round(rows / length).astype(int)) - 1
+    return np.minimum(np.arange(rows.max())[None] // length, last[:, None])
+
+
+def _every_other(starts: np.ndarray) -> np.ndarray:
+    """Of windows twice as long."""
+    half = starts[:, ::2]
+    return np.concatenate([half, starts[:, half.shape[1] :]], axis=1)
+
+
+def _first_starts(batch: Trials, window: np.ndarray, count: int, states: int) -> np.ndarray:
+    """By straight lines through each window's first rows: hidden states begin as the slopes of observed ones."""
+    ts = np.asarray(batch.series.ts, np.float64)
+    ys = np.asarray(jax.vmap(Series.fill_forward)(batch.series), np.float64)
+    starts = np.zeros((len(ts), count, states))
+    for i, k in np.ndindex(len(ts), count):
+        at = np.flatnonzero(window[i] == k)[:5]
+        if len(at) == 0:
+            continue
+        t = ts[i, at] - ts[i, at[0]]
+        line = np.polynomial.polynomial.polyfit(t, ys[i, at], min(1, int(np.sum(np.diff(t) > 0))))
+        starts[i, k] = np.resize(np.concatenate(line) if len(line) > 1 else line[0], states)
+    return starts
+
+
+def _variance(found: _Found) -> float:
+    return float(np.mean(found.laplace.deviation**2)) + FLOOR
+
+
+def _bounded(deviation: np.ndarray) -> np.ndarray:
+    """No channel weighs as if it had no noise at all."""
+    return np.maximum(deviation, max(1e-6, 1e-3 * float(deviation.max())))
+
+
+def _nothing(rows: Rows) -> Laplace:
+    """Of a law that came to no numbers."""
+    p = len(rows.unit)
+    return Laplace(np.full(rows.mask.shape[-1], np.inf), np.zeros((p, p)), np.eye(p), 1, 0.0, False)
+
+
+def _diverges(problem: LawProblem, window: np.ndarray) -> str:
+    law = problem.field.law
+    guess = ", ".join(f"{name}={float(law.parameters[name]):.4g}" for name in law.names)
+    length = int(np.max(np.bincount(window[0])))
+    return (
+        f"law {law.name}: its solution from the data is not finite within {length} rows, neither with its first guesses "
+        f"({guess}) nor with others about them: give guesses with which it stays finite, or change the law (a square "
+        "root or logarithm of what may be negative, a pole)"
+    )
