@@ -98,6 +98,9 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--model", dest="models", action="append", default=[], metavar="NAME",
         help=f"{', '.join(CANDIDATES)}; repeat it to compare "
         "(default: neural; for one channel that turns back, second-order and augmented too)")  # fmt: skip
+    add("--law", dest="laws", action="append", default=[], metavar="FILE:NAME",
+        help="a law of your own, a function def law(t, y, *, damping=0.1) in file.py, whose parameters are "
+        "estimated; the file is run; repeat it to compare (default: none)")  # fmt: skip
     add("--held-out", "--test", dest="held_out", type=_fraction_or_count, default=0.2, metavar="N",
         help="the tail to judge by: a fraction, or a number of rows; with --id whole trials, at least one "
         "(default: %(default)s)")  # fmt: skip
@@ -146,15 +149,16 @@ _whole.__name__ = "whole number"
 
 
 def _reconstruct(arguments) -> int:
-    from ctmodels.reconstruction import Recipe, reconstruct
+    from ctmodels.reconstruction import Recipe, law_candidate, reconstruct
     from ctmodels.reconstruction._arguments import check_arguments
 
     recipe = Recipe.quick if arguments.quick else Recipe.default
     how = {name: getattr(arguments, name) for name in
            ("inputs", "held_out", "horizon", "season", "log", "steps", "members", "seed", "out", "resume",
             "overwrite")}  # fmt: skip
-    how |= {"models": arguments.models} if arguments.models else {}
     check_arguments(**{"models": (), "recipe": recipe} | how)  # before a long file is read
+    models = [*arguments.models, *(law_candidate(place) for place in arguments.laws)]
+    how |= {"models": models} if models else {}
     result = reconstruct(_read(arguments), recipe=recipe, **how)
     print(printable(f"{result.summary()}\n\n{result.verdict}"))
     print(f"report: {Path(arguments.out) / 'report.html'}")

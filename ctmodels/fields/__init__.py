@@ -11,9 +11,9 @@ from ctmodels.fields._fields import (
     lipswish as lipswish,
 )
 from ctmodels.fields._langevin import Langevin as Langevin
+from ctmodels.fields._law import Law as Law, PositiveFloat as PositiveFloat
 from ctmodels.fields._library import Library as Library, SparseField as SparseField
 from ctmodels.fields._piecewise_linear import AlmostLinear as AlmostLinear, ShallowPLRNN as ShallowPLRNN
-from ctmodels.fields._law import Law as Law, PositiveFloat as PositiveFloat
 from ctmodels.fields._potentials import (
     CoupledOscillators as CoupledOscillators,
     DoubleWell as DoubleWell,

@@ -84,7 +84,9 @@ class Law(eqx.Module):
     ) -> Float[Array, " state"]:
         """dy/dt under an input."""
         if self.driven and u is None:
-            raise ValueError(f"law {self.name}: takes an input u, and none is given: the model's x is Driven(y0, control)")
+            raise ValueError(
+                f"law {self.name}: takes an input u, and none is given: the model's x is Driven(y0, control)"
+            )
         inputs = () if self.driven is False else (u,)
         return _stacked(self.function(t, y, *inputs, **{name: self.parameters[name] for name in self.names}), y)
 

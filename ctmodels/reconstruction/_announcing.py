@@ -29,14 +29,18 @@ def duration(recipe: Recipe, samples: int, substeps: int = 1, models: float = 1.
 
 def announcement(candidates: Sequence[Candidate], recipe: Recipe, task: Task) -> str:
     """The first line of a run."""
-    names, work = [c.name for c in candidates], sum(1.0 if c.draws == 1 else DRAWN for c in candidates)
+    names, trained = [c.name for c in candidates], [c for c in candidates if c.fit is None]
+    work = sum(1.0 if c.draws == 1 else DRAWN for c in trained)
     samples, held_out = task.split.n_train, len(task.table.time) - task.split.n_train
     here, there = ("", "") if task.trials is None else _of_trials(task)
     models = "1 model" if len(names) == 1 else f"{len(names)} models"
     members = "1 member" if recipe.members == 1 else f"{recipe.members} members"
+    rows = f"{samples} rows{here} to train on and {held_out}{there} to judge by"
+    if not trained:
+        return f"{models} ({', '.join(names)}) by least squares, {rows}: about {round(COMPILATION)} seconds each"
     return (
-        f"{models} ({', '.join(names)}), {members} of {recipe.steps} steps each, {samples} rows{here} to train on and "
-        f"{held_out}{there} to judge by: {duration(recipe, samples, task.problem.substeps, work)} on two cores"
+        f"{models} ({', '.join(names)}), {members} of {recipe.steps} steps each, {rows}: "
+        f"{duration(recipe, samples, task.problem.substeps, work)} on two cores"
     )
 
 

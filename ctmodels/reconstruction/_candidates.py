@@ -11,12 +11,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
+from ctmodels._core._model import AbstractDynamics
 from ctmodels._core._scaling import Scaling
 from ctmodels._core._validation import DataError
 from ctmodels._integrate import RK4, SRI, Integrate, Substeps
 from ctmodels.fields import SDE, MLPField, Positive, Rescaled, SecondOrder, SumField
 from ctmodels.models import NeuralODE, NeuralSDE
+from ctmodels.reconstruction._law_files import LawSource
+from ctmodels.reconstruction._parameters import Parameters
 from ctmodels.systems import LotkaVolterra
 
 STEP = 0.25  # the longest solver step, in units of the scaled time, in which the data move at speed one
@@ -67,13 +71,26 @@ class Candidate(NamedTuple):
     `draws`: paths of each member in a forecast, drawn with a key from what the filter knows of the start, for a model
     that has noise of its own: it is then trained on such draws too, after shooting without noise. 1: without a key,
     from the likeliest start. `with_noise(model, deviation)`: a member whose noise is about so large, `(state,)`, per
-    root of the unit of time, to begin that training with what the filter found; None: as it was built."""
+    root of the unit of time, to begin that training with what the filter found; None: as it was built.
+    `fit(problem, trials, members, seed) -> Solved`: how it is fitted, where not by steps of training; `trials`: pairs of
+    scaled series and control. `source`: the file that a law was read from."""
 
     name: str
     build: Callable
     whole_series: bool = False
     draws: int = 1
     with_noise: Callable | None = None
+    fit: Callable | None = None
+    source: LawSource | None = None
+
+
+class Solved(NamedTuple):
+    """What a candidate's own `fit` finds: an ensemble, every array with a leading axis of members; the variance of the
+    measurement, scaled, `(channel,)`; and the parameters, where they have names."""
+
+    model: AbstractDynamics
+    observation: Float[Array, " channel"]
+    parameters: Parameters | None = None
 
 
 def _neural(problem: Problem, key, augment: int = 0) -> NeuralODE:

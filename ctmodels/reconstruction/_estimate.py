@@ -94,7 +94,9 @@ class Search:
         parameters, states = len(self.problem.field.law.names), starts.shape[-1]
         q = SPREAD * self.random.normal(size=(MEMBERS, parameters)) * (np.arange(MEMBERS) > 0)[:, None]
         hidden = np.arange(states) >= self.trials.series.ys.shape[-1]
-        others = hidden * self.random.normal(size=(MEMBERS, *starts.shape)) * (np.arange(MEMBERS) > 1)[:, None, None, None]
+        others = (
+            hidden * self.random.normal(size=(MEMBERS, *starts.shape)) * (np.arange(MEMBERS) > 1)[:, None, None, None]
+        )
         first = np.where((np.arange(MEMBERS) > 0)[:, None, None, None] & hidden, others, starts)
         while True:
             q1, starts1, cost = self.search(window, q, first)

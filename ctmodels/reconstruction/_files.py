@@ -7,15 +7,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ctmodels._core._files import write_whole
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
 from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
+from ctmodels.reconstruction._law import law_candidate
+from ctmodels.reconstruction._law_files import law_of_copy
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._widths import Widths
 from ctmodels.train import load, manifest, save
 from ctmodels.trajectories._smoothing import Noise
 
-WRITTEN = ("metrics.json", "history.jsonl", "report.html", "model-*.safetensors")
+WRITTEN = ("metrics.json", "history.jsonl", "report.html", "model-*.safetensors", "model-*.law.py")
 
 
 def check_folder(out: str | os.PathLike, overwrite: bool = False) -> Path:
@@ -44,22 +47,39 @@ def check_folder(out: str | os.PathLike, overwrite: bool = False) -> Path:
 
 def save_model(path: str | os.PathLike, candidate: Candidate, problem: Problem, trained: Trained, about: dict) -> None:
     """The ensemble, its end state (of several trials, that of each) and noise; beside them the candidate's name, the
-    problem (scaling included), the widths of its bands and `about`."""
+    problem (scaling included), the widths of its bands and `about`. A law's file is copied beside it."""
     kept = (trained.model, trained.ends or trained.end, trained.noise)
     widths = trained.widths and trained.widths.to_dict()
     about = {"candidate": candidate.name, "problem": problem.to_dict(), "data": about, "widths": widths}
+    if candidate.source is not None:
+        about |= {"law": candidate.source.about()}
+        write_whole(_copy_of_law(path), candidate.source.text.encode())
     save(path, kept, about=about)
+
+
+def _copy_of_law(path: str | os.PathLike) -> Path:
+    """Where the law's file lies, beside a model's."""
+    return Path(path).with_suffix(".law.py")
+
+
+def _candidate_of(path: str | os.PathLike, about: dict) -> Candidate | None:
+    """By what a model's file says: of the library's names, or the law beside it, whose file is run."""
+    if "law" not in about:
+        return CANDIDATES.get(about["candidate"])
+    law = law_of_copy(_copy_of_law(path), about["law"])
+    return law_candidate(law, states=about["law"]["states"])
 
 
 def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> tuple[Trained, Problem, dict]:
     """The ensemble, the problem and `about`. `candidate`: what was saved, if it is none of the table of names. Of
     several trials the end state is that of the last; those of all are `Trained.ends`, in the order of
-    `about["trials"]`."""
+    `about["trials"]`. The copy of a law's file that lies beside the model is run: load no folder that you do not
+    trust."""
     header = manifest(path)
     about = header["about"]
     if "candidate" not in about:
         raise DataError(f"{path}: a checkpoint, but not of a reconstruction; name a model that `reconstruct` wrote")
-    candidate = candidate or CANDIDATES.get(about["candidate"])
+    candidate = candidate or _candidate_of(path, about)
     if candidate is None:
         raise DataError(f"{path}: holds `{about['candidate']}`, which no name stands for; give its `Candidate`")
     problem = Problem.from_dict(about["problem"])

@@ -153,7 +153,8 @@ def _notes(found: Estimate, draws: np.ndarray | None, robust: bool, memory: floa
     if robust:
         notes.append(
             f"Residuals go on from row to row (correlation {memory:.2f}): the law does not hold exactly, or the noise "
-            "has a memory. " + ("The intervals do not allow for it." if draws is not None else "The intervals are widened for it.")
+            "has a memory. "
+            + ("The intervals do not allow for it." if draws is not None else "The intervals are widened for it.")
         )
     if draws is not None:
         notes.append(f"Intervals by {len(draws)} data sets simulated under the estimate.")
@@ -223,4 +224,6 @@ def _check(law: Any, data: Any, inputs: Any, controls: Any, level: Any, bootstra
         raise DataError("data: no trials: give one at least")
     channels = {s.ys.shape[-1] for s in data}
     if len(channels) > 1 or any(s.ts.ndim != 1 for s in data):
-        raise DataError(f"data: trials of {sorted(channels)} channels: all have the same ones; a batch is given as a list")
+        raise DataError(
+            f"data: trials of {sorted(channels)} channels: all have the same ones; a batch is given as a list"
+        )

@@ -8,19 +8,25 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from ctmodels.reconstruction._candidates import Candidate, Problem
 from ctmodels.reconstruction._drawn_starts import fit_from_drawn_starts
 from ctmodels.reconstruction._free_starts import fit_from_free_starts
 from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._recipe import SHORT, Recipe
-from ctmodels.reconstruction._smoothed_starts import fit_from_smoothed_starts
+from ctmodels.reconstruction._smoothed_starts import filtered_with_tuned_noise, fit_from_smoothed_starts
 from ctmodels.reconstruction._trained import Trained
+from ctmodels.trajectories._smoothing import Noise
+
+PROCESS = 1e-4  # variances from which the noise is tuned: a law, if it holds, needs little of its own
 
 
 def train(candidate: Candidate, problem: Problem, trials: Joined, recipe: Recipe, seed: int, **run) -> Trained:
     """Fit an ensemble of one candidate to the scaled trials to train on, of which one series is one. `run`: of `fit`:
     folder, resume, progress."""
+    if candidate.fit is not None:
+        return _solved(candidate, problem, trials, recipe, seed)
     keys = jax.random.split(jax.random.key(seed), recipe.members)
     model = eqx.filter_vmap(lambda key: candidate.build(problem, key))(keys)
     if candidate.whole_series and trials.longest < SHORT:  # a law is fitted to all of each trial at once
@@ -34,6 +40,16 @@ def train(candidate: Candidate, problem: Problem, trials: Joined, recipe: Recipe
         shot = _whole(shoot(candidate, model, trials, recipe, seed, about=about, **run), folder)
     run = {**run, "folder": folder and folder / "draws"}
     return _whole(fit_from_drawn_starts(candidate, shot, trials, recipe, seed, about=about, **run), folder)
+
+
+def _solved(candidate: Candidate, problem: Problem, trials: Joined, recipe: Recipe, seed: int) -> Trained:
+    """Fitted in its own way; then the noise that a filter under it needs, as after training."""
+    pairs = [(one.series, one.control) for one in map(trials.__getitem__, trials.slices())]
+    model, observation, parameters = candidate.fit(problem, pairs, recipe.members, seed)  # pyright: ignore
+    first = Noise(jnp.full(model.size, PROCESS, observation.dtype), jnp.maximum(observation, PROCESS))
+    (means, covs), noise, _ = filtered_with_tuned_noise(model, trials, first)
+    end, samples = (means[:, -1], covs[:, -1]), trials.series.ts.shape[0]
+    return Trained(model, end, noise, [], "finished", samples, draws=candidate.draws, parameters=parameters)
 
 
 def _whole(trained: Trained, folder: Path | None) -> Trained:

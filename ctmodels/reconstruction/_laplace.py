@@ -46,7 +46,7 @@ def laplace(rows: Rows, rounds: int = 3) -> Laplace:
     count = np.maximum(rows.mask.sum((0, 1)), 1)
     deviation = np.sqrt(np.sum(np.where(rows.mask, rows.residuals, 0) ** 2, (0, 1)) / count)
     for _ in range(rounds):
-        deviation = np.maximum(deviation, np.finfo(np.float64).tiny**0.25)
+        deviation = np.maximum(deviation, np.finfo(np.float64).tiny ** 0.25)
         r = np.where(rows.mask, rows.residuals / deviation, 0)
         own, A, rank = _without_starts(rows, deviation)
         cov, flat = _covariance(A.reshape(-1, len(rows.unit)), rows)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ctmodels.data import Table, Trials
 from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.reconstruction._parameters import Parameters
 from ctmodels.reconstruction._rows import held_out_ids
 from ctmodels.reconstruction._scores import Scores, plain_numbers
 from ctmodels.reconstruction._summary import summary
@@ -37,6 +38,11 @@ class Fitted:
     history: list[dict]
     seconds: float
     predicted: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0)))
+
+    @property
+    def parameters(self) -> Parameters | None:
+        """Of a law, with their intervals."""
+        return self.trained.parameters
 
     def __repr__(self) -> str:
         measured = ", ".join(f"{name} {s.value:.3g}" for name, s in self.scores.items() if s.value is not None)
@@ -73,9 +79,16 @@ class Reconstruction:
         """The verdict, not all that it was reached by."""
         return f"Reconstruction({self.table.source}: {', '.join(self.fitted)}; {self.verdict})"
 
+    @property
+    def parameters(self) -> dict[str, Parameters]:
+        """Of each law among the candidates, with intervals in the units of the data."""
+        return {name: f.parameters for name, f in self.fitted.items() if f.parameters is not None}
+
     def summary(self) -> str:
-        """The scores of models and baselines as a table for the terminal, and what each means."""
-        return summary(self.fitted, self.baselines, self.measure)
+        """The scores of models and baselines as a table for the terminal, and what each means; and the parameters of
+        laws."""
+        tables = [f"{name}:\n{table!r}" for name, table in self.parameters.items()]
+        return "\n\n".join([summary(self.fitted, self.baselines, self.measure), *tables])
 
     def metrics(self) -> dict:
         """All numbers, JSON-able."""
@@ -111,4 +124,5 @@ class Reconstruction:
 
     def _of(self, name: str, fitted: Fitted) -> dict:
         found = {"evidence": self.evidence[name]._asdict()} if name in self.evidence else {}
-        return {**plain_numbers(fitted.scores), **found, "seconds": fitted.seconds}
+        named = {} if fitted.parameters is None else {"parameters": fitted.parameters.to_dict()}
+        return {**plain_numbers(fitted.scores), **found, **named, "seconds": fitted.seconds}

@@ -92,7 +92,7 @@ def fit_from_smoothed_starts(
         **run,
     )
     check_traces(step, before)
-    (means, covs), noise, converged = _filtered_with_tuned_noise(result.model, trials, noise)
+    (means, covs), noise, converged = filtered_with_tuned_noise(result.model, trials, noise)
     if not converged.all():
         note("the likeliest noise of the data was not found; how far a forecast's start is known is uncertain")
     end = means[:, -1], covs[:, -1]
@@ -147,7 +147,7 @@ def _smoothed_means(model, trials: Joined, noise: Noise):
 
 
 @eqx.filter_jit
-def _filtered_with_tuned_noise(model, trials: Joined, first: Noise) -> tuple[Known, Noise, Bool[Array, " n"]]:
+def filtered_with_tuned_noise(model, trials: Joined, first: Noise) -> tuple[Known, Noise, Bool[Array, " n"]]:
     """The filter with the noise under which the data are likeliest: what a forecast's start needs. And of each
     member, whether that noise was found."""
 

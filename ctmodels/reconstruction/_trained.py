@@ -13,6 +13,7 @@ from ctmodels._core._model import AbstractDynamics
 from ctmodels._core._series import Series
 from ctmodels.paths._paths import LinearPath
 from ctmodels.reconstruction._joined import Joined, over_trials
+from ctmodels.reconstruction._parameters import Parameters
 from ctmodels.reconstruction._widths import Widths
 from ctmodels.trajectories._noise import counts, likeliest
 from ctmodels.trajectories._smoothing import Flow, Noise, Observe, Smoothed, smooth
@@ -22,7 +23,8 @@ class Trained(NamedTuple):
     """An ensemble, every array with a leading axis of members. `end`: the state at the last training time, mean and
     covariance; `noise`: to filter with from there on; `samples`: the first so many were trained on;
     `widths`: of the bands of forecasts from there on; `draws`: paths of each member in a forecast; `ends`: of several
-    trials the state at the end of each, `(member, trial, state)`, and its covariance."""
+    trials the state at the end of each, `(member, trial, state)`, and its covariance; `parameters`: of a law, with
+    their intervals, or None."""
 
     model: AbstractDynamics
     end: tuple[Float[Array, "member state"], Float[Array, "member state state"]]
@@ -33,6 +35,7 @@ class Trained(NamedTuple):
     widths: Widths | None = None
     draws: int = 1
     ends: tuple[Float[Array, "member trial state"], Float[Array, "member trial state state"]] | None = None
+    parameters: Parameters | None = None
 
     def __repr__(self) -> str:
         return f"Trained({type(self.model).__name__}, {self.end[0].shape[0]} members; {self.stopped})"

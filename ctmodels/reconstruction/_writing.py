@@ -21,6 +21,8 @@ def write(result: Reconstruction, folder: Path) -> None:
     models = {name: folder / f"model-{name}.safetensors" for name in result.fitted}
     for stale in set(folder.glob("model-*.safetensors")) - set(models.values()):
         stale.unlink()
+    for stale in set(folder.glob("model-*.law.py")) - {path.with_suffix(".law.py") for path in models.values()}:
+        stale.unlink()
     for name, fitted in result.fitted.items():
         save_model(models[name], fitted.candidate, result.problem, fitted.trained, data)
     lines = [json.dumps({"model": name, **line}) for name, f in result.fitted.items() for line in f.history]

@@ -10,6 +10,7 @@ from ctmodels.reconstruction._result import Reconstruction
 from ctmodels.reconstruction.report import _sections
 from ctmodels.reconstruction.report._css import CSS
 from ctmodels.reconstruction.report._html import definitions, note, section
+from ctmodels.reconstruction.report._laws import laws
 from ctmodels.reconstruction.report._view import View, digits, html
 from ctmodels.train._structure import version
 
@@ -28,6 +29,7 @@ def render(result: Reconstruction) -> str:
     view = View.of(result)
     sections = (
         _head,
+        laws,
         _sections.score_table,
         _sections.forecasts,
         _sections.portraits,

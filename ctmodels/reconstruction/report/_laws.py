@@ -1,0 +1,63 @@
+"""The section on laws of the user's own: their parameters, and what they say."""
+
+from ctmodels.reconstruction._parameters import Parameter, Parameters
+from ctmodels.reconstruction._text import plain
+from ctmodels.reconstruction.report._html import note, section
+from ctmodels.reconstruction.report._view import View, digits, html
+
+SOURCE = 20_000  # characters of a law's file that are shown
+
+
+def laws(view: View) -> str:
+    """A table for each law, or nothing where there is none."""
+    found = {name: view.result.fitted[name] for name in view.order if view.result.fitted[name].parameters is not None}
+    parts = [part for name, f in found.items() for part in _law(view, name, f.parameters, f.candidate.source)]
+    if not parts:
+        return ""
+    about = (
+        "Estimated from the training part together with each trial's start and the noise. Intervals are those in "
+        f"which the true values lie {100 * next(iter(found.values())).parameters.level:g} times in 100, if the law holds."
+    )
+    return section("The law and its parameters", *parts, note(about))
+
+
+def _law(view: View, name: str, parameters: Parameters, source) -> list[str]:
+    swatch = f'<i class="dot" style="background:{view.colour(name)}"></i>'
+    units = any(p.unit for p in parameters.table)
+    heads = ["Parameter", "Estimate", "Standard error", f"{100 * parameters.level:g} % interval", *["Unit"] * units]
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
+    body = "".join(_row(p, units) for p in parameters.table)
+    table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    remarks = [*parameters.flat, *parameters.notes, *_correlated(parameters)]
+    parts = [f"<h3>{swatch}{html(name)}</h3>", table, note(*remarks)]
+    if source is not None:
+        text = "\n".join(plain(line, 200) for line in source.text[:SOURCE].splitlines())
+        parts.append(f"<details><summary>The law's file</summary><pre><code>{_escaped(text)}</code></pre></details>")
+    return parts
+
+
+def _row(p: Parameter, units: bool) -> str:
+    unit = f"<td>{html(p.unit)}</td>" if units else ""
+    if p.error is None or p.lower is None or p.upper is None:
+        return f'<tr><th scope="row">{html(p.name)}</th><td class="none">–</td><td class="none" colspan="2">not determined</td>{unit}</tr>'
+    interval = f"{_figures(p.lower, p.error)} to {_figures(p.upper, p.error)}"
+    cells = f"<td><b>{_figures(p.value, p.error)}</b></td><td>{digits(p.error)}</td><td>{interval}</td>"
+    return f'<tr><th scope="row">{html(p.name)}</th>{cells}{unit}</tr>'
+
+
+def _figures(value: float, error: float) -> str:
+    """As many as the error leaves a meaning, two of its own."""
+    if not (error > 0 and 1e-3 <= abs(value) < 1e5):
+        return digits(value)
+    places = -int(f"{error:.1e}".split("e")[1]) + 1
+    return f"{value:.{min(max(places, 0), 8)}f}".replace("-", "−")
+
+
+def _correlated(parameters: Parameters, least: float = 0.9) -> list[str]:
+    names, c = [p.name for p in parameters.table], parameters.correlation
+    pairs = [(i, j) for j in range(len(names)) for i in range(j) if abs(c[i, j]) > least]
+    return [f"Errors of {names[i]} and {names[j]} go together (correlation {c[i, j]:.2f})." for i, j in pairs]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
