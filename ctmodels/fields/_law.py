@@ -35,10 +35,10 @@ class Law(eqx.Module):
     **Arguments:**
 
     - `function`: `f(t, y, *, damping=0.1, stiffness=9.0)`, or `f(t, y, u, *, ...)` of a driven system. `y` is the
-      state, `(state,)`, the observed channels first; `u` the input, `(input,)`. It returns the slopes, an array or a list
-      of as many numbers, and computes by `jax.numpy`. Parameters are keyword-only, and their defaults the first guesses.
-      Annotations say more: [`ctmodels.fields.PositiveFloat`][], `Annotated[float, "1/s"]`. A
-      module of equinox will do too, a field `f(t, y, args)` whose scalar leaves are the parameters.
+      state, `(state,)`, the observed channels first; `u` the input, `(input,)`. It returns the slopes, an array or a
+      list of as many numbers, and computes by `jax.numpy`. Parameters are keyword-only, and their defaults the first
+      guesses. Annotations say more: [`ctmodels.fields.PositiveFloat`][], `Annotated[float, "1/s"]`. A module of equinox
+      will do too, a field `f(t, y, args)` whose scalar leaves are the parameters.
     - `parameters`: other first guesses, by name.
     - `positive`: names of those above zero, beside those that are annotated so.
 
@@ -79,10 +79,8 @@ class Law(eqx.Module):
     def __call__(self, t, y: Float[Array, " state"], args: Any) -> Float[Array, " state"]:
         return self.slopes(t, y, None if args is None or self.driven is False else args(t))
 
-    def slopes(
-        self, t: Float[Array, ""], y: Float[Array, " state"], u: Float[Array, " input"] | None = None
-    ) -> Float[Array, " state"]:
-        """dy/dt under an input."""
+    def slopes(self, t, y: Float[Array, " state"], u: Float[Array, " input"] | None = None) -> Array:
+        """dy/dt under an input, `(state,)`."""
         if self.driven and u is None:
             raise ValueError(
                 f"law {self.name}: takes an input u, and none is given: the model's x is Driven(y0, control)"

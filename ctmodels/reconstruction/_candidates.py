@@ -72,8 +72,8 @@ class Candidate(NamedTuple):
     that has noise of its own: it is then trained on such draws too, after shooting without noise. 1: without a key,
     from the likeliest start. `with_noise(model, deviation)`: a member whose noise is about so large, `(state,)`, per
     root of the unit of time, to begin that training with what the filter found; None: as it was built.
-    `fit(problem, trials, members, seed) -> Solved`: how it is fitted, where not by steps of training; `trials`: pairs of
-    scaled series and control. `source`: the file that a law was read from."""
+    `fit(problem, trials, members, seed) -> Solved`: how it is fitted, where not by steps of training; `trials`: pairs
+    of a scaled series and its control. `source`: the file that a law was read from."""
 
     name: str
     build: Callable

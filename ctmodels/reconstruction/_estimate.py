@@ -1,8 +1,8 @@
 """Maximum likelihood of a law's parameters and of all starts: short windows first, then longer ones, then whole trials.
 
-A solution over a whole trial has many ways to miss the data (of an oscillation, each number of periods is one), and over
-short windows with starts of their own few. Each length begins where the one before it ended; if the law follows the
-data over windows and not over longer ones, windows are what is answered by.
+A solution over a whole trial has many ways to miss the data (of an oscillation, each number of periods is one), and
+over short windows with starts of their own few. Each length begins where the one before it ended; if the law follows
+the data over windows and not over longer ones, windows are what is answered by.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ctmodels._core._series import Series, collate
+from ctmodels._core._series import Series
 from ctmodels._core._validation import DataError
 from ctmodels.paths._paths import LinearPath
 from ctmodels.reconstruction._laplace import Laplace, Rows, laplace
@@ -26,9 +26,9 @@ from ctmodels.reconstruction._least_squares import (
     normal_equations,
     sensitivities,
 )
+from ctmodels.reconstruction._trial_windows import batched, every_other, first_starts, shortest_window, windows_of
 
 MEMBERS = 8  # first guesses that are followed side by side
-FEWEST = 8  # rows of a window
 SPREAD = 0.7  # of the first guesses, in units of them
 MISFIT = 2.0  # times the variance of shorter windows: what longer ones may not exceed
 FLOOR = 1e-8  # of a variance, in units of that of the data: below it is no misfit but rounding
@@ -54,19 +54,19 @@ class Estimate(NamedTuple):
 
 def estimate(problem: LawProblem, trials: Sequence[tuple[Series, Series | None]], seed: int) -> Estimate:
     """The likeliest parameters of scaled trials, of any lengths."""
-    batch = _batch(trials)
+    batch = batched(trials)
     rows = np.array([series.ts.shape[0] for series, _ in trials])
-    shortest = _shortest(batch, rows)
+    shortest = shortest_window(batch, rows)
     lengths = [shortest * 2**i for i in range(64) if shortest * 2**i < 1.5 * rows.max()] or [shortest]
-    windows = [_windows(rows, length) for length in lengths[:-1]] + [np.zeros((len(rows), rows.max()), int)]
+    windows = [windows_of(rows, length) for length in lengths[:-1]] + [np.zeros((len(rows), rows.max()), int)]
     count = int(max(w.max() for w in windows)) + 1
     states = problem.field.units.std.shape[0]
     search = Search(problem, batch, count, seed)
-    starts = _first_starts(batch, windows[0], count, states)
+    starts = first_starts(batch, windows[0], count, states)
     q, starts, found = search.begin(windows[0], starts)
     kept, misfit = 0, None
     for i in range(1, len(windows)):
-        q1, starts1, found1 = search.go_on(windows[i], q, _every_other(starts))
+        q1, starts1, found1 = search.go_on(windows[i], q, every_other(starts))
         misfit = _variance(found1) / _variance(found) if np.isfinite(found1.cost) else np.inf
         if misfit > MISFIT:
             break
@@ -94,10 +94,9 @@ class Search:
         parameters, states = len(self.problem.field.law.names), starts.shape[-1]
         q = SPREAD * self.random.normal(size=(MEMBERS, parameters)) * (np.arange(MEMBERS) > 0)[:, None]
         hidden = np.arange(states) >= self.trials.series.ys.shape[-1]
-        others = (
-            hidden * self.random.normal(size=(MEMBERS, *starts.shape)) * (np.arange(MEMBERS) > 1)[:, None, None, None]
-        )
-        first = np.where((np.arange(MEMBERS) > 0)[:, None, None, None] & hidden, others, starts)
+        first = np.array(np.broadcast_to(starts, (MEMBERS, *starts.shape)))
+        first[1, ..., hidden] = 0
+        first[2:, ..., hidden] = self.random.normal(size=first[2:, ..., hidden].shape)
         while True:
             q1, starts1, cost = self.search(window, q, first)
             if np.isfinite(cost):
@@ -162,9 +161,8 @@ class Search:
     def sizes(self, q: np.ndarray) -> np.ndarray:
         """Of parameters, in the coordinates of the search: of one that is far from its guess, its own."""
         where = self.problem.coordinates
-        values, positive = np.asarray(where.values(jnp.asarray(q, where.guess.dtype))), np.asarray(where.positive)
-        unit = np.asarray(where.unit)
-        return np.where(positive, 1.0, np.maximum(np.abs(values), unit) / unit)
+        unit = np.asarray(where.unit, np.float64)
+        return np.where(where.positive, 1.0, np.maximum(np.abs(where.on_host(q)), unit) / unit)
 
     def bias(self, window, q, starts, found: _Found) -> float:
         """By how many of its standard errors a parameter moves with steps half as long, at the most."""
@@ -218,45 +216,6 @@ def _refined(problem: LawProblem, times: int) -> LawProblem:
     return eqx.tree_at(lambda p: p.substeps, problem, problem.substeps * times)
 
 
-def _batch(trials: Sequence[tuple[Series, Series | None]]) -> Trials:
-    controls = [control for _, control in trials if control is not None]
-    return Trials(collate([series for series, _ in trials]), collate(controls) if controls else None)
-
-
-def _shortest(batch: Trials, rows: np.ndarray) -> int:
-    """Rows of the shortest windows: of one unit of the scaled time, in which the data move by their own size."""
-    ts = np.asarray(batch.series.ts, np.float64)
-    spacing = float(np.median(np.concatenate([np.diff(t[:n]) for t, n in zip(ts, rows, strict=True)])))
-    return int(min(max(FEWEST, np.ceil(1 / spacing)), rows.max()))
-
-
-def _windows(rows: np.ndarray, length: int) -> np.ndarray:
-    """Of which window each row is, `(trial, time)`; what is left at the end, and padding, are of the last one."""
-    last = np.maximum(1, np.round(rows / length).astype(int)) - 1
-    return np.minimum(np.arange(rows.max())[None] // length, last[:, None])
-
-
-def _every_other(starts: np.ndarray) -> np.ndarray:
-    """Of windows twice as long."""
-    half = starts[:, ::2]
-    return np.concatenate([half, starts[:, half.shape[1] :]], axis=1)
-
-
-def _first_starts(batch: Trials, window: np.ndarray, count: int, states: int) -> np.ndarray:
-    """By straight lines through each window's first rows: hidden states begin as the slopes of observed ones."""
-    ts = np.asarray(batch.series.ts, np.float64)
-    ys = np.asarray(jax.vmap(Series.fill_forward)(batch.series), np.float64)
-    starts = np.zeros((len(ts), count, states))
-    for i, k in np.ndindex(len(ts), count):
-        at = np.flatnonzero(window[i] == k)[:5]
-        if len(at) == 0:
-            continue
-        t = ts[i, at] - ts[i, at[0]]
-        line = np.polynomial.polynomial.polyfit(t, ys[i, at], min(1, int(np.sum(np.diff(t) > 0))))
-        starts[i, k] = np.resize(np.concatenate(line) if len(line) > 1 else line[0], states)
-    return starts
-
-
 def _variance(found: _Found) -> float:
     return float(np.mean(found.laplace.deviation**2)) + FLOOR
 
@@ -277,7 +236,7 @@ def _diverges(problem: LawProblem, window: np.ndarray) -> str:
     guess = ", ".join(f"{name}={float(law.parameters[name]):.4g}" for name in law.names)
     length = int(np.max(np.bincount(window[0])))
     return (
-        f"law {law.name}: its solution from the data is not finite within {length} rows, neither with its first guesses "
-        f"({guess}) nor with others about them: give guesses with which it stays finite, or change the law (a square "
-        "root or logarithm of what may be negative, a pole)"
+        f"law {law.name}: its solution from the data is not finite within {length} rows, neither with its first "
+        f"guesses ({guess}) nor with others about them: give guesses with which it stays finite, or change the law "
+        "(a square root or logarithm of what may be negative, a pole)"
     )

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import scipy.stats
 
@@ -74,9 +73,9 @@ def fit_law(
     over short windows first, each from a start of its own, and over longer and longer ones after that.
 
     Intervals are those of the normal approximation (Laplace) with Student's quantiles, the starts and the noise being
-    estimated too; by the logarithm for parameters that are positive. Where residuals go on from row to row, as where the
-    law does not hold exactly, they are widened for it (Newey and West 1987), and it is said. A direction along which the
-    data tell nothing is named, and the parameters that it involves have no interval.
+    estimated too; by the logarithm for parameters that are positive. Where residuals go on from row to row, as where
+    the law does not hold exactly, they are widened for it (Newey and West 1987), and it is said. A direction along
+    which the data tell nothing is named, and the parameters that it involves have no interval.
 
     **Arguments:**
 
@@ -90,8 +89,8 @@ def fit_law(
     - `level`: of the intervals; `bootstrap`: intervals from so many simulated data sets instead, 0: none; `seed`: of
       these, and of the first guesses beside the law's own.
 
-    **Returns:** [`ctmodels.reconstruction.LawFit`][]. Raises `DataError` where the law cannot be called, or its solution
-    is not finite.
+    **Returns:** [`ctmodels.reconstruction.LawFit`][]. Raises `DataError` where the law cannot be called, or its
+    solution is not finite.
 
     **Good values:** first guesses within a factor of three; 20 rows of each trial, several a period; `level=0.9`. With
     trials of a pendulum, intervals of 90 % held the truth in 0.88 to 0.92 of 40 data sets.
@@ -122,7 +121,7 @@ def parameters_of(found: Estimate, level: float, draws: np.ndarray | None = None
     """The table. `draws` `(draw, parameter)`: of simulated data, in the user's units; intervals are theirs then."""
     problem, (_, cov, flat, dof, memory, robust) = found.problem, found.laplace
     law, where = problem.field.law, problem.coordinates
-    values = np.asarray(where.values(found.q.astype(where.guess.dtype)), np.float64)
+    values = where.on_host(found.q)
     positive, unit = np.asarray(where.positive), np.asarray(where.unit, np.float64)
     own = np.where(positive, values, np.maximum(np.abs(values), unit))
     sentences, unknown = flat_directions(flat * own / np.maximum(np.abs(values), 1e-3 * own), law.names)
@@ -147,8 +146,8 @@ def _notes(found: Estimate, draws: np.ndarray | None, robust: bool, memory: floa
     if found.misfit is not None:
         worse = f"{found.misfit:.2g} times the variance" if np.isfinite(found.misfit) else "no finite solution"
         notes.append(
-            f"The law follows the data over {found.length} rows at a time, from a start of their own each, and not over "
-            f"twice as many ({worse}): it does not hold exactly, or the motion forgets its start."
+            f"The law follows the data over {found.length} rows at a time, from a start of their own each, and not "
+            f"over twice as many ({worse}): it does not hold exactly, or the motion forgets its start."
         )
     if robust:
         notes.append(
@@ -166,13 +165,13 @@ def simulated(found: Estimate, count: int, seed: int) -> np.ndarray:
     search = Search(found.problem, found.trials, found.starts.shape[1], seed)
     search.deviation = found.laplace.deviation
     expected, mask = np.asarray(found.found.ys, np.float64), np.asarray(found.trials.series.mask)
-    values, draws = found.problem.coordinates.values, []
+    draws = []
     same = lambda a: np.broadcast_to(a, (MEMBERS, *a.shape))
     for _ in range(-(-count // MEMBERS)):
         noise = search.random.normal(size=(MEMBERS, *mask.shape)) * found.laplace.deviation
         fits = search.search_all(found.window, same(found.q), same(found.starts), np.where(mask, expected + noise, 0))
-        draws.append(np.asarray(jax.vmap(values)(fits.q))[np.isfinite(fits.cost)])
-    return np.concatenate(draws)[:count].astype(np.float64)
+        draws.append(np.asarray(fits.q, np.float64)[np.isfinite(fits.cost)])
+    return found.problem.coordinates.on_host(np.concatenate(draws)[:count])
 
 
 def _fit(found: Estimate, parameters: Parameters, scaling: Scaling, rows: list[int]) -> LawFit:

@@ -30,8 +30,8 @@ class Rows(NamedTuple):
 
 class Laplace(NamedTuple):
     """`deviation` `(channel,)`: of the noise; `cov` `(parameter, parameter)`: along what is determined; `flat`
-    `(direction, parameter)`: what is not, in shares of the parameters' sizes; `dof`: degrees of freedom of the residuals;
-    `memory`: their autocorrelation from row to row; `robust`: whether the sandwich was needed."""
+    `(direction, parameter)`: what is not, in shares of the parameters' sizes; `dof`: degrees of freedom of the
+    residuals; `memory`: their autocorrelation from row to row; `robust`: whether the sandwich was needed."""
 
     deviation: np.ndarray
     cov: np.ndarray
@@ -63,8 +63,8 @@ def laplace(rows: Rows, rounds: int = 3) -> Laplace:
 
 
 def _without_starts(rows: Rows, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Of each value the leverage of its window's start, its slopes along the parameters when starts follow, and how many
-    numbers of the starts are determined in all."""
+    """Of each value the leverage of its window's start, its slopes along the parameters when starts follow, and how
+    many numbers of the starts are determined in all."""
     p = len(rows.unit)
     J = np.where(rows.mask[..., None], rows.slopes / deviation[:, None], 0)
     J_q, J_z = J[..., :p], J[..., p:]
@@ -102,7 +102,7 @@ def _memory(r: np.ndarray, rows: Rows) -> tuple[float, bool]:
     if pairs < 3 or square == 0:
         return 0.0, False
     memory = float(np.sum(np.where(pair, r[:, 1:] * r[:, :-1], 0)) / pairs / (square / rows.mask.sum()))
-    return memory, memory > 2.33 / np.sqrt(pairs)
+    return memory, bool(memory > 2.33 / np.sqrt(pairs))
 
 
 def _sandwich(cov: np.ndarray, A: np.ndarray, r: np.ndarray, memory: float) -> np.ndarray:

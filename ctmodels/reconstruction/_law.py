@@ -70,6 +70,5 @@ def _members(found: Estimate, count: int, random: np.random.Generator) -> dict[s
     root = np.linalg.cholesky(cov + 1e-12 * np.eye(len(cov)) * max(1e-12, float(np.trace(cov))))
     away = random.normal(size=(half, len(cov))) @ root.T
     q = found.q + np.stack([np.zeros(len(cov)), *(side for one in away for side in (one, -one))])
-    coordinates = found.problem.coordinates
-    values = np.stack([np.asarray(coordinates.values(jnp.asarray(one, coordinates.guess.dtype))) for one in q])
-    return dict(zip(found.problem.field.law.names, jnp.asarray(values).T, strict=True))
+    values = jnp.asarray(found.problem.coordinates.on_host(q), float)
+    return dict(zip(found.problem.field.law.names, values.T, strict=True))

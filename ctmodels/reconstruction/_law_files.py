@@ -1,4 +1,4 @@
-"""A law from a file of the user's: `file.py:function`; and from a folder that a reconstruction wrote, which has a copy."""
+"""A law from a file of the user's, `file.py:function`; or from the copy in a folder that a reconstruction wrote."""
 
 import hashlib
 import importlib.util

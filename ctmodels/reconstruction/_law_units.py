@@ -83,12 +83,18 @@ class Coordinates(eqx.Module):
         """In the user's units."""
         return jnp.where(self.positive, self.guess * jnp.exp(q), self.guess + self.unit * q)
 
+    def on_host(self, q: np.ndarray) -> np.ndarray:
+        """The same of `(..., parameter)`, in float64."""
+        guess, unit = np.asarray(self.guess, np.float64), np.asarray(self.unit, np.float64)
+        factor = np.exp(np.where(self.positive, q, 0))
+        return np.where(self.positive, guess * factor, guess + unit * q)
+
 
 class LawProblem(eqx.Module):
     """What is solved for: a law in its units, where it is searched, and in how many steps it is solved.
 
-    `longest`: a step, in the scaled time; `substeps`: as many for each of these; `channels`: how many of the states, the
-    first, are observed.
+    `longest`: a step, in the scaled time; `substeps`: as many for each of these; `channels`: how many of the states,
+    the first, are observed.
     """
 
     field: LawInUnits
@@ -112,6 +118,6 @@ class LawProblem(eqx.Module):
         """By the classical Runge-Kutta method; the number of steps is found as it runs, and nothing compiled anew."""
         field = eqx.tree_at(lambda field: field.law, self.field, self.law(q))
         count = self.substeps * jnp.maximum(1, jnp.ceil((t1 - t0) / self.longest - 0.01).astype(int))
-        h = (t1 - t0) / count
-        step = lambda i, z: rk_step(RK4.tableau, field, t0 + i * h, h, z, control).y1
+        h = (t1 - t0) / count.astype(t0.dtype)
+        step = lambda i, z: rk_step(RK4.tableau, field, t0 + i.astype(t0.dtype) * h, h, z, control).y1
         return jax.lax.fori_loop(0, count, step, z)

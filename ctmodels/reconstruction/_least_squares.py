@@ -35,8 +35,8 @@ class Sensitivities(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """`q` `(parameter,)`; `starts` `(trial, window, state)`; `cost`: half the sum of squares, infinite where the solution
-    is not finite; `iterations`."""
+    """`q` `(parameter,)`; `starts` `(trial, window, state)`; `cost`: half the sum of squares, infinite where the
+    solution is not finite; `iterations`."""
 
     q: Float[Array, "*member parameter"]
     starts: Float[Array, "*member trial window state"]
@@ -75,7 +75,7 @@ def sensitivities(
 
 def normal_equations(
     found: Sensitivities, series: Series, window: Int[Array, " time"], count: int, deviation: Float[Array, " channel"]
-) -> Float[Array, "window unknown+1 unknown+1"]:
+) -> Float[Array, "window row row"]:
     """Of each window of one trial, the products of its slopes and residuals with one another, the residuals last."""
     mask = series.mask[..., None]
     rows = jnp.concatenate([found.slopes, (series.ys - found.ys)[..., None]], axis=-1)
@@ -84,13 +84,13 @@ def normal_equations(
     return jax.ops.segment_sum(products, window, count)
 
 
-def cost_of(M: Float[Array, "trial window unknown+1 unknown+1"]) -> Float[Array, ""]:
+def cost_of(M: Float[Array, "trial window row row"]) -> Float[Array, ""]:
     """Half the sum of squares; infinite where it is not finite."""
     cost = 0.5 * jnp.sum(M[..., -1, -1])
     return jnp.where(jnp.all(jnp.isfinite(M)), cost, jnp.inf)
 
 
-def damped_step(M: Float[Array, "trial window unknown+1 unknown+1"], parameters: int, damping: Float[Array, ""]):
+def damped_step(M: Float[Array, "trial window row row"], parameters: int, damping: Float[Array, ""]):
     """The step of parameters and of starts, and by how much the linear model expects the cost to fall."""
     p = parameters
     qq, gq = jnp.sum(M[..., :p, :p], (0, 1)), jnp.sum(M[..., :p, -1], (0, 1))
@@ -99,7 +99,7 @@ def damped_step(M: Float[Array, "trial window unknown+1 unknown+1"], parameters:
     G, own = solved[..., :p], solved[..., p]
     schur = _damped(qq, damping) - jnp.einsum("nksi,nksj->ij", zq, G)
     dq = jnp.linalg.solve(schur, gq - jnp.einsum("nksi,nks->i", zq, own))
-    dz = own - G @ dq
+    dz = own - jnp.einsum("nksi,i->nks", G, dq)
     # Of a damped step: half of its gain to first order, and half of what damping takes.
     taken = jnp.sum(_weights(qq) * dq**2) + jnp.sum(_weights(M[..., p:-1, p:-1]) * dz**2)
     expected = 0.5 * (jnp.sum(gq * dq) + jnp.sum(gz * dz) + damping * taken)
@@ -115,14 +115,14 @@ def _weights(H: Float[Array, "*batch n n"]) -> Float[Array, "*batch n"]:
 def _damped(H: Float[Array, "*batch n n"], damping: Float[Array, ""]) -> Float[Array, "*batch n n"]:
     diagonal = jnp.diagonal(H, axis1=-2, axis2=-1)
     extra = jnp.where(diagonal > 0, damping * diagonal, 1)
-    return H + extra[..., None] * jnp.eye(H.shape[-1], dtype=H.dtype)
+    return H + jnp.einsum("...i,ij->...ij", extra, jnp.eye(H.shape[-1], dtype=H.dtype))
 
 
 def levenberg_marquardt(
     equations: Callable[[Array, Array], Array],
     q: Float[Array, " parameter"],
     starts: Float[Array, "trial window state"],
-    tolerance: float,
+    tolerance: Float[Array, ""],
     most: int = 100,
 ) -> Fit:
     """From a first guess to the least squares nearby. `equations(q, starts)`: the products of all windows;

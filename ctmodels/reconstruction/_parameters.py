@@ -21,10 +21,12 @@ class Parameter(NamedTuple):
 class Parameters:
     """The parameters of a law, as estimated.
 
-    `table`: a [`ctmodels.reconstruction.Parameter`][] each, in the order of the law's signature; `parameters["damping"]`
-    is one. `level`: of the intervals; `correlation` `(parameter, parameter)`: of the errors, NaN where there are none;
-    `flat`: a sentence for each direction along which the data tell nothing; `notes`: what else is to be known of the
-    estimate.
+    - `table`: a [`ctmodels.reconstruction.Parameter`][] each, in the order of the law's signature;
+      `parameters["damping"]` is one.
+    - `level`: of the intervals.
+    - `correlation` `(parameter, parameter)`: of the errors, NaN where there are none.
+    - `flat`: a sentence for each direction along which the data tell nothing.
+    - `notes`: what else is to be known of the estimate.
     """
 
     table: tuple[Parameter, ...]

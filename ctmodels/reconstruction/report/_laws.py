@@ -10,13 +10,15 @@ SOURCE = 20_000  # characters of a law's file that are shown
 
 def laws(view: View) -> str:
     """A table for each law, or nothing where there is none."""
-    found = {name: view.result.fitted[name] for name in view.order if view.result.fitted[name].parameters is not None}
-    parts = [part for name, f in found.items() for part in _law(view, name, f.parameters, f.candidate.source)]
+    found = view.result.parameters
+    source = lambda name: view.result.fitted[name].candidate.source
+    parts = [part for name, table in found.items() for part in _law(view, name, table, source(name))]
     if not parts:
         return ""
+    level = next(iter(found.values())).level
     about = (
         "Estimated from the training part together with each trial's start and the noise. Intervals are those in "
-        f"which the true values lie {100 * next(iter(found.values())).parameters.level:g} times in 100, if the law holds."
+        f"which the true values lie {100 * level:g} times in 100, if the law holds."
     )
     return section("The law and its parameters", *parts, note(about))
 
@@ -39,7 +41,8 @@ def _law(view: View, name: str, parameters: Parameters, source) -> list[str]:
 def _row(p: Parameter, units: bool) -> str:
     unit = f"<td>{html(p.unit)}</td>" if units else ""
     if p.error is None or p.lower is None or p.upper is None:
-        return f'<tr><th scope="row">{html(p.name)}</th><td class="none">–</td><td class="none" colspan="2">not determined</td>{unit}</tr>'
+        cells = '<td class="none">–</td><td class="none" colspan="2">not determined</td>'
+        return f'<tr><th scope="row">{html(p.name)}</th>{cells}{unit}</tr>'
     interval = f"{_figures(p.lower, p.error)} to {_figures(p.upper, p.error)}"
     cells = f"<td><b>{_figures(p.value, p.error)}</b></td><td>{digits(p.error)}</td><td>{interval}</td>"
     return f'<tr><th scope="row">{html(p.name)}</th>{cells}{unit}</tr>'
