@@ -44,6 +44,15 @@ def test_links_between_pages_lead_somewhere(path):
         assert "://" in target or (path.parent / target).exists(), target
 
 
+def test_the_law_of_the_page_on_laws_is_fitted(capsys):
+    text, names = (DOCS / "fit-a-law.md").read_text(encoding="utf-8"), {"__name__": "page"}
+    for source in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(compile(source, "fit-a-law.md", "exec"), names)
+    words = lambda line: re.sub(r"[\d.]+", "0", line).split()  # digits depend on the machine
+    shown = [words(line) for line in text.splitlines()]
+    assert [line for line in capsys.readouterr().out.splitlines() if words(line) not in shown] == []
+
+
 def test_the_model_of_the_page_on_models_runs():
     text = (DOCS / "adding-a-model.md").read_text(encoding="utf-8")
     (source,) = re.findall(r"```python\n(.*?)```", text, re.S)

@@ -25,6 +25,11 @@ TOYS = {
     ),
     "export_model": (dict(steps=3, width=8), "difference", (-1, 1e-3)),
     "faster_neural_ode": (dict(points=64, width=8, steps=6, batch_size=32), "accuracy_vanilla", (0, 1.01)),
+    "fit_a_law": (
+        dict(trials=3, samples=12, bootstrap=8, noise=0.01, figure="fit_a_law.svg"),
+        "error",
+        (0, 0.5),
+    ),
     "forecast_irregular": (
         dict(number=8, samples=10, ahead=3, hidden=4, steps=3, batch_size=4),
         "ode_rnn",
