@@ -1,8 +1,8 @@
 """Parameters of one's own law, with intervals: a damped pendulum, of which only the angle was seen.
 
-Thirty short noisy trials, each from a start that nobody knows. The law is a plain function in its own units; damping and
-stiffness come back with 90 % intervals. Then a law that asks too much: of mass and spring only the ratio shows, which is
-said, and no interval is given for what the data do not determine.
+Thirty short noisy trials, each from a start that nobody knows. The law is a plain function in its own units; damping
+and stiffness come back with 90 % intervals. Then a law that asks too much: of mass, gravity and inertia only one number
+shows, which is said, and no interval is given for what the data do not determine.
 """
 
 from typing import Annotated
@@ -91,7 +91,7 @@ def main(trials=30, samples=30, dt=0.1, noise=0.1, bootstrap=200, seed=0, figure
     if figure is not None:
         draw(series, fit, drawn, figure)
     found = [fit.parameters[name] for name in TRUTH]
-    inside = sum(p.lower < true < p.upper for p, true in zip(found, TRUTH.values(), strict=True))
+    inside = sum(p.holds(true) for p, true in zip(found, TRUTH.values(), strict=True))
     error = max(abs(p.value / true - 1) for p, true in zip(found, TRUTH.values(), strict=True))
     return {"error": error, "inside": inside, "noise": float(fit.noise[0])}
 

@@ -141,7 +141,7 @@ def _untraceable(law: Law, error: Exception) -> DataError:
 def _stacked(slopes: Any, y: Array) -> Array:
     """A list of numbers as an array."""
     if not isinstance(slopes, list | tuple):
-        if not isinstance(slopes, jax.Array | jax.core.Tracer):
+        if not isinstance(slopes, jax.Array):
             raise TypeError(f"it returns {kind_of(slopes)}, where an array or a list of slopes is wanted")
         return slopes
     parts = [jnp.asarray(part, y.dtype) for part in slopes]

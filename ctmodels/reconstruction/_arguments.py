@@ -13,6 +13,7 @@ from ctmodels._core._series import Series
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument, kind_of
 from ctmodels.data import Table, Trials, from_pandas, from_xarray, read
+from ctmodels.data._table import repeated
 from ctmodels.reconstruction._recipe import Recipe
 
 
@@ -32,6 +33,9 @@ def check_arguments(
     for name, value in (("inputs", inputs), ("models", models)):
         if isinstance(value, str):
             raise DataError(f"{argument(name, value)}: a list of names is wanted: {argument(name, [value])}")
+    names = [getattr(model, "name", model) for model in models or ()]
+    if twice := repeated(names):
+        raise DataError(f"{argument('models')}: {twice[0]} is there twice; give one of them another name")
     for name, value in (("horizon", horizon), ("season", season), ("steps", steps), ("members", members)):
         if value is not None:
             check_whole(name, value, 1)

@@ -32,6 +32,7 @@ MEMBERS = 8  # first guesses that are followed side by side
 SPREAD = 0.7  # of the first guesses, in units of them
 MISFIT = 2.0  # times the variance of shorter windows: what longer ones may not exceed
 FLOOR = 1e-8  # of a variance, in units of that of the data: below it is no misfit but rounding
+SAME = 1e-5  # share of the least cost, by which another may be larger and as good
 FINEST = 64  # steps for each of the usual ones
 BIAS = 0.05  # standard errors, by which a solver's own error may move a parameter
 
@@ -133,7 +134,9 @@ class Search:
     def search(self, window: np.ndarray, q: np.ndarray, starts: np.ndarray):
         """The best of several first guesses: parameters, starts, cost."""
         fits = self.search_all(window, q, starts)
-        best = int(np.argmin(fits.cost))
+        cost = np.asarray(fits.cost, np.float64)
+        # The first one, unless another is better by more than rounding: along what does not matter nothing moves.
+        best = 0 if cost[0] <= (1 + SAME) * cost.min() < np.inf else int(np.argmin(cost))
         return np.asarray(fits.q[best], np.float64), np.asarray(fits.starts[best], np.float64), float(fits.cost[best])
 
     def search_all(self, window, q, starts, ys=None) -> Fit:

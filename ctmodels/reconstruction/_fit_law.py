@@ -128,7 +128,7 @@ def parameters_of(found: Estimate, level: float, draws: np.ndarray | None = None
     error = np.sqrt(np.maximum(np.diagonal(cov), 0))
     half = scipy.stats.t.ppf(0.5 + level / 2, dof) * error
     lower = np.where(positive, values * np.exp(-half), values - unit * half)
-    upper = np.where(positive, values * np.exp(half), values + unit * half)
+    upper = np.where(positive, values * np.exp(np.minimum(half, 300)), values + unit * half)
     size = np.where(positive, values, unit) * error
     if draws is not None:
         lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)

@@ -54,7 +54,7 @@ def laplace(rows: Rows, rounds: int = 3) -> Laplace:
         square = np.sum(r**2, (0, 1)) / np.maximum(count - taken, 1e-3 * count)
         deviation = deviation * np.sqrt(square)
     # The last round's residuals are in units of the deviation before it.
-    plain = cov * float(np.average(square, weights=count))
+    plain = np.asarray(cov * np.average(square, weights=count))
     dof = max(1, int(rows.mask.sum()) - rank - (len(rows.unit) - len(flat)))
     memory, significant = _memory(r, rows)
     if significant:

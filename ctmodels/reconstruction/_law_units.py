@@ -25,8 +25,9 @@ class Units(eqx.Module):
     @classmethod
     def of(cls, scaling: Scaling) -> "Units":
         """The same."""
-        numbers = scaling.origin, scaling.time_scale, scaling.mean, scaling.std
-        return cls(*(jnp.asarray(x, float) for x in numbers), scaling.log)
+        number = lambda x: jnp.asarray(x, float)
+        times = number(scaling.origin), number(scaling.time_scale)
+        return cls(*times, number(scaling.mean), number(scaling.std), scaling.log)
 
     def physical(self, z: Float[Array, " channel"]) -> Float[Array, " channel"]:
         """In the user's units."""

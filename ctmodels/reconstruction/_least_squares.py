@@ -90,18 +90,21 @@ def cost_of(M: Float[Array, "trial window row row"]) -> Float[Array, ""]:
     return jnp.where(jnp.all(jnp.isfinite(M)), cost, jnp.inf)
 
 
-def damped_step(M: Float[Array, "trial window row row"], parameters: int, damping: Float[Array, ""]):
-    """The step of parameters and of starts, and by how much the linear model expects the cost to fall."""
-    p = parameters
-    qq, gq = jnp.sum(M[..., :p, :p], (0, 1)), jnp.sum(M[..., :p, -1], (0, 1))
+def damped_step(
+    M: Float[Array, "trial window row row"], damping: Float[Array, ""], weights: Float[Array, " parameter"]
+):
+    """The step of parameters and of starts, and by how much the linear model expects the cost to fall. `weights`: of
+    the damping of parameters."""
+    p = weights.shape[0]
+    qq, gq = jnp.sum(M[..., :p, :p], (0, 1)) + damping * jnp.diag(weights), jnp.sum(M[..., :p, -1], (0, 1))
     zq, zz, gz = M[..., p:-1, :p], _damped(M[..., p:-1, p:-1], damping), M[..., p:-1, -1]
     solved = jnp.linalg.solve(zz, jnp.concatenate([zq, gz[..., None]], axis=-1))
     G, own = solved[..., :p], solved[..., p]
-    schur = _damped(qq, damping) - jnp.einsum("nksi,nksj->ij", zq, G)
+    schur = qq - jnp.einsum("nksi,nksj->ij", zq, G)
     dq = jnp.linalg.solve(schur, gq - jnp.einsum("nksi,nks->i", zq, own))
     dz = own - jnp.einsum("nksi,i->nks", G, dq)
     # Of a damped step: half of its gain to first order, and half of what damping takes.
-    taken = jnp.sum(_weights(qq) * dq**2) + jnp.sum(_weights(M[..., p:-1, p:-1]) * dz**2)
+    taken = jnp.sum(weights * dq**2) + jnp.sum(_weights(M[..., p:-1, p:-1]) * dz**2)
     expected = 0.5 * (jnp.sum(gq * dq) + jnp.sum(gz * dz) + damping * taken)
     return dq, dz, expected
 
@@ -133,19 +136,22 @@ def levenberg_marquardt(
         return ~done & (count < most)
 
     def move(carry):
-        q, starts, M, damping, count, _ = carry
+        q, starts, M, weights, damping, count, _ = carry
         cost = cost_of(M)
-        dq, dz, expected = damped_step(M, q.shape[0], damping)
+        weights = jnp.maximum(weights, of_parameters(M))
+        dq, dz, expected = damped_step(M, damping, weights)
         tried = equations(q + dq, starts + dz)
         better = cost_of(tried) < cost
         small = (expected <= tolerance * cost) & (damping <= 1e-2)
         take = lambda new, old: jnp.where(better, new, old)
         next_damping = jnp.where(better, jnp.maximum(damping / 10, least), damping * 5)
         done = small | (next_damping > LARGEST_DAMPING)
-        return take(q + dq, q), take(starts + dz, starts), take(tried, M), next_damping, count + 1, done
+        return take(q + dq, q), take(starts + dz, starts), take(tried, M), weights, next_damping, count + 1, done
 
     least = 10 * jnp.finfo(q.dtype).eps
     first = equations(q, starts)
-    carry = q, starts, first, jnp.asarray(1e-2, q.dtype), jnp.asarray(0), jnp.asarray(False)
-    q, starts, M, _, count, _ = jax.lax.while_loop(go_on, move, carry)
+    of_parameters = lambda M: _weights(jnp.sum(M[..., : q.shape[0], : q.shape[0]], (0, 1)))
+    # The largest so far (Moré 1978): by those of the moment, steps along what nothing depends on would grow and grow.
+    carry = q, starts, first, of_parameters(first), jnp.asarray(1e-2, q.dtype), jnp.asarray(0), jnp.asarray(False)
+    q, starts, M, _, _, count, _ = jax.lax.while_loop(go_on, move, carry)
     return Fit(q, starts, cost_of(M), count)

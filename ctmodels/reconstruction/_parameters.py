@@ -16,6 +16,10 @@ class Parameter(NamedTuple):
     upper: float | None
     unit: str = ""
 
+    def holds(self, value: float) -> bool:
+        """Whether a value lies in the interval; False where there is none."""
+        return self.lower is not None and self.upper is not None and self.lower <= value <= self.upper
+
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:

@@ -104,3 +104,13 @@ def neural(t, y, *, a=1.0):
 def test_a_law_does_not_take_the_name_of_a_candidate():
     with pytest.raises(ct.DataError, match="law neural: a candidate of the library is called so"):
         law_candidate(neural)
+
+
+def test_two_laws_have_two_names():
+    table = ct.data.lynx_hare()
+    with pytest.raises(ct.DataError, match="models`: leaving is there twice"):
+        reconstruct(table, models=[law_candidate(leaving), law_candidate(leaving)], progress=False)
+
+
+def leaving(t, y, *, a=1.0):
+    return -a * y
