@@ -16,6 +16,7 @@ import ctmodels as ct
 from benchmarks import _harness, _reproduction
 from benchmarks.cde import physionet
 from benchmarks.cde._baselines import GRUD, Recurrent, Row
+from benchmarks.chaos import _scores as chaos
 from benchmarks.ode import accuracy
 from benchmarks.ode._problems import MASSES, PROBLEMS, PULL, SUN
 from benchmarks.sde._kernel import kernel_x_tensordev
@@ -177,6 +178,16 @@ def test_quick(name):
 def test_the_signature_kernel_is_timed_also_alone():
     numbers = kernel_x_tensordev(2, 3, 1, 0.0)
     assert numbers["kernel_ms"] > 0 and numbers["kernel_gradient_ms"] > 0
+
+
+@pytest.mark.only("float32")
+def test_the_grid_of_many_cells_is_that_of_the_metric(tolerance):
+    """Which has a number for each cell; some points lie outside."""
+    rng = np.random.default_rng(0)
+    true, other = (rng.normal(size=(400, 2)).astype(np.float32) * [[1.0, scale]] for scale in (1.0, 1.5))
+    wanted = ct.metrics.d_stsp(jnp.asarray(true), jnp.asarray(other))
+    np.testing.assert_allclose(chaos.d_stsp(true, other), wanted, **tolerance(10))
+    assert chaos.d_stsp(true, np.full_like(true, np.nan)) == np.inf
 
 
 @pytest.mark.only("float32")

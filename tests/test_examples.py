@@ -105,6 +105,11 @@ TOYS = {
         "state_space_apart",
         (-1, 1e-4),
     ),
+    "teacher_forcing": (
+        dict(samples=400, width=8, window=10, steps=60, batch_size=16, lengths=(5, 10), figure="forcing.svg"),
+        "forced",
+        (0, 100),
+    ),
     "universal_lotka_volterra": (
         dict(samples=20, window=6, width=8, steps=6),
         "field_error",

@@ -133,7 +133,7 @@ class _Shifted(NamedTuple):
 def _of_field(cycle: ExactCycle) -> ExactCycle:
     eigenvalues = cycle.eigenvalues - 1
     eigenvalues = eigenvalues[np.argsort(-eigenvalues.real)]
-    return ExactCycle(cycle.points, eigenvalues, bool(eigenvalues[0].real < 0))
+    return ExactCycle(cycle.points, eigenvalues, bool(np.all(np.real(eigenvalues) < 0)))
 
 
 def _checker(field) -> Callable:

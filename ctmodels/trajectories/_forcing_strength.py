@@ -105,8 +105,8 @@ def estimate(
     - `examples`: a batch, as of [`ctmodels.Windows`][] with starts.
     - `by`: what $\sigma$ is, from Jacobians of the flow from each row to the next: `"maximum"`, the largest spectral
         norm of any; `"geometric_mean"`, of a window's norms, which bounds the norm of their product, of the worst
-        window; `"arithmetic_mean"`, the norm of the mean of all Jacobians; `"product"`, the norm of a window's product itself,
-        to the power of one over its rows, of the worst window.
+        window; `"arithmetic_mean"`, the norm of the mean of all Jacobians; `"product"`, the norm of a window's product
+        itself, to the power of one over its rows, of the worst window.
     - `alpha`: how strongly the states at which they are taken were forced.
     """
     one = lambda example: jacobians(dynamics, _start(example.x), example.target, alpha)
