@@ -8,12 +8,12 @@ one), `d_h`, the Hellinger distance of the spectra (smoothed by 20 bins), `predi
 
 Lorenz-63 is judged by 100 000 rows of the true law; the electrocardiogram, Lorenz-96 (10 channels) and the bursting
 neuron by their second half, of which nothing was learned, and not by the paper's own tests; the electroencephalogram by
-what was learned from, as in the paper. What is kept of 20 stages of a training is the nearest to rows before
+what was learned from, as in the paper. What is kept of 40 stages of a training is the nearest to rows before
 the test.
 
 `gtf`: a shallow clipped PLRNN, generalised teacher forcing, RAdam; `adaptive`: forced as Jacobians ask for; `unforced`:
 not forced. `alpha_star`, `gradient_...`: of the trained model on 2000 rows, the forcing that Jacobians ask for, and the
-gradient's norm without and with it; `largest_gradient`: of 20 steps of its training. `seconds`: of training.
+gradient's norm without and with it; `largest_gradient`: of 40 steps of its training. `seconds`: of training.
 """
 
 import argparse

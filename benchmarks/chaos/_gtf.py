@@ -60,7 +60,7 @@ def gtf(system: System, seed: int, quick: bool, forcing: str = "fixed") -> Learn
         kwargs, data = dict(refresh=ct.forcing.adaptive(), refresh_every=5), ct.forcing.ForcedData(windows)
     start = time.perf_counter()
     fitted = ct.fit(
-        step, state, data, steps=s.steps, batch_size=s.batch, seed=seed, every=s.steps // 20, progress=False,
+        step, state, data, steps=s.steps, batch_size=s.batch, seed=seed, every=s.steps // 40, progress=False,
         validate=lambda model, data: near(model, judged, system.noise), **kwargs,
     )  # fmt: skip
     seconds = time.perf_counter() - start
