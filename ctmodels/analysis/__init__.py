@@ -1,5 +1,8 @@
 """What a dynamics does: fixed points, cycles, basins, bifurcations and exponents of models, maps and fields."""
 
+from ctmodels.analysis._cycles import Cycle as Cycle, limit_cycle as limit_cycle, map_cycles as map_cycles
+from ctmodels.analysis._fixed_points import FixedPoint as FixedPoint, fixed_points as fixed_points
+from ctmodels.analysis._linearise import Linearised as Linearised, linearise as linearise
 from ctmodels.analysis._lyapunov import Lyapunov as Lyapunov, lyapunov as lyapunov
 from ctmodels.analysis._motion import Map as Map
 from ctmodels.analysis._regions import (

@@ -1,13 +1,13 @@
-"""A dynamics, a field or a map, as one: what moves on by a step, and can be differentiated in both modes.
+"""A dynamics, a field or a map, as one: what moves on by a step, and takes tangent vectors along.
 
 The solve behind a dynamics may know one mode of differentiation only (the discrete adjoint knows reverse mode, and
-hides from forward mode what was compiled before). Here the Jacobian is taken right where the flow is called, forwards
-where that goes and else backwards, and stands for the derivative in every transformation around.
+hides from forward mode what was compiled before). Here derivatives are taken right where the flow is called, forwards
+where that goes and else backwards.
 """
 
 import abc
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax
@@ -34,8 +34,9 @@ class Map(eqx.Module):
 
 
 class AbstractMotion(eqx.Module):
-    """`advance(t, z, h)`: the state a time h later; `speed(z)`: its slope, zero where it rests; `dt`: of a step."""
+    """`dt`: of a step; `in_steps`: whether a step is all that is known of it, and no slope."""
 
+    in_steps: ClassVar[bool] = True
     if TYPE_CHECKING:  # to whom an AbstractVar is one more argument of `__init__`
 
         @property
@@ -48,28 +49,35 @@ class AbstractMotion(eqx.Module):
     def advance(self, t: Float[Array, ""], z: Float[Array, " state"], h: Float[Array, ""]) -> Float[Array, " state"]:
         """The state that follows after the time h."""
 
-    @abc.abstractmethod
-    def speed(self, z: Float[Array, " state"]) -> Float[Array, " state"]:
-        """How fast it moves on, at time zero."""
-
-    @abc.abstractmethod
-    def linear(self, z: Float[Array, " state"]) -> tuple[Float[Array, "state state"], bool]:
-        """The Jacobian at a state, and whether it is that of a step, rather than of a slope."""
+    def step(self, z: Float[Array, " state"], t: Float[Array, ""] | None = None) -> Float[Array, " state"]:
+        """The state after one step, from time zero unless it is told."""
+        return self.advance(jnp.zeros((), z.dtype) if t is None else t, z, jnp.asarray(self.dt, z.dtype))
 
     def spread(
         self, t: Float[Array, ""], z: Float[Array, " state"], tangents: Float[Array, "state tangent"]
     ) -> tuple[Float[Array, " state"], Float[Array, "state tangent"]]:
         """The state after one step, and what becomes of tangent vectors, the columns."""
-        return along(lambda z: self.step(z, t), z, tangents)
+        return pushed(lambda z: self.step(z, t), z, tangents)
 
-    def step(self, z: Float[Array, " state"], t=0.0) -> Float[Array, " state"]:
-        """The state after one step."""
-        return self.advance(jnp.asarray(t, z.dtype), z, jnp.asarray(self.dt, z.dtype))
+    def stretch(
+        self, z: Float[Array, " state"], h: Float[Array, ""], tangents: Float[Array, "more tangent"]
+    ) -> tuple[Float[Array, " state"], Float[Array, "state tangent"]]:
+        """The state after the time h; and what becomes of tangent vectors, the last row of which is h's."""
+        step = lambda both: self.advance(jnp.zeros_like(h), both[:-1], both[-1])
+        return pushed(step, jnp.append(z, h), tangents)
+
+    def slope(
+        self, z: Float[Array, " state"]
+    ) -> tuple[Float[Array, " state"], Float[Array, "state state"], Float[Array, "state state"]]:
+        """How fast it moves, nothing where it rests; the Jacobian of that; and the Jacobian of what `in_steps` says."""
+        z1, J = self.spread(jnp.zeros((), z.dtype), z, jnp.eye(z.shape[0], dtype=z.dtype))
+        return (z1 - z) / self.dt, (J - jnp.eye(z.shape[0], dtype=z.dtype)) / self.dt, J
 
 
 class _Field(AbstractMotion):
     """Moves on by classical Runge-Kutta steps."""
 
+    in_steps: ClassVar[bool] = False
     field: Callable
     dt: float = eqx.field(static=True)
     control: PyTree
@@ -77,11 +85,9 @@ class _Field(AbstractMotion):
     def advance(self, t, z, h):
         return rk_step(RK4.tableau, self.field, t, h, z, self.control).y1
 
-    def speed(self, z):
-        return self.field(jnp.zeros((), z.dtype), z, self.control)
-
-    def linear(self, z):
-        return jax.jacfwd(self.speed)(z), False
+    def slope(self, z):
+        f, J = jacobian(lambda z: self.field(jnp.zeros((), z.dtype), z, self.control), z)
+        return f, J, J
 
 
 class _Map(AbstractMotion):
@@ -92,12 +98,6 @@ class _Map(AbstractMotion):
     def advance(self, t, z, h):
         return self.map(t, z, self.control)
 
-    def speed(self, z):
-        return (self.step(z) - z) / self.dt
-
-    def linear(self, z):
-        return jax.jacfwd(self.step)(z), True
-
 
 class _Flow(AbstractMotion):
     """A dynamics, by its own solver."""
@@ -107,37 +107,7 @@ class _Flow(AbstractMotion):
     control: PyTree
 
     def advance(self, t, z, h):
-        return _advance(self.dynamics, self.control, t, z, h)
-
-    def spread(self, t, z, tangents):
-        flow = lambda z: self.dynamics.flow(t, t + jnp.asarray(self.dt, z.dtype), z, self.control)[0]
-        return pushed(flow, z, tangents)
-
-    def speed(self, z):
-        return (self.step(z) - z) / self.dt
-
-    def linear(self, z):
-        return jax.jacfwd(self.step)(z), True
-
-
-@eqx.filter_custom_jvp
-def _advance(dynamics, control, t, z, h):
-    return dynamics.flow(t, t + h, z, control)[0]
-
-
-@_advance.def_jvp
-def _advance_jvp(primals, tangents):
-    dynamics, control, t, z, h = primals
-    others, (_, dz, dh) = tangents[:2], tangents[2:]
-    if jax.tree.leaves(others):
-        raise NotImplementedError("what an analysis finds is differentiated by the state alone, not by parameters")
-    flow = lambda z, h: dynamics.flow(t, t + h, z, control)[0]
-    fixed = lambda z: flow(z, h)
-    if dh is None:
-        z1, J = jacobian(fixed, z)
-        return z1, J @ dz
-    z1, J = jacobian(lambda both: flow(both[:-1], both[-1]), jnp.append(z, h))
-    return z1, J @ jnp.append(jnp.zeros_like(z) if dz is None else dz, dh)
+        return self.dynamics.flow(t, t + h, z, self.control)[0]
 
 
 def jacobian(
@@ -151,17 +121,13 @@ def pushed(
     function: Callable, z: Float[Array, " given"], tangents: Float[Array, "given tangent"]
 ) -> tuple[Float[Array, " state"], Float[Array, "state tangent"]]:
     """The value, and the Jacobian times tangent vectors, the columns."""
-    if _goes(lambda z, tangents: along(function, z, tangents), z, tangents):
-        return along(function, z, tangents)
+    along = lambda z, v: jax.jvp(function, (z,), (v,))
+    forwards = lambda z, tangents: jax.vmap(along, in_axes=(None, 1), out_axes=(None, 1))(z, tangents)
+    if _goes(forwards, z, tangents):
+        return forwards(z, tangents)
     z1, pull = jax.vjp(function, z)
     rows = jax.vmap(lambda v: pull(v)[0])(jnp.eye(z1.shape[0], dtype=z1.dtype))
     return z1, rows @ tangents
-
-
-def along(function: Callable, z, tangents) -> tuple[Array, Array]:
-    """The same in forward mode."""
-    of = lambda v: jax.jvp(function, (z,), (v,))
-    return jax.vmap(of, in_axes=1, out_axes=(None, 1))(tangents)
 
 
 def _goes(function: Callable, *args: Array) -> bool:
