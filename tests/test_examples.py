@@ -15,6 +15,11 @@ EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 
 # name: (toy settings, the metric, the range it must lie in). Training is too short to be good.
 TOYS = {
+    "analyse_dynamics": (
+        dict(seen=(10.0, 28.0), samples=60, width=8, steps=5, batch_size=8, count=3, orbit=50, figure="analysis.svg"),
+        "exponent_true",
+        (-5, 5),
+    ),
     "batched_solves": (dict(samples=4, t1=2.0, stiffest=3.0), "error", (-1, 0.1)),
     "classify_spirals": (dict(number=16, samples=12, hidden=4, width=8, steps=4, batch_size=8), "accuracy", (0, 1.01)),
     "data_parallel": (dict(series=8, samples=6, width=8, steps=6, batch_size=4), "rmse", (0, 5)),
