@@ -116,7 +116,11 @@ def _check_closed(found: Least, guess: float, step: float) -> None:
 @eqx.filter_jit
 def _orbit(moving: AbstractMotion, z0, transient: int, steps: int) -> Array:
     """The states after a transient, and after each of so many steps more."""
-    move = lambda z, _: (moving.step(z),) * 2
+
+    def move(z, _):
+        z = moving.step(z)
+        return z, z
+
     _, zs = jax.lax.scan(move, z0, length=transient + steps)
     return jnp.concatenate([z0[None], zs])[transient:]
 

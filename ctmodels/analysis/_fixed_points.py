@@ -20,6 +20,8 @@ from ctmodels.analysis._linearise import Linearised, describe
 from ctmodels.analysis._motion import AbstractMotion, Map, check_dynamics, check_states, motion
 from ctmodels.analysis._root import least_squares
 
+REACH = 10  # extents of the starts
+
 
 @dataclasses.dataclass(frozen=True)
 class FixedPoint:
@@ -68,7 +70,7 @@ def fixed_points(
     - `dynamics`: any [`ctmodels.AbstractDynamics`][], an [`ctmodels.analysis.Map`][], or a field f(t, z, args). Of a
         flow over `dt`, cycles of that very period are fixed points too.
     - `starts`: `(start, state)`: states of an orbit, and noise around them; some hundreds. What no start leads to is
-        not found.
+        not found, nor what is further away than ten times their extent.
     - `dt`: the time of a step of a dynamics.
     - `control`: a path; its value at time zero is what drives.
     - `slow`: whether slow points are returned too.
@@ -111,13 +113,22 @@ def points_of(found: Search, moving: AbstractMotion, starts: np.ndarray, slow, t
     limit = tolerance * (median if median > 0 else 1.0)
     apart = separation_of(starts) if separation is None else separation
     points = []
-    for members in _clusters(found.zs, found.speeds, apart):
+    zs, jacobians = np.asarray(found.zs), np.asarray(found.jacobians)
+    speeds = np.where(_near(zs, starts), found.speeds, np.inf)
+    for members in _clusters(zs, speeds, apart):
         best = members[0]
-        resting = bool(found.speeds[best] <= limit)
+        resting = bool(speeds[best] <= limit)
         if resting or slow:
-            linear = describe(found.jacobians[best], moving.in_steps, moving.dt)
-            points.append(FixedPoint(found.zs[best], float(found.speeds[best]), not resting, len(members), linear))
+            linear = describe(jacobians[best], moving.in_steps, moving.dt)
+            points.append(FixedPoint(zs[best], float(speeds[best]), not resting, len(members), linear))
     return sorted(points, key=lambda p: (p.slow, -p.hits))
+
+
+def _near(zs: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Which states are where the starts say anything of: where speeds fade out far away, nothing rests."""
+    centre, extent = starts.mean(axis=0), np.linalg.norm(np.ptp(starts, axis=0))
+    far = np.linalg.norm(zs - centre, axis=1) > REACH * extent if extent > 0 else np.zeros(len(zs), bool)
+    return ~far & np.isfinite(zs).all(axis=1)
 
 
 def separation_of(starts: np.ndarray) -> float:

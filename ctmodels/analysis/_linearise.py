@@ -41,12 +41,12 @@ class Linearised:
     def time_constants(self) -> np.ndarray:
         """In which each mode decays, or grows, by a factor of e."""
         with np.errstate(divide="ignore"):
-            return 1 / np.abs(self.rates.real)
+            return 1 / np.abs(np.real(self.rates))
 
     @property
     def frequencies(self) -> np.ndarray:
         """Turns per unit of time of each mode."""
-        return np.abs(self.rates.imag) / (2 * np.pi)
+        return np.abs(np.imag(self.rates)) / (2 * np.pi)
 
 
 def _check(dynamics, z, dt, **_) -> None:
@@ -85,28 +85,24 @@ def describe(J: np.ndarray, of_step: bool, dt: float, unit: float = 1.0) -> Line
     """A Jacobian of a slope or a step, in words and rates per unit of time outside, which is `1 / unit` inside."""
     neutral = np.sqrt(np.finfo(J.dtype).eps)
     values, modes = np.linalg.eig(J.astype(np.float64))
-    values = values.astype(complex)
-    rates = _rates_of_step(values, dt) if of_step else values
-    order = np.argsort(-rates.real, kind="stable")
-    rates, values, modes = rates[order], values[order], modes[:, order]
-    multipliers = values if of_step else None
+    growth, turning = _of_step(values, dt) if of_step else (np.real(values), np.imag(values))
+    order = np.argsort(-growth, kind="stable")
+    growth, turning, values, modes = growth[order], turning[order], values[order], modes[:, order]
     # What is rounding: of a multiplier, next to 1; of a rate, next to the fastest.
-    unit_rate = 1 / dt if of_step else max(np.abs(rates).max(), np.finfo(float).tiny)
-    still = np.abs(rates.real) < neutral * unit_rate
-    flips = int(np.sum((np.abs(values.imag) < neutral * np.abs(values)) & (values.real < 0))) if of_step else 0
-    turns = int(np.sum(np.abs(values.imag) > neutral * np.abs(values).max()))
-    index = int(np.sum((rates.real > 0) & ~still))
-    kind = _kind(len(rates), index, int(still.sum()), turns, flips)
-    rates.real, rates.imag = rates.real / unit, rates.imag / unit  # each: -inf divided as complex is NaN
+    still = np.abs(growth) < neutral * (1 / dt if of_step else max(np.abs(values).max(), np.finfo(float).tiny))
+    real = np.abs(np.imag(values)) <= neutral * np.abs(values).max()
+    flips = int(np.sum(real & (np.real(values) < 0))) if of_step else 0
+    index = int(np.sum((growth > 0) & ~still))
+    kind = _kind(len(growth), index, int(still.sum()), int(np.sum(~real)), flips)
+    rates = growth / unit + 1j * (turning / unit)
+    multipliers = values.astype(complex) if of_step else None
     return Linearised(J, of_step, rates, multipliers, modes, kind, index, index == 0 and not still.any())
 
 
-def _rates_of_step(multipliers: np.ndarray, dt: float) -> np.ndarray:
-    """log(multiplier) / dt; -inf where a direction is contracted to nothing."""
-    rates = np.zeros_like(multipliers)
+def _of_step(multipliers: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    """Growth and turns of multipliers per unit of time: -inf where a direction is contracted to nothing."""
     with np.errstate(divide="ignore"):
-        rates.real, rates.imag = np.log(np.abs(multipliers)) / dt, np.angle(multipliers) / dt
-    return rates
+        return np.log(np.abs(multipliers)) / dt, np.angle(multipliers) / dt
 
 
 def _kind(size: int, index: int, still: int, turns: int, flips: int) -> str:

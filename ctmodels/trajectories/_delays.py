@@ -226,7 +226,7 @@ def _dimension(false: np.ndarray, few: float) -> int | None:
 
 
 def _false(values, delay: int, dimension: int, ratio: float, far: float, apart: int) -> np.ndarray:
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     vectors, rows = delayed(values, delay, dimension + 1)
     if len(vectors) < LEAST + apart:
@@ -238,7 +238,7 @@ def _false(values, delay: int, dimension: int, ratio: float, far: float, apart: 
     # The next delay reaches further back, so that the same vectors serve both dimensions.
     now, extra = vectors[:, 1:], vectors[:, 0]
     asked = np.unique(np.linspace(0, len(now) - 1, min(len(now), MOST)).astype(int))
-    distances, neighbours = _neighbours(cKDTree(now), now, rows, asked, apart)
+    distances, neighbours = _neighbours(KDTree(now), now, rows, asked, apart)
     away = np.abs(extra[asked] - extra[neighbours])
     by_ratio = away > ratio * np.maximum(distances, COINCIDE)
     by_distance = np.hypot(distances, away) > far
@@ -277,14 +277,14 @@ class _Counted:
         seen = seen[~np.isnan(seen)]
         if len(seen) < LEAST:
             raise DataError(f"series: {len(seen)} values: {LEAST} at least are needed to say anything of its delays")
-        width = 0.4 * len(seen) ** (-1 / 6) if width is None else width
-        low, high = seen.min() - 2 * width, seen.max() + 2 * width
+        kernel = 0.4 * float(len(seen)) ** (-1 / 6) if width is None else float(width)
+        low, high = seen.min() - 2 * kernel, seen.max() + 2 * kernel
         cell = (high - low) / GRID
         places = np.arange(GRID) * cell
-        spread = np.exp(-0.5 * ((places[:, None] - places) / width) ** 2)
+        spread = np.exp(-0.5 * ((places[:, None] - places) / kernel) ** 2)
         cells = [np.where(np.isnan(x), -1, (np.nan_to_num(x, nan=low) - low) // cell).astype(int) for x in values]
         # As many cells as kernels side by side: what a histogram of so many would have, by the chi-squared law.
-        chance = (high - low) / (2 * np.sqrt(np.pi) * width) / (np.sqrt(2) * len(seen))
+        chance = (high - low) / (2 * np.sqrt(np.pi) * kernel) / (np.sqrt(2) * len(seen))
         return cls(cells, spread / spread.sum(axis=0), chance)
 
     def information(self, lag: int) -> float:

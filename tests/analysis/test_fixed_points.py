@@ -88,4 +88,10 @@ def test_what_is_refused():
         analysis.fixed_points(LORENZ, AROUND, tolerance=-1.0)
     with pytest.raises(ValueError, match="dt=None: the time of a step"):
         analysis.fixed_points(ct.NeuralODE(LORENZ, 3), AROUND)
-    assert analysis.fixed_points(lambda t, z, args: z**2 + 1, ON_A_LINE) == []
+
+
+@pytest.mark.only("float32")
+def test_where_nothing_rests_nothing_is_found():
+    """No root; none but at infinity; a law that is not finite."""
+    for field in (lambda t, z, args: z**2 + 1, lambda t, z, args: jnp.exp(-z), lambda t, z, args: z * jnp.nan):
+        assert analysis.fixed_points(field, ON_A_LINE) == []
