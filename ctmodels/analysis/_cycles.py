@@ -170,6 +170,7 @@ class _Repeated(AbstractMotion):
     moving: AbstractMotion
     order: int = eqx.field(static=True)
     dt: float = eqx.field(static=True)
+    control: PyTree = None
 
     def advance(self, t, z, h):
         return jax.lax.fori_loop(0, self.order, lambda _, z: self.moving.step(z), z)

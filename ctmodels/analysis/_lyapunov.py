@@ -73,7 +73,8 @@ def lyapunov(
     - `every`: steps between two QR decompositions. Larger is cheaper, until the tangent vectors are parallel to
         rounding: `every * dt * (largest - smallest exponent)` well below 16 in float32, 36 in float64.
     - `count`: only the largest so many; None: all.
-    - `control`: a path `t -> (input,)` that drives it, from time zero on; None: nothing does.
+    - `control`: a path `t -> (input,)` that drives it, from time zero on; None: nothing does, and each step begins at
+        time zero: what depends on time by itself has its phase as one more state.
 
     **Returns:** [`ctmodels.analysis.Lyapunov`][]; `metrics.kaplan_yorke(result.exponents)` is the dimension.
 
@@ -99,7 +100,7 @@ def _block(moving: AbstractMotion, every: int):
 
     def push(carry, _):
         i, z, tangents = carry
-        z, tangents = moving.spread(i * jnp.asarray(moving.dt, z.dtype), z, tangents)
+        z, tangents = moving.spread(moving.time(i, z.dtype), z, tangents)
         return (i + 1, z, tangents), None
 
     def block(carry, _):

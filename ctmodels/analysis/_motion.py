@@ -34,7 +34,7 @@ class Map(eqx.Module):
 
 
 class AbstractMotion(eqx.Module):
-    """`dt`: of a step; `in_steps`: whether a step is all that is known of it, and no slope."""
+    """`dt`: of a step; `in_steps`: whether a step is all that is known of it, and no slope; `control`: its drive."""
 
     in_steps: ClassVar[bool] = True
     if TYPE_CHECKING:  # to whom an AbstractVar is one more argument of `__init__`
@@ -42,12 +42,22 @@ class AbstractMotion(eqx.Module):
         @property
         def dt(self) -> float: ...
 
+        @property
+        def control(self) -> PyTree: ...
+
     else:
         dt: eqx.AbstractVar[float]
+        control: eqx.AbstractVar[PyTree]
 
     @abc.abstractmethod
     def advance(self, t: Float[Array, ""], z: Float[Array, " state"], h: Float[Array, ""]) -> Float[Array, " state"]:
         """The state that follows after the time h."""
+
+    def time(self, i, dtype) -> Float[Array, ""]:
+        """When step i begins: zero unless a control drives, since late in a long run a short step drowns in its time's
+        rounding."""
+        zero = jnp.zeros((), dtype)
+        return zero if self.control is None else i * jnp.asarray(self.dt, dtype)
 
     def step(self, z: Float[Array, " state"], t: Float[Array, ""] | None = None) -> Float[Array, " state"]:
         """The state after one step, from time zero unless it is told."""

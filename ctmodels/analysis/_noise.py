@@ -86,4 +86,4 @@ def _moved(moving, z0, scale, key) -> Callable:
     dt = jnp.asarray(moving.dt, z0.dtype)
     scale = jnp.broadcast_to(jnp.asarray(scale, z0.dtype), z0.shape) * jnp.sqrt(dt)
     draw = lambda i: scale * jax.random.normal(jax.random.fold_in(key, i), z0.shape, z0.dtype)
-    return lambda i, z: moving.step(z, i.astype(z.dtype) * dt) + draw(i)
+    return lambda i, z: moving.step(z, moving.time(i.astype(z.dtype), z.dtype)) + draw(i)
