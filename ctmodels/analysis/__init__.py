@@ -11,10 +11,10 @@ from ctmodels.analysis._fixed_points import FixedPoint as FixedPoint, fixed_poin
 from ctmodels.analysis._linearise import Linearised as Linearised, linearise as linearise
 from ctmodels.analysis._lyapunov import Lyapunov as Lyapunov, lyapunov as lyapunov
 from ctmodels.analysis._motion import Map as Map
+from ctmodels.analysis._noise import escape_time as escape_time, noisy_orbit as noisy_orbit
 from ctmodels.analysis._regions import (
     ExactCycle as ExactCycle,
     ExactCycles as ExactCycles,
     exact_cycles as exact_cycles,
     exact_equilibria as exact_equilibria,
 )
-from ctmodels.analysis._noise import escape_time as escape_time, noisy_orbit as noisy_orbit
