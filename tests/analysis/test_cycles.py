@@ -1,5 +1,7 @@
 """What is repeated: van der Pol's cycle, the logistic map's, against what is known of them."""
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -61,3 +63,21 @@ def test_what_does_not_come_back_is_said():
         analysis.limit_cycle(logistic(3.5), jnp.ones(1), dt=0.1)
     with pytest.raises(ValueError, match="order=0"):
         analysis.map_cycles(logistic(3.5), GRID, 0)
+
+
+@pytest.mark.only("float64")
+def test_a_search_through_a_model_finds_what_is_exact(tolerance):
+    """The tent map as a PLRNN, x <- 2 x and 2 (1 - x) beyond 1/2, beside a direction that contracts to 1."""
+    cell = ct.fields.ShallowPLRNN(2, 1, clipped=False, key=jax.random.key(0))
+    parts = lambda c: (c.A, c.W1, c.W2, c.h1, c.h2)
+    values = [2.0, 0.3], [[-4.0], [0.0]], [[1.0, 0.0]], [0.0, 0.7], [-0.5]
+    cell = eqx.tree_at(parts, cell, tuple(map(jnp.asarray, values)))
+    model = ct.PLRNN(cell, ct.FirstChannels(1), dt=0.5)
+    starts = jnp.stack([jnp.linspace(0.01, 0.97, 40), jnp.ones(40)], axis=1)
+    searched = analysis.map_cycles(model, starts, 3, dt=0.5)
+    exact = analysis.exact_cycles(cell, 3).found
+    lowest = lambda points: sorted(float(p[:, 0].min()) for p in points)
+    np.testing.assert_allclose(lowest([c.orbit for c in searched]), lowest([c.points for c in exact]), **tolerance(10))
+    for cycle in searched:
+        np.testing.assert_allclose(np.abs(cycle.multipliers), [8.0, 0.3**3], **tolerance(100))
+        assert cycle.period == 1.5 and not cycle.stable
