@@ -24,7 +24,7 @@ def solve_delayed(field: Callable, y0: Array, dt: float, steps: int, transient: 
         raise DataError(f"{argument('substeps', substeps)}: steps of {h:g} are longer than the delay {tau:g}; {remedy}")
     kept = math.ceil(tau / h) + 2
     start = (jnp.asarray(0), y0, jnp.tile(y0, (kept, 1)), jnp.zeros((kept, *y0.shape), y0.dtype))
-    step = _stepper(field, tau / h, jnp.asarray(h, y0.dtype), kept)
+    step = _stepper(field, y0, tau / h, jnp.asarray(h, y0.dtype), kept)
 
     def save(carry, _):
         carry, _ = jax.lax.scan(lambda carry, _: (step(carry), None), carry, length=substeps)
@@ -45,7 +45,7 @@ def _delay_of(field: Callable) -> float:
     return float(tau)
 
 
-def _stepper(field: Callable, lag: float, h: Array, kept: int) -> Callable:
+def _stepper(field: Callable, y0: Array, lag: float, h: Array, kept: int) -> Callable:
     """One step of RK4; in the ring of values and slopes, step i is entry i modulo its length. `lag`: in steps."""
 
     def past(values, slopes, i, node):
@@ -54,7 +54,8 @@ def _stepper(field: Callable, lag: float, h: Array, kept: int) -> Callable:
         here, there = (i + shift) % kept, (i + shift + 1) % kept
         lower, upper = values[here], values[there]
         bend = (1 - 2 * s) * (upper - lower) + h * ((s - 1) * slopes[here] + s * slopes[there])
-        return lower + s * (upper - lower) + s * (s - 1) * bend
+        # At the start the slope jumps, so the rest before it is not the cubic.
+        return jnp.where(i + shift < 0, y0, lower + s * (upper - lower) + s * (s - 1) * bend)
 
     def step(carry):
         i, y, values, slopes = carry

@@ -145,7 +145,7 @@ def _adaptive(field, y0: Array, dt: float, steps: int, transient: int, solver, t
             max_steps=MOST_STEPS * (steps + transient),
             throw=False,  # what it did not come to is infinite
         )
-        return solution.ys[1:] * unit  # pyright: ignore
+        return solution.ys[1:] * unit[None]  # pyright: ignore
 
     return jax.jit(run)(y0)
 
