@@ -45,6 +45,7 @@ TOYS = {
         "gaps",
         (0, 5),
     ),
+    "known_systems": (dict(names=("Lorenz", "MackeyGlass"), periods=4, figure="known.png"), "spread", (0, 1)),
     "langevin_flow": (
         dict(trials=8, bins=6, hidden=4, width=4, steps=4, batch_size=4, draws=2, figure="langevin_flow.svg"),
         "bits_true",

@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.integrate
 
 import ctmodels as ct
 
@@ -48,12 +47,9 @@ def test_time_reaches_the_field(within):
 @pytest.mark.only("float64")
 def test_a_stiff_field_gets_an_implicit_solver(within):
     field, y0 = ct.systems.VanDerPol(1000.0), jnp.array([2.0, 0.0])
-    rhs = lambda t, y: np.array([y[1], 1000 * (1 - y[0] ** 2) * y[1] - y[0]])
-    truth = scipy.integrate.solve_ivp(
-        rhs, (0, 900), [2, 0], method="Radau", rtol=1e-9, atol=1e-12, t_eval=[300, 600, 900]
-    )
+    truth = [1.779397769, 1.484575693, -1.936443545]  # by scipy's Radau at 1e-11
     orbit = ct.systems.simulate(field, y0, dt=300.0, steps=4)
-    np.testing.assert_allclose(orbit[1:, 0], truth.y[0], **within(1e-4))
+    np.testing.assert_allclose(orbit[1:, 0], truth, **within(1e-4))
     with pytest.raises(ct.DataError, match=r"^the field diverges before t=300 \(row 1 of 4\).*Kvaerno5"):
         ct.systems.simulate(field, y0, dt=300.0, steps=4, substeps=10)
 
