@@ -9,6 +9,7 @@
 
 import dataclasses
 import inspect
+import types
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -74,7 +75,7 @@ def law(function: Callable | None = None, *, observe: Callable | None = None, de
         "__qualname__": function.__name__,
     }
     leaves = {name: eqx.field(default=value, converter=_parameter(name)) for name, value in parameters.items()}
-    return type(Law)(function.__name__, (Law,), body | leaves)
+    return types.new_class(function.__name__, (Law,), exec_body=lambda namespace: namespace.update(body | leaves))
 
 
 def _parameter(name: str) -> Callable:
