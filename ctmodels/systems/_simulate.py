@@ -23,19 +23,33 @@ STABLE = 2.785  # h times a rate of decay: as far as classical Runge-Kutta is st
 MOST_STEPS = 1000  # of an adaptive solver, for each point
 
 
-def _check(system, y0, dt, steps, substeps, transient, points_per_period, solver, **_) -> None:
+def _check(system, y0, dt, steps, substeps, transient, points_per_period, solver, tolerance) -> None:
     check_whole("steps", steps, 1)
     check_whole("transient", transient, 0)
     check_whole("points_per_period", points_per_period, 1)
+    _check_start(system, y0, dt)
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise DataError(f"{argument('tolerance', tolerance)}: a number between 0 and 1 is needed, such as 1e-8")
     if substeps is not None:
         check_whole("substeps", substeps, 1)
         if solver is not None:
             raise DataError(f"{argument('substeps', substeps)}: `solver` chooses its own steps; give one of the two")
+    if solver is not None and _delayed(system):
+        raise DataError("`solver`: a system with a delay is solved by RK4 alone; leave `solver` out")
+
+
+def _check_start(system, y0, dt) -> None:
     for name, value in (("y0", y0), ("dt", dt)):
         if value is None and not isinstance(system, System):
             raise DataError(f"{argument(name, None)}: only systems of `systems.catalogue` know theirs; give {name}=...")
-    if solver is not None and _delayed(system):
-        raise DataError("`solver`: a system with a delay is solved by RK4 alone; leave `solver` out")
+    if y0 is not None and isinstance(system, System) and np.shape(y0) != system.y0.shape:
+        wanted = f"a state of {system.name} is of shape {system.y0.shape}"
+        raise DataError(f"y0 is of shape {np.shape(y0)}, and {wanted}: give one such")
+    if dt is None or isinstance(dt, jax.core.Tracer):
+        return
+    if not (math.isfinite(dt) and dt != 0 and (dt > 0 or not _delayed(system))):
+        which = "a positive time" if _delayed(system) else "a finite time that is not zero"
+        raise DataError(f"{argument('dt', dt)}: {which} is needed")
 
 
 @before(_check)
@@ -85,7 +99,7 @@ def simulate(
         spread = np.ones(start.shape) if known is None else np.where(known.std > 0, known.std, 1)
         ys = _adaptive(field, start, step, steps, transient, solver, tolerance, jnp.asarray(spread, start.dtype))
     else:
-        each = substeps or (SUBSTEPS if known is None else max(1, math.ceil(step / known.dt)))
+        each = substeps or (SUBSTEPS if known is None else max(1, math.ceil(abs(step) / known.dt)))
         solve = solve_delayed if _delayed(system) else _fixed
         ys = solve(field, start, step, steps, transient, each)
     _check_finite(ys, step, transient, "the field" if known is None else known.name)
@@ -99,7 +113,7 @@ def _delayed(system) -> bool:
 
 def _is_stiff(field: Callable, y0: Array, h: float) -> bool:
     """Whether something decays at `y0` so fast that steps of h make it grow; not asked while a step is traced."""
-    if isinstance(y0, jax.core.Tracer):
+    if isinstance(y0, jax.core.Tracer) or isinstance(h, jax.core.Tracer):
         return False
     jacobian = jax.jit(jax.jacfwd(lambda y: field(jnp.zeros((), y.dtype), y, None)))(y0)
     if isinstance(jacobian, jax.core.Tracer) or not bool(jnp.all(jnp.isfinite(jacobian))):

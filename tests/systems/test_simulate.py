@@ -82,6 +82,16 @@ def test_what_a_plain_field_has_to_be_given():
         ct.systems.simulate(field, jnp.ones(3), steps=5)
     with pytest.raises(ct.DataError, match=r"^steps=0: a whole number of at least 1"):
         ct.systems.simulate(field, jnp.ones(3), dt=0.1, steps=0)
+    with pytest.raises(
+        ct.DataError, match=r"^y0 is of shape \(2,\), and a state of Lorenz is of shape \(3,\): give one such"
+    ):
+        ct.systems.simulate(CATALOGUE["Lorenz"], jnp.ones(2), steps=5)
+    with pytest.raises(ct.DataError, match=r"^dt=0: a finite time that is not zero is needed"):
+        ct.systems.simulate(CATALOGUE["Lorenz"], dt=0.0, steps=5)
+    with pytest.raises(ct.DataError, match=r"^dt=-0.1: a positive time is needed"):
+        ct.systems.simulate(CATALOGUE["MackeyGlass"], dt=-0.1, steps=5)
+    with pytest.raises(ct.DataError, match=r"^tolerance=0: a number between 0 and 1 is needed"):
+        ct.systems.simulate(CATALOGUE["Lorenz"], tolerance=0.0, steps=5)
     with pytest.raises(ct.DataError, match=r"^substeps=3: `solver` chooses its own steps"):
         ct.systems.simulate(CATALOGUE["Lorenz"], steps=5, substeps=3, solver=diffrax.Tsit5())
 
