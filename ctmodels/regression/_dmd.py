@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ctmodels._core._arguments import check_whole
 from ctmodels._core._series import Series
@@ -19,7 +20,7 @@ def dmd(
     dt: float | None = None,
     delays: int = 1,
     rank: int | None = None,
-    penalty: float = 0.0,
+    penalty: float | Float[Array, ""] = 0.0,
     affine: bool = False,
 ) -> tuple[LinearDynamics, Fit]:
     """The linear map that comes closest to each next output: dynamic mode decomposition, with delays Hankel's.

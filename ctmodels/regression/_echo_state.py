@@ -19,7 +19,7 @@ def echo_state(
     series: Series | Sequence[Series],
     control: Series | Sequence[Series] | None = None,
     *,
-    penalty: float = 1e-6,
+    penalty: float | Float[Array, ""] = 1e-6,
 ) -> tuple[EchoState, Fit]:
     """The same reservoir with a readout that foretells each next output, in one regression.
 

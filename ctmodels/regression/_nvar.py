@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ctmodels._core._arguments import check_whole
 from ctmodels._core._series import Series
@@ -22,7 +23,7 @@ def nvar(
     delays: int = 2,
     skip: int = 1,
     degree: int = 2,
-    penalty: float = 1e-6,
+    penalty: float | Float[Array, ""] = 1e-6,
 ) -> tuple[NVAR, Fit]:
     """A map of monomials of the last outputs, in one regression: the baseline that costs nothing.
 

@@ -33,7 +33,9 @@ def ridge(
     return solve_ridge(*compressed(features, targets, weights), penalty, rank)
 
 
-def compressed(features: Rows, targets: Targets, weights: Float[Array, " row"] | None = None) -> tuple[Rows, Targets]:
+def compressed(
+    features: Rows, targets: Targets, weights: Float[Array, " row"] | None = None
+) -> tuple[Float[Array, "few feature"], Float[Array, "few target"]]:
     """As few rows as there are columns, from which every least-squares fit comes out as it does from all of them, with
     the same sum of squares left: the triangle of a QR factorisation of both side by side."""
     both = jnp.concatenate([features, targets], axis=1)
@@ -52,8 +54,9 @@ def solve_ridge(
     penalty = jnp.asarray(penalty, s.dtype)
     counts = s > max(features.shape) * jnp.finfo(s.dtype).eps * s[0]
     counts = counts if rank is None else counts & (jnp.arange(s.shape[0]) < rank)
-    gains = jnp.where(counts, s, 0) / jnp.where(counts, s**2 + penalty[..., None], 1)
-    return Vt.T @ (gains[..., None] * (U.T @ targets))
+    gains = jnp.where(counts, s, 0)[None] / jnp.where(counts[None], s[None] ** 2 + penalty.reshape(-1, 1), 1)
+    found = jnp.einsum("kf,pk,kt->pft", Vt, gains, U.T @ targets)
+    return found.reshape(*penalty.shape, *found.shape[1:])
 
 
 def root_mean_squares(columns: Float[Array, "row column"], weights: Float[Array, " row"]) -> Float[Array, " column"]:
@@ -67,4 +70,4 @@ def relative_ridge(features: Rows, targets: Targets, penalty, weights: Float[Arr
     """Ridge regression that knows no units: of features of root mean square one, and means over the rows."""
     unit, count = root_mean_squares(features, weights), jnp.maximum(jnp.sum(weights), 1)
     penalty = count * jnp.asarray(penalty, features.dtype)
-    return ridge(features / unit, targets, penalty, weights=weights, rank=rank) / unit[:, None]
+    return ridge(features / unit[None], targets, penalty, weights=weights, rank=rank) / unit[:, None]

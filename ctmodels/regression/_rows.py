@@ -54,12 +54,12 @@ def grids(series, control, dt: float | None) -> tuple[list[Grid], float]:
     """Each series in steps of `dt`, and that: by default the median spacing, times being known. Rows that are missing
     altogether are filled in as unobserved; times off the grid are refused."""
     many, controls = as_lists(series, control)
-    known = not any(isinstance(one.ts, jax.core.Tracer) for one in many)
     if dt is None:
-        if not known:
+        if any(isinstance(one.ts, jax.core.Tracer) for one in many):
             raise ValueError(f"{argument('dt', None)}: in compiled code times are not known: give the spacing, dt=...")
         dt = _spacing([np.asarray(one.ts, np.float64) for one in many])
     place = (lambda i: f"series[{i}]") if len(many) > 1 else (lambda i: "series")
+    known = not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(many))
     filled = [_filled(one, dt, place(i)) if known else _padded(one, dt, place(i)) for i, one in enumerate(many)]
     us = [_inputs(c, one, grid.ts) for c, one, grid in zip(controls, many, filled, strict=True)]
     return [Grid(one.ts, one.ys, one.mask, u) for one, u in zip(filled, us, strict=True)], dt

@@ -54,10 +54,10 @@ def stlsq(
         penalty = penalty * jnp.maximum(jnp.sum(weights), 1)
     else:
         of_features, of_targets = (jnp.ones(x.shape[1], x.dtype) for x in (features, targets))
-    features, targets = compressed(features / of_features, targets / of_targets, weights)
+    features, targets = compressed(features / of_features[None], targets / of_targets[None], weights)
     one = lambda target: _of_one_target(features, target, threshold, penalty, rounds)
     coefficients, active = jax.vmap(one, in_axes=1, out_axes=1)(targets)
-    return Sparse(coefficients * of_targets / of_features[:, None], active)
+    return Sparse(coefficients * of_targets[None] / of_features[:, None], active)
 
 
 def bagged_stlsq(
@@ -85,13 +85,13 @@ def bagged_stlsq(
     stayed = jnp.mean(jax.lax.map(bag, jax.random.split(key, bags)), axis=0, dtype=features.dtype)
     active = stayed >= inclusion
     features, targets = compressed(features, targets, weights)
-    fit = lambda active, target: solve_ridge(jnp.where(active, features, 0), target[:, None], 0.0)[:, 0]
+    fit = lambda active, target: solve_ridge(jnp.where(active[None], features, 0), target[:, None], 0.0)[:, 0]
     return Sparse(jax.vmap(fit, in_axes=1, out_axes=1)(active, targets), active, stayed)
 
 
 def _of_one_target(features: Rows, target: Float[Array, " row"], threshold, penalty, rounds: int):
     """Features that are out have columns of zeros: so they get none, and shapes stay."""
-    fit = lambda active, penalty: solve_ridge(jnp.where(active, features, 0), target[:, None], penalty)[:, 0]
+    fit = lambda active, penalty: solve_ridge(jnp.where(active[None], features, 0), target[:, None], penalty)[:, 0]
 
     def again(state):
         active, _, count = state

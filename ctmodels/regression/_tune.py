@@ -116,8 +116,8 @@ def _tried(reservoir: EchoState, grid: Grid, cut: int, at: Array, horizon: int, 
     features = jax.vmap(reservoir.features)(told[: cut - 1], rs[1:cut])
     weights = usable(grid, reservoir.washout)[: cut - 1]
     unit = root_mean_squares(features, weights)
-    few = compressed(features / unit, grid.ys[1:cut], weights)
-    readouts = solve_ridge(*few, jnp.asarray(penalties, unit.dtype) * jnp.sum(weights)) / unit[:, None]
+    few = compressed(features / unit[None], grid.ys[1:cut], weights)
+    readouts = solve_ridge(*few, jnp.asarray(penalties, unit.dtype) * jnp.sum(weights)) / unit[None, :, None]
     spread = jnp.maximum(_spread(grid), jnp.finfo(unit.dtype).tiny)
 
     def error(readout, start):
@@ -131,7 +131,7 @@ def _tried(reservoir: EchoState, grid: Grid, cut: int, at: Array, horizon: int, 
 
         _, ys = jax.lax.scan(step, z, us, length=horizon)
         wanted, seen = (jax.lax.dynamic_slice_in_dim(x, start + 1, horizon) for x in (grid.ys, grid.mask))
-        return _bounded_error(ys / spread, wanted / spread, seen)
+        return _bounded_error(ys / spread[None], wanted / spread[None], seen)
 
     over_starts = jax.vmap(error, in_axes=(None, 0))
     return jnp.mean(jax.vmap(over_starts, in_axes=(0, None))(readouts, at), axis=1)
@@ -141,7 +141,7 @@ def _spread(grid: Grid) -> Float[Array, " channel"]:
     """The standard deviation of each channel."""
     count = jnp.maximum(jnp.sum(grid.mask, axis=0, dtype=grid.ys.dtype), 1)
     mean = jnp.sum(jnp.where(grid.mask, grid.ys, 0), axis=0) / count
-    return jnp.sqrt(jnp.sum(jnp.where(grid.mask, grid.ys - mean, 0) ** 2, axis=0) / count)
+    return jnp.sqrt(jnp.sum(jnp.where(grid.mask, grid.ys - mean[None], 0) ** 2, axis=0) / count)
 
 
 def _bounded_error(ys, wanted, seen) -> Float[Array, ""]:
