@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -10,7 +11,7 @@ from ctmodels._core._series import Series
 from ctmodels.models import LinearDynamics
 from ctmodels.regression._fit import Fit, judged
 from ctmodels.regression._ridge import relative_ridge
-from ctmodels.regression._rows import Grid, Pairs, grids, histories, inputs_before, inputs_of, together
+from ctmodels.regression._rows import Grid, Pairs, check_enough, grids, histories, inputs_before, inputs_of, together
 
 
 def dmd(
@@ -41,18 +42,24 @@ def dmd(
     """
     delays = check_whole("delays", delays, 1)
     found, dt = grids(series, control, dt)
-    pairs = together([_pairs(grid, delays, affine) for grid in found], "a step takes all of the outputs before it")
     rank = None if rank is None else check_whole("rank", rank, 1)
-    W = relative_ridge(pairs.features, pairs.after, penalty, pairs.weights, rank)
-    state, inputs = delays * pairs.before.shape[1], inputs_of(found)
+    W, fit = _fitted(found, delays, affine, penalty, rank)
+    check_enough(fit.rows, 1, "a step takes all of the outputs before it")
+    state, inputs = delays * found[0].ys.shape[1], inputs_of(found)
     model = LinearDynamics(
         W[:state].T,
         dt,
         W[-1] if affine else None,
         W[state : state + inputs].T if inputs else None,
     )
-    predicted = pairs.features @ W
-    return model, judged(predicted, pairs.after, pairs.after - pairs.before, pairs.weights)
+    return model, fit
+
+
+@eqx.filter_jit
+def _fitted(found: list[Grid], delays: int, affine: bool, penalty, rank: int | None) -> tuple[Array, Fit]:
+    pairs = together([_pairs(grid, delays, affine) for grid in found])
+    W = relative_ridge(pairs.features, pairs.after, penalty, pairs.weights, rank)
+    return W, judged(pairs.features @ W, pairs.after, pairs.after - pairs.before, pairs.weights)
 
 
 def _pairs(grid: Grid, delays: int, affine: bool) -> Pairs:

@@ -11,7 +11,7 @@ from ctmodels._core._series import Series
 from ctmodels.models import EchoState
 from ctmodels.regression._fit import Fit, judged
 from ctmodels.regression._ridge import relative_ridge
-from ctmodels.regression._rows import Grid, Pairs, ends, grids, together
+from ctmodels.regression._rows import Grid, Pairs, check_enough, ends, grids, together
 
 
 def echo_state(
@@ -39,10 +39,16 @@ def echo_state(
     **Returns:** a [`ctmodels.EchoState`][], and how well it fits.
     """
     found, _ = grids(series, control, reservoir.dt)
-    pairs = together([_pairs(grid, reservoir) for grid in found], f"washout={reservoir.washout} rows are not fitted to")
+    W, fit = _fitted(reservoir, found, penalty)
+    check_enough(fit.rows, 1, f"washout={reservoir.washout} rows are not fitted to")
+    return eqx.tree_at(lambda m: m.readout, reservoir, W.T), fit
+
+
+@eqx.filter_jit
+def _fitted(reservoir: EchoState, found: list[Grid], penalty) -> tuple[Array, Fit]:
+    pairs = together([_pairs(grid, reservoir) for grid in found])
     W = relative_ridge(pairs.features, pairs.after, penalty, pairs.weights)
-    model = eqx.tree_at(lambda m: m.readout, reservoir, W.T)
-    return model, judged(pairs.features @ W, pairs.after, pairs.after - pairs.before, pairs.weights)
+    return W, judged(pairs.features @ W, pairs.after, pairs.after - pairs.before, pairs.weights)
 
 
 def driven(reservoir: EchoState, grid: Grid) -> tuple[Float[Array, "time unit"], Float[Array, "time heard"]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,7 +13,7 @@ from ctmodels.fields import Library
 from ctmodels.models import NVAR
 from ctmodels.regression._fit import Fit, judged
 from ctmodels.regression._ridge import relative_ridge
-from ctmodels.regression._rows import Grid, Pairs, grids, histories, inputs_before, inputs_of, together
+from ctmodels.regression._rows import Grid, Pairs, check_enough, grids, histories, inputs_before, inputs_of, together
 
 
 def nvar(
@@ -49,11 +50,17 @@ def nvar(
     channels = found[0].ys.shape[1]
     library = Library(delays * channels + inputs_of(found), degree)
     model = NVAR(jnp.zeros((channels, library.size), found[0].ys.dtype), library, dt, delays, skip)
-    pairs = together([_pairs(grid, model) for grid in found], "a step takes all of the outputs before it")
+    W, fit = _fitted(model, found, penalty)
+    check_enough(fit.rows, 1, "a step takes all of the outputs before it")
+    return NVAR(W.T, library, dt, delays, skip), fit
+
+
+@eqx.filter_jit
+def _fitted(model: NVAR, found: list[Grid], penalty) -> tuple[Array, Fit]:
+    pairs = together([_pairs(grid, model) for grid in found])
     changes = pairs.after - pairs.before
     W = relative_ridge(pairs.features, changes, penalty, pairs.weights)
-    model = NVAR(W.T, library, dt, delays, skip)
-    return model, judged(pairs.features @ W, changes, changes, pairs.weights)
+    return W, judged(pairs.features @ W, changes, changes, pairs.weights)
 
 
 def _pairs(grid: Grid, model: NVAR) -> Pairs:

@@ -128,21 +128,16 @@ class Pairs(NamedTuple):
     weights: Float[Array, " row"]
 
 
-def together(pairs: Sequence[Pairs], needs: str) -> Pairs:
-    """Of several series. `needs`: what too few rows mean, where that is known."""
-    found = Pairs(*(jnp.concatenate(parts) for parts in zip(*pairs, strict=True)))
-    check_enough(found.weights, 1, needs)
-    return found
+def together(pairs: Sequence[Pairs]) -> Pairs:
+    """Of several series."""
+    return Pairs(*(jnp.concatenate(parts) for parts in zip(*pairs, strict=True)))
 
 
-def check_enough(weights: Array, least: int, needs: str) -> None:
-    """Refuse if there is too little to fit to, where that is known."""
-    if isinstance(weights, jax.core.Tracer):
-        return
-    rows = int(np.sum(np.asarray(weights) > 0))
-    if rows < least:
+def check_enough(rows: Array, least: int, needs: str) -> None:
+    """Refuse if fewer rows than these were usable, where that is known."""
+    if not isinstance(rows, jax.core.Tracer) and int(rows) < least:
         raise DataError(
-            f"series: {rows} usable rows of {weights.shape[0]}: {needs}; give longer series, or fill in what is "
+            f"series: {int(rows)} usable rows: {needs}; give longer series, or fill in what is "
             "missing (ctmodels.smoothing.smooth)"
         )
 

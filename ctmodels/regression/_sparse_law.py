@@ -1,7 +1,8 @@
 """A sparse law in continuous time from a series: a sum of few terms."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -16,7 +17,7 @@ from ctmodels.paths import LinearPath
 from ctmodels.regression._fit import Fit, judged
 from ctmodels.regression._rows import as_lists, check_enough
 from ctmodels.regression._slopes import smoothed_slopes, weak_rows
-from ctmodels.regression._stlsq import bagged_stlsq, stlsq
+from ctmodels.regression._stlsq import Sparse, bagged_stlsq, stlsq
 from ctmodels.trajectories._starts import filled_control
 
 METHODS = ("smooth", "weak")
@@ -72,17 +73,23 @@ def sparse_law(
     many, controls = as_lists(series, control)
     us = [_inputs(c, one) for c, one in zip(controls, many, strict=True)]
     library = Library(many[0].ys.shape[1] + (0 if us[0] is None else us[0].shape[1]), degree, waves)
-    features, targets, weights = _regression(library, many, us, method, slopes, width, stride)
-    check_enough(weights, library.size, f"a library of {library.size} terms takes as many")
+    rows = _regression(library, many, us, method, slopes, width, stride)
+    found, fit = _fitted(rows, threshold, penalty, normalise, key, bags, inclusion)
+    check_enough(fit.rows, library.size, f"a library of {library.size} terms takes as many")
+    field = SparseField(library, found.coefficients.T, found.active.T)
+    return NeuralODE(field, many[0].ys.shape[1], integrate=Integrate() if integrate is None else integrate), fit
+
+
+@eqx.filter_jit
+def _fitted(rows, threshold, penalty, normalise: bool, key, bags: int, inclusion) -> tuple[Sparse, Fit]:
+    features, targets, weights = rows
     kwargs = dict(threshold=threshold, penalty=penalty, normalise=normalise, weights=weights)
     if bags:
         found = bagged_stlsq(features, targets, key=key, bags=bags, inclusion=inclusion, **kwargs)
     else:
         found = stlsq(features, targets, **kwargs)
-    field = SparseField(library, found.coefficients.T, found.active.T)
-    model = NeuralODE(field, many[0].ys.shape[1], integrate=Integrate() if integrate is None else integrate)
     stayed = None if found.inclusion is None else found.inclusion.T
-    return model, judged(features @ found.coefficients, targets, targets, weights, stayed)
+    return found, judged(features @ found.coefficients, targets, targets, weights, stayed)
 
 
 def _inputs(control: Series | None, series: Series) -> Array | None:
@@ -106,18 +113,24 @@ def _regression(library: Library, many: list[Series], us: list, method: str, slo
     return features, targets, weights
 
 
-def _terms(library: Callable, ys: Array, us: Array | None) -> Float[Array, "time term"]:
+@eqx.filter_jit
+def _terms(library: Library, ys: Array, us: Array | None) -> Float[Array, "time term"]:
     return jax.vmap(library)(ys if us is None else jnp.concatenate([ys, us], axis=1))
 
 
-def _rows(library: Callable, series: Series, ys: Array, slopes: Array, us: Array | None):
+def _rows(library: Library, series: Series, ys: Array, slopes: Array, us: Array | None):
     weights = jnp.all(series.mask, axis=1).astype(ys.dtype)
     return _terms(library, ys, us), slopes, weights
 
 
-def _weak(library: Callable, series: Series, us: Array | None, width: int, stride: int):
+def _weak(library: Library, series: Series, us: Array | None, width: int, stride: int):
     if series.ts.shape[0] < width:
         raise DataError(
             f"width={width}: the series has {series.ts.shape[0]} rows: give shorter windows, or a longer series"
         )
+    return _weak_rows(library, series, us, width, stride)
+
+
+@eqx.filter_jit
+def _weak_rows(library: Library, series: Series, us: Array | None, width: int, stride: int):
     return weak_rows(series, _terms(library, series.ys, us), width=width, stride=stride)

@@ -73,13 +73,19 @@ def tune_echo_state(
     for name, value in counts.items():
         check_whole(name, value, 1)
     cut, at = _split(grid, held_out, starts, horizon)
-    settings = _drawn(key, configurations, grid.ys.dtype)
-    tried = lambda settings: _tried(_set(reservoir, settings), grid, cut, at, horizon, penalties)
-    errors = jax.lax.map(tried, settings, batch_size=min(batch, configurations))
+    settings, errors = _swept(reservoir, grid, key, configurations, cut, at, horizon, penalties, batch)
     i, j = jnp.unravel_index(jnp.argmin(jnp.where(jnp.isfinite(errors), errors, jnp.inf)), errors.shape)
     penalty = jnp.asarray(penalties, grid.ys.dtype)
     model, _ = echo_state(_set(reservoir, jax.tree.map(lambda x: x[i], settings)), series, control, penalty=penalty[j])
     return model, Tuned(*settings, penalty, errors, errors[i, j])
+
+
+@eqx.filter_jit
+def _swept(reservoir, grid: Grid, key, configurations: int, cut: int, at, horizon: int, penalties, batch: int):
+    """Settings, and the error of each, `(reservoir, penalty)`."""
+    settings = _drawn(key, configurations, grid.ys.dtype)
+    tried = lambda settings: _tried(_set(reservoir, settings), grid, cut, at, horizon, penalties)
+    return settings, jax.lax.map(tried, settings, batch_size=min(batch, configurations))
 
 
 def _split(grid: Grid, held_out: float, starts: int, horizon: int) -> tuple[int, Array]:

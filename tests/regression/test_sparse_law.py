@@ -129,7 +129,7 @@ BAD = {
     "a method of another name": (dict(method="derivative"), "method='derivative': must be one of"),
     "bags without a key": (dict(bags=3), "key: None is no key"),
     "windows longer than the series": (dict(width=100), "width=100: the series has 30 rows"),
-    "fewer rows than terms": (dict(degree=6), "series: 6 usable rows of 6: a library of 28 terms"),
+    "fewer rows than terms": (dict(degree=6), "series: 6 usable rows: a library of 28 terms"),
     "slopes of another shape": (dict(slopes=jnp.ones((29, 2))), r"slopes\[0\]: shape \(29, 2\)"),
 }
 
