@@ -35,6 +35,11 @@ TOYS = {
         "error",
         (0, 0.5),
     ),
+    "find_the_equation": (
+        dict(samples=400, bags=3, width=20, figure="find_the_equation.svg"),
+        "wrong",
+        (-1, 31),
+    ),
     "forecast_irregular": (
         dict(number=8, samples=10, ahead=3, hidden=4, steps=3, batch_size=4),
         "ode_rnn",

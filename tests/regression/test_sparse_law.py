@@ -66,11 +66,31 @@ def test_thresholding_goes_as_in_pysindy(setting, within):
     np.testing.assert_array_equal(fit.active, np.asarray(REFERENCE[setting]) != 0)
 
 
+def test_elimination_knows_no_units_and_keeps_what_is_missed(tolerance):
+    """Of eight features that depend on one another, three; rows without weight are not looked at."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(60, 8)) @ (np.eye(8) + 0.3 * rng.normal(size=(8, 8)))
+    W = np.zeros((8, 2))
+    W[[1, 4, 6], 0], W[[0], 1] = [1, -2, 0.5], [3]
+    Y, weights = X @ W + 0.01 * rng.normal(size=(60, 2)), (np.arange(60) < 50).astype(float)
+    Y[50:] = np.nan
+    units = 10.0 ** np.arange(-3, 5)
+    fit = jax.jit(lambda X, Y, w: ct.regression.stepwise(X, Y, weights=w))
+    one, other = (fit(*map(jnp.asarray, (X * scale, Y, weights))) for scale in (1.0, units))
+    np.testing.assert_array_equal(one.active, W != 0)
+    np.testing.assert_array_equal(other.active, W != 0)
+    kept = X[:50][:, [1, 4, 6]]
+    wanted = np.linalg.lstsq(kept, Y[:50, 0], rcond=None)[0]
+    np.testing.assert_allclose(one.coefficients[:, 0][np.array([1, 4, 6])], wanted, **tolerance(10))
+    np.testing.assert_allclose(other.coefficients * units[:, None], one.coefficients, **tolerance(100))
+
+
 @pytest.mark.only("float64")
-def test_exact_slopes_give_the_law_in_words():
+@pytest.mark.parametrize("threshold", [None, 0.1])
+def test_exact_slopes_give_the_law_in_words(threshold):
     z, slopes, _ = rows()
     series = ct.Series.from_nan(np.cumsum(1 + np.arange(200) % 3), np.where(np.arange(200)[:, None] == 7, np.nan, z))
-    model, fit = ct.regression.sparse_law(series, slopes=jnp.asarray(slopes))
+    model, fit = ct.regression.sparse_law(series, slopes=jnp.asarray(slopes), threshold=threshold)
     assert model.field.formula(["x", "y", "z"]) == "x' = -10 x + 10 y\ny' = 28 x - 1 y - 1 x z\nz' = -2.667 z + 1 x y"
     assert fit.rows == 199 and np.max(fit.error) < 1e-10
 
@@ -80,7 +100,7 @@ def test_the_weak_form_finds_the_law_of_an_orbit_seen_at_irregular_times(orbit, 
     kept = np.flatnonzero(np.random.default_rng(0).random(600) < 0.9)
     ys = orbit[kept]
     ys[100, 1] = np.nan
-    model, fit = ct.regression.sparse_law(ct.Series.from_nan(0.01 * kept, ys), threshold=0.3)
+    model, fit = ct.regression.sparse_law(ct.Series.from_nan(0.01 * kept, ys))
     check(model.field, within, 0.05)
     windows = len(range(0, len(kept) - 19, 2))
     assert windows - 10 == fit.rows
@@ -92,8 +112,7 @@ def test_resampled_rows_say_how_sure_a_term_is(orbit, within):
     rng = np.random.default_rng(1)
     ys = orbit + 0.05 * np.std(orbit, axis=0) * rng.normal(size=orbit.shape)
     series = ct.Series.from_nan(0.01 * np.arange(600), ys)
-    kwargs = dict(normalise=True, threshold=0.15, penalty=1e-6, stride=1, bags=10, key=jax.random.key(0))
-    model, fit = ct.regression.sparse_law(series, **kwargs)
+    model, fit = ct.regression.sparse_law(series, bags=10, key=jax.random.key(0))
     terms = model.field.library.names(["x", "y", "z"])
     for i, row in enumerate(LAW.values()):
         sure = dict(zip(terms, np.asarray(fit.inclusion)[i], strict=True))
