@@ -61,7 +61,7 @@ def sparse_law(
     - `control`: of each the inputs, on its times.
     - `degree`, `waves`: of the [`ctmodels.fields.Library`][].
     - `threshold`: None: terms go one after the other until one is missed ([`ctmodels.regression.stepwise`][]); a
-        number: those whose coefficients are smaller go ([`ctmodels.regression.stlsq`][]), with `penalty` and `normalise`.
+        number: those of smaller coefficients go ([`ctmodels.regression.stlsq`][]), with `penalty` and `normalise`.
     - `method`: "weak": integrals over windows of `width` rows, `stride` apart, so that no derivative is taken;
         "smooth": values and slopes by a smoother that knows no law.
     - `slopes`: known ones, `(time, channel)`, of each series, in place of a method.

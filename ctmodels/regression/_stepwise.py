@@ -1,8 +1,8 @@
 r"""Sparse regression by elimination: the term that is missed least goes, one after the other, and of all these models
-the one of the least $n \log \mathrm{RSS} + k \log n$ is taken.
+the one of the least $n \log \mathrm{RSS} + k (\log n + 2 \log p)$ is taken, with k of p terms left.
 
-Stepwise sparse regressor: Boninsegna, Nüske and Clementi, J. Chem. Phys. 148, 241723 (2018); the criterion is Schwarz'
-(Ann. Stat. 6, 461 (1978)).
+Stepwise sparse regressor: Boninsegna, Nüske and Clementi, J. Chem. Phys. 148, 241723 (2018); the criterion is
+Schwarz', extended for the number of models among which it chooses: Chen and Chen, Biometrika 95, 759 (2008).
 """
 
 import jax
@@ -45,12 +45,13 @@ def stepwise(
 
 def _eliminated(features: Rows, target: Float[Array, " row"], total, count) -> Bool[Array, " feature"]:
     """The best support on the way from all features to none."""
-    tiny = (10 * jnp.finfo(target.dtype).eps) ** 2  # of what is explained, as rounding leaves no less
+    tiny = (300 * jnp.finfo(target.dtype).eps) ** 2  # of what is explained, as rounding leaves no less
 
     def step(active, _):
         coefficients, variances = _estimates(features, target, active)
         left = jnp.sum((target - features @ coefficients) ** 2) / jnp.maximum(total, 1)
-        score = count * jnp.log(left + tiny) + jnp.sum(active) * jnp.log(count)
+        price = jnp.log(count) + 2 * jnp.log(jnp.asarray(active.shape[0], left.dtype))
+        score = count * jnp.log(left + tiny) + jnp.sum(active, dtype=left.dtype) * price
         gain = jnp.where(active, coefficients**2 / variances, jnp.inf)
         return active & (jnp.arange(active.shape[0]) != jnp.argmin(gain)), (active, score)
 
