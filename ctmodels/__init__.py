@@ -93,6 +93,7 @@ from ctmodels.models import (
     LatentRNN as LatentRNN,
     LatentSDE as LatentSDE,
     LinearDynamics as LinearDynamics,
+    LiquidState as LiquidState,
     LogNCDE as LogNCDE,
     NeuralCDE as NeuralCDE,
     NeuralODE as NeuralODE,

@@ -7,6 +7,7 @@ from ctmodels.models._latent_ode import LatentODE as LatentODE
 from ctmodels.models._latent_rnn import LatentRNN as LatentRNN
 from ctmodels.models._latent_sde import LatentSDE as LatentSDE
 from ctmodels.models._linear_dynamics import LinearDynamics as LinearDynamics
+from ctmodels.models._liquid import LiquidState as LiquidState
 from ctmodels.models._log_ncde import LogNCDE as LogNCDE
 from ctmodels.models._neural_cde import IncrementScheme as IncrementScheme, NeuralCDE as NeuralCDE
 from ctmodels.models._neural_ode import NeuralODE as NeuralODE

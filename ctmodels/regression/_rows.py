@@ -32,7 +32,8 @@ class Grid(NamedTuple):
 def as_lists(series, control) -> tuple[list[Series], list[Series | None]]:
     """One series or several, each with its control or none."""
     many = [series] if isinstance(series, Series) else list(series)
-    controls = [control] if isinstance(control, Series) else [None] * len(many) if control is None else list(control)
+    controls: list[Series | None] = [None] * len(many) if control is None else []
+    controls += [control] if isinstance(control, Series) else list(control or [])
     if not many:
         raise ValueError("series is empty: a fit needs at least one")
     if len(controls) != len(many):
