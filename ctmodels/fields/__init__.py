@@ -21,4 +21,5 @@ from ctmodels.fields._potentials import (
     Quadratic as Quadratic,
     least_eigenvalue as least_eigenvalue,
 )
+from ctmodels.fields._radial import RadialBasis as RadialBasis
 from ctmodels.fields._sde import SDE as SDE, AbstractSDE as AbstractSDE

@@ -47,6 +47,11 @@ class Library(eqx.Module):
         """How many terms there are."""
         return len(_exponents(self.variables, self.degree)) + 2 * self.waves * self.variables
 
+    def describe(self) -> str:
+        """In words."""
+        waves = f", and {self.waves} waves of each" if self.waves else ""
+        return f"monomials up to degree {self.degree}{waves}"
+
     def names(self, names: Sequence[str] | None = None) -> list[str]:
         """What the terms are called, of variables of these names; default x0, x1, ..."""
         names = [f"x{i}" for i in range(self.variables)] if names is None else list(names)

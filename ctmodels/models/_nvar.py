@@ -17,6 +17,7 @@ from ctmodels._core._promises import check_starts
 from ctmodels._core._series import Driven, Series
 from ctmodels._core._steps import whole_steps
 from ctmodels.fields._library import Library
+from ctmodels.fields._radial import RadialBasis
 
 
 class NVAR(AbstractListener):
@@ -38,7 +39,7 @@ class NVAR(AbstractListener):
     """
 
     W: Float[Array, "*batch channel term"]
-    library: Library
+    library: Library | RadialBasis
     dt: float = eqx.field(static=True)
     delays: int = eqx.field(static=True, default=2)
     skip: int = eqx.field(static=True, default=1)
@@ -102,5 +103,5 @@ class NVAR(AbstractListener):
         return listen_by_steps(self, jnp.full(self.size, jnp.nan, series.ys.dtype), series, control)
 
     def describe(self) -> str:
-        """A map of monomials."""
-        return f"a map of {self.delays} delays by monomials up to degree {self.library.degree}"
+        """A map of terms of delays."""
+        return f"a map of {self.delays} delays by {self.library.describe()}"

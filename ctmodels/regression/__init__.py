@@ -3,6 +3,7 @@
 from ctmodels.regression._dmd import dmd as dmd
 from ctmodels.regression._echo_state import echo_state as echo_state
 from ctmodels.regression._fit import Fit as Fit
+from ctmodels.regression._kernel import kernel as kernel
 from ctmodels.regression._nvar import nvar as nvar
 from ctmodels.regression._ridge import ridge as ridge
 from ctmodels.regression._sparse import Sparse as Sparse, bagged as bagged
