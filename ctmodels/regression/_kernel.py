@@ -1,8 +1,8 @@
 r"""Kernel ridge regression of a step: $y_{k+1} = y_k + \sum_i \alpha_i\, k(v_k, v_i)$, v the last outputs.
 
-The mean of a Gaussian process whose kernel is a Gaussian of the distance of delay vectors: it forecasts by what followed
-where the past was alike (Farmer and Sidorowich, Phys. Rev. Lett. 59 (1987), by local fits; Saunders, Gammerman and Vovk
-(1998), kernel ridge regression).
+The mean of a Gaussian process whose kernel is a Gaussian of the distance of delay vectors: it forecasts by what
+followed where the past was alike (Farmer and Sidorowich, Phys. Rev. Lett. 59 (1987), by local fits; Saunders, Gammerman
+and Vovk (1998), kernel ridge regression).
 """
 
 from collections.abc import Sequence
