@@ -1,6 +1,5 @@
 """Maps fitted in closed form, side by side: which of a family's settings foretell the end of the past best."""
 
-import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -13,8 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import ctmodels as ct
-
-VALIDATION, ORIGINS = 0.2, 4  # the end of the past that is foretold, and from how many places
+from benchmarks.dysts._past import as_series, origins_of, standardised
 
 
 class Family(NamedTuple):
@@ -25,22 +23,12 @@ class Family(NamedTuple):
     numbers: Sequence[tuple]
 
 
-def as_series(ys: Float[Array, "time channel"]) -> ct.Series:
-    return ct.Series(jnp.arange(ys.shape[0], dtype=ys.dtype), ys, jnp.ones(ys.shape, bool))
-
-
 def nvar(ys, delays, skip, degree, penalty):
     return ct.regression.nvar(as_series(ys), dt=1.0, delays=delays, skip=skip, degree=degree, penalty=penalty)[0]
 
 
 def kernel(ys, delays, skip, width, penalty):
     return ct.regression.kernel(as_series(ys), dt=1.0, delays=delays, skip=skip, width=width, penalty=penalty)[0]
-
-
-def origins_of(rows: int) -> tuple[int, np.ndarray]:
-    """Where what is fitted ends, and from where the rest is foretold, the first being there."""
-    cut = rows - max(round(VALIDATION * rows), ORIGINS)
-    return cut, np.unique(np.linspace(cut, rows - max(rows // 20, 2), ORIGINS).astype(int))
 
 
 def family(name: str, channels: int, rows: int) -> Family:
@@ -66,18 +54,15 @@ def terms(variables: int, degree: int) -> int:
 
 def free_run(model, past: Float[Array, "time channel"], steps: int) -> Float[Array, "step channel"]:
     """From the end of the past."""
-    z = past[::-1][: model.memory].reshape(-1)
-    _, ys = jax.lax.scan(lambda z, _: (moved := model.step(jnp.zeros(()), z), moved[: past.shape[1]]), z, length=steps)
-    return ys
+
+    def step(z, _):
+        z = model.step(jnp.zeros(()), z)
+        return z, model.observe(z)
+
+    return jax.lax.scan(step, past[::-1][: model.memory].reshape(-1), length=steps)[1]
 
 
-def smape(true, found):
-    whole = jnp.abs(true) + jnp.abs(found)
-    part = jnp.abs(true - found) / jnp.where(whole == 0, 1, whole)
-    return 200 * jnp.mean(jnp.where(jnp.isfinite(part), part, 1))
-
-
-@functools.partial(eqx.filter_jit)
+@eqx.filter_jit
 def tried(fit, shape: tuple, numbers, past, centre, spread, horizon: int):
     """`(system, setting)`: the mean error of forecasts from several places in the end of the past."""
     rows = past.shape[1]
@@ -85,19 +70,19 @@ def tried(fit, shape: tuple, numbers, past, centre, spread, horizon: int):
 
     def one(past, centre, spread, numbers):
         model = fit(past[:cut], *shape, *numbers)
-        out = lambda ys: centre + spread * ys
         errors = []
         for origin in origins:
             steps = min(horizon, rows - int(origin))
-            found = free_run(model, past[:origin], steps)
-            errors.append(smape(out(past[origin : origin + steps]), out(found)))
+            found = centre + spread * free_run(model, past[:origin], steps)
+            true = centre + spread * past[origin : origin + steps]
+            errors.append(ct.metrics.smape(true, jnp.where(jnp.isfinite(found), found, jnp.inf)))
         return jnp.mean(jnp.stack(errors))
 
     one_by_one = lambda args: jax.vmap(lambda *numbers: one(*args, numbers))(*numbers)
     return jax.lax.map(one_by_one, (past, centre, spread))
 
 
-@functools.partial(eqx.filter_jit)
+@eqx.filter_jit
 def foretold(fit, shape: tuple, numbers, past, steps: int):
     def one(args):
         past, numbers = args
@@ -109,18 +94,12 @@ def foretold(fit, shape: tuple, numbers, past, steps: int):
 def forecast(family: Family, past: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Of `(system, time, channel)`: forecasts `(system, step, channel)` by the settings that each system's own past
     chose, and the error by which it did."""
-    centre, spread = past.mean(axis=1, keepdims=True), past.std(axis=1, keepdims=True) + 1e-300
-    scaled = jnp.asarray((past - centre) / spread)
+    scaled, centre, spread = standardised(past)
+    scaled = jnp.asarray(scaled)
     numbers = tuple(jnp.asarray(column) for column in zip(*family.numbers, strict=True))
-    errors = np.stack(
-        [
-            np.asarray(
-                tried(family.fit, s, numbers, scaled, jnp.asarray(centre[:, 0]), jnp.asarray(spread[:, 0]), steps)
-            )
-            for s in family.shapes
-        ],
-        axis=1,
-    )  # (system, shape, setting)
+    units = jnp.asarray(centre[:, 0]), jnp.asarray(spread[:, 0])
+    each = [tried(family.fit, shape, numbers, scaled, *units, steps) for shape in family.shapes]
+    errors = np.stack([np.asarray(one) for one in each], axis=1)  # (system, shape, setting)
     errors = np.where(np.isfinite(errors), errors, 200.0)
     best = errors.reshape(len(past), -1).argmin(axis=1)
     shapes, settings = np.unravel_index(best, errors.shape[1:])
