@@ -11,6 +11,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 import ctmodels as ct
 
+LONGEST = 0.25  # a step, where the data move at speed one
+
 
 class Recipe(NamedTuple):
     """How to train: windows of so many samples, and of so many of these a step."""
@@ -45,15 +47,18 @@ class ManyWindows(eqx.Module):
         return ct.Example(starts[at], ct.Series(ts - ts[0], ys, mask.at[0].set(False)))
 
 
-def fitted(data: ManyWindows, substeps: int, recipe: Recipe, seed: int = 0) -> ct.NeuralODE:
-    """The models, every array with a leading axis of systems."""
-    systems, channels = data.ys.shape[0], data.ys.shape[2]
-    integrate = ct.Integrate(ct.RK4(), ct.Substeps(substeps))
+def networks(systems: int, channels: int, recipe: Recipe, seed: int = 0) -> ct.NeuralODE:
+    """As they begin, every array with a leading axis of systems."""
+    integrate = ct.Integrate(ct.RK4(), ct.Substeps(1, longest=LONGEST), max_steps=4096)
 
     def build(key):
         return ct.NeuralODE(ct.fields.MLPField(channels, width=recipe.width, key=key), channels, 0, integrate)
 
-    models = eqx.filter_vmap(build)(jax.random.split(jax.random.key(seed), systems))
+    return eqx.filter_vmap(build)(jax.random.split(jax.random.key(seed), systems))
+
+
+def trained(models: ct.NeuralODE, data: ManyWindows, recipe: Recipe, seed: int = 0) -> ct.NeuralODE:
+    """Each on the windows of its own series."""
     rate = optax.cosine_decay_schedule(recipe.rate, recipe.steps, alpha=0.01)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
     horizon = optax.linear_schedule(recipe.window / 4, recipe.window, recipe.steps // 4 + 1)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks._neural import ManyWindows, Recipe, fitted, on_the_host
+from benchmarks._neural import ManyWindows, Recipe, networks, on_the_host, trained
 from benchmarks.dysts._baselines import BASELINES
 from benchmarks.dysts._laws import sparse_law
 from benchmarks.dysts._maps import family, forecast
@@ -41,11 +41,9 @@ def neural_ode(past: np.ndarray, steps: int, seed: int) -> tuple[np.ndarray, np.
     single = scaled.astype(np.float32)
 
     def train(until: int):
-        ys = jnp.asarray(single[:, :until])
-        recipe = RECIPE._replace(window=min(RECIPE.window, until // 3))
-        return fitted(
-            ManyWindows(jnp.asarray(ts[:, :until]), ys, jnp.ones(ys.shape, bool), ys, recipe.window), 1, recipe, seed
-        )
+        ys, recipe = jnp.asarray(single[:, :until]), RECIPE._replace(window=min(RECIPE.window, until // 3))
+        data = ManyWindows(jnp.asarray(ts[:, :until]), ys, jnp.ones(ys.shape, bool), ys, recipe.window)
+        return trained(networks(len(ys), ys.shape[2], recipe, seed), data, recipe, seed)
 
     def run(models, at: int, n: int):
         asked = ts[:, at - 1 : at + n] - ts[:, at - 1 : at]
