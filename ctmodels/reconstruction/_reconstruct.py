@@ -67,9 +67,8 @@ def reconstruct(
     - `data`: a [`ctmodels.data.Table`][] or [`ctmodels.data.Trials`][] (from `ctmodels.data.read`), or a
       [`ctmodels.Series`][] in physical units; or the path of a file, or an object of pandas or xarray, which are read
       with nothing but `time`, `id` and `columns`.
-    - `time`, `id`, `columns`: of a file or an object: the column of times, the one that says to which trial a row
-      belongs (default: all are one series), and those to be read (default: all others). A DataFrame's times may be its
-      index.
+    - `time`, `id`, `columns`: of these: the column of times (of a DataFrame perhaps its index), the one that says to
+      which trial a row belongs (default: all are one series), and those to be read (default: all others).
     - `inputs`: names of the columns that drive the system; the others are its state.
     - `models`: names from [`ctmodels.reconstruction.CANDIDATES`][], or candidates of your own. Default: "neural"; and
       where there is but one channel and it turns back, "second-order" and "augmented" too, since one equation of first
@@ -97,7 +96,10 @@ def reconstruct(
     candidates = chosen or [CANDIDATES[name] for name in default_models(task.split)]
     folder = None if out is None else check_folder(out, overwrite)
     fitted = _fit_all(candidates, task, how, seed, folder, resume=resume, progress=progress)
-    result = _compare(task, fitted)
+    return _written(_compare(task, fitted), folder)
+
+
+def _written(result: Reconstruction, folder: Path | None) -> Reconstruction:
     if folder is not None:
         write(result, folder)
         shutil.rmtree(folder / "training")
