@@ -33,7 +33,7 @@ KINDS = (
 @dataclasses.dataclass(frozen=True, eq=False)
 class System:
     """A known system and what is known of it. The facts are those of dysts (Gilpin 2021), its numbers of chaos are
-    estimates of its author's, not ours: the Lyapunov exponents of some are off by tens of per cent.
+    its own estimates, not ours: many Lyapunov exponents are off by factors (`python -m benchmarks.systems`).
 
     - `name`, `kind` (of the laws), `about`, `reference`.
     - `field`: f(t, y, args), whose attributes are its parameters; of a system with a `delay`, `args` is the state
