@@ -34,25 +34,20 @@ def truth(rho):
     return lambda t, z, args: lorenz(t, SIZE * z + centre.astype(z.dtype), args) / SIZE
 
 
+def slope_error(family, example, key=None):
+    """As a loss; the slopes are the truth's, since what is shown here is what comes after."""
+    rho, z = example.x
+    error = family.at(rho)(0.0, z, None) - example.target
+    return jnp.sum(error**2), jnp.asarray(3.0, z.dtype), ct.Output(z[None], ct.Stats.none(rho))
+
+
 def learn(family, rhos, states, steps, batch_size, key):
-    """By the slopes that the truth has: what is shown here is what comes after."""
-    optimiser = optax.adam(optax.cosine_decay_schedule(3e-3, steps))
-    slope = lambda make, rho, z: make(rho)(0.0, z, None)
-    distance = lambda family, rho, z: jnp.mean((slope(family.at, rho, z) - slope(truth, rho, z)) ** 2)
-    loss = lambda family, rho, z: jnp.mean(jax.vmap(distance, in_axes=(None, 0, 0))(family, rho, z))
-
-    params, rest = eqx.partition(family, eqx.is_inexact_array)
-
-    def step(carry, key):
-        params, memory = carry
-        rows = jax.random.randint(key, (batch_size,), 0, len(rhos))
-        value, slopes = jax.value_and_grad(lambda p: loss(eqx.combine(p, rest), rhos[rows], states[rows]))(params)
-        updates, memory = optimiser.update(slopes, memory)
-        return (optax.apply_updates(params, updates), memory), value
-
-    keys = jax.random.split(key, steps)
-    (params, _), values = jax.jit(lambda start: jax.lax.scan(step, start, keys))((params, optimiser.init(params)))
-    return eqx.combine(params, rest), float(values[-1])
+    slopes = jax.jit(jax.vmap(lambda rho, z: truth(rho)(0.0, z, None)))(rhos, states)
+    data = ct.ArrayDataset(ct.Example((rhos, states), slopes))
+    step = ct.make_step(ct.objective(slope_error), optax.adam(optax.cosine_decay_schedule(3e-3, steps)))
+    result = ct.fit(step, step.init(family, key=key), data, steps=steps, batch_size=batch_size)
+    errors = jax.vmap(lambda *x: slope_error(result.model, ct.Example(x[:2], x[2]))[0])(rhos, states, slopes)
+    return result.model, float(jnp.mean(errors) / 3)
 
 
 def draw(path, diagrams, branches, values):
@@ -83,7 +78,7 @@ def main(
     seen=(5.0, 10.0, 15.0, 20.0, 24.0, 28.0, 32.0, 36.0),
     samples=2000,
     width=64,
-    steps=20_000,
+    steps=10_000,
     batch_size=256,
     count=120,
     orbit=1500,

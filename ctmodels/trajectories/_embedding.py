@@ -16,6 +16,7 @@ from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument, kind_of
 
 UNEVEN = 0.05  # of an interval: by which two of one record may differ
+LEAST = 20  # pairs of values, or vectors, of which anything is said
 PAUSE = 1.5  # intervals, from which on it is a pause
 
 
