@@ -1,7 +1,7 @@
 """How to embed: the dimension, by false neighbours.
 
-A neighbour is false if the next delay drives it away (Kennel, Brown and Abarbanel, Phys. Rev. A 45 (1992)): by more than
-`ratio` times its distance, or to more than `far` deviations of the series, as the nearest of a lonely point may be.
+A neighbour is false if the next delay drives it away (Kennel, Brown and Abarbanel, Phys. Rev. A 45 (1992)): by more
+than `ratio` times its distance, or to more than `far` deviations of the series, as a lonely point's may be.
 """
 
 import dataclasses
