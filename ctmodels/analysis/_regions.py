@@ -132,7 +132,7 @@ class _Shifted(NamedTuple):
 
 def _of_field(cycle: ExactCycle) -> ExactCycle:
     eigenvalues = cycle.eigenvalues - 1
-    eigenvalues = eigenvalues[np.argsort(-eigenvalues.real)]
+    eigenvalues = eigenvalues[np.argsort(-np.real(eigenvalues))]
     return ExactCycle(cycle.points, eigenvalues, bool(np.all(np.real(eigenvalues) < 0)))
 
 
