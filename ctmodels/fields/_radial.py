@@ -20,7 +20,7 @@ class RadialBasis(eqx.Module):
     width: Float[Array, "*batch"]
 
     def __call__(self, x: Float[Array, " variable"]) -> Float[Array, " term"]:
-        square = jnp.mean((self.centres - x) ** 2, axis=-1)
+        square = jnp.mean((self.centres - x[None]) ** 2, axis=-1)
         return jnp.exp(-square / (2 * self.width**2))
 
     @property

@@ -7,9 +7,10 @@ and Vovk (1998), kernel ridge regression).
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from ctmodels._core._arguments import before, check_whole
 from ctmodels._core._series import Series
@@ -17,7 +18,7 @@ from ctmodels.fields import RadialBasis
 from ctmodels.models import NVAR
 from ctmodels.regression._fit import Fit, judged
 from ctmodels.regression._ridge import root_mean_squares
-from ctmodels.regression._rows import grids, histories, inputs_before, together
+from ctmodels.regression._rows import Grid, Pairs, check_enough, grids, histories, inputs_before, together
 
 
 def _check(delays, skip, **_) -> None:
@@ -54,20 +55,25 @@ def kernel(
     **Returns:** a [`ctmodels.NVAR`][] of a [`ctmodels.fields.RadialBasis`][], and how well it fits.
     """
     found, dt = grids(series, control, dt)
-    memory = (delays - 1) * skip + 1
-    rows = together([_pairs(grid, memory, skip) for grid in found], "a step takes all of the outputs before it")
-    changes = jnp.where(rows.weights[:, None] > 0, rows.after - rows.before, 0)
-    centres = jnp.where(rows.weights[:, None] > 0, rows.features, 0)
+    alpha, library, fit = _fitted(found, delays, skip, width, penalty)
+    check_enough(fit.rows, 1, "a step takes all of the outputs before it")
+    return NVAR(alpha.T, library, dt, delays, skip), fit
+
+
+@eqx.filter_jit
+def _fitted(found: list[Grid], delays: int, skip: int, width, penalty) -> tuple[Array, RadialBasis, Fit]:
+    rows = together([_pairs(grid, (delays - 1) * skip + 1, skip) for grid in found])
+    used = rows.weights[:, None] > 0
+    changes, centres = jnp.where(used, rows.after - rows.before, 0), jnp.where(used, rows.features, 0)
     library = RadialBasis(centres, jnp.asarray(width, centres.dtype))
-    gram = jax.vmap(library)(centres) * (rows.weights[:, None] * rows.weights)
+    gram = jax.vmap(library)(centres) * (rows.weights[:, None] * rows.weights[None])
     scale = root_mean_squares(changes, rows.weights)
     ridged = gram + jnp.asarray(penalty, gram.dtype) * jnp.eye(len(gram), dtype=gram.dtype)
     alpha = scale * jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(ridged, lower=True), changes / scale)
-    model = NVAR(alpha.T, library, dt, delays, skip)
-    return model, judged(gram @ alpha, changes, changes, rows.weights)
+    return alpha, library, judged(gram @ alpha, changes, changes, rows.weights)
 
 
-def _pairs(grid, memory: int, skip: int):
+def _pairs(grid: Grid, memory: int, skip: int) -> Pairs:
     z, pairs = histories(grid, memory)
     channels, us = grid.ys.shape[1], inputs_before(grid, memory)
     seen = z.reshape(-1, memory, channels)[:, ::skip].reshape(z.shape[0], -1)
