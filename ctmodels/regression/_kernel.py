@@ -69,7 +69,8 @@ def _fitted(found: list[Grid], delays: int, skip: int, width, penalty) -> tuple[
     gram = jax.vmap(library)(centres) * (rows.weights[:, None] * rows.weights[None])
     scale = root_mean_squares(changes, rows.weights)
     ridged = gram + jnp.asarray(penalty, gram.dtype) * jnp.eye(len(gram), dtype=gram.dtype)
-    alpha = scale * jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(ridged, lower=True), changes / scale)
+    factor = jax.scipy.linalg.cho_factor(ridged, lower=True)
+    alpha = scale[None] * jax.scipy.linalg.cho_solve(factor, changes / scale[None])
     return alpha, library, judged(gram @ alpha, changes, changes, rows.weights)
 
 

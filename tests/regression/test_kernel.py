@@ -30,7 +30,7 @@ def test_it_is_kernel_ridge_regression_and_leaves_out_what_is_missing(tolerance)
     alpha = np.linalg.solve(np.exp(-square / (2 * 1.5**2)) + 1e-2 * np.eye(len(pasts)), changes)
     z = np.concatenate([ys[2], ys[1], ys[0]])
     wanted = ys[2] + np.exp(-np.mean((pasts - np.concatenate([ys[2], ys[0]])) ** 2, axis=1) / (2 * 1.5**2)) @ alpha
-    assert fit.rows == sum(used)
+    assert float(fit.rows) == sum(used)
     np.testing.assert_allclose(model.step(jnp.zeros(()), jnp.asarray(z, model.W.dtype))[:2], wanted, **tolerance(30))
 
 
@@ -38,7 +38,7 @@ def test_it_is_kernel_ridge_regression_and_leaves_out_what_is_missing(tolerance)
 def test_it_foretells_where_monomials_do_not(within):
     ys = orbit(240)
     series, true = ct.Series.from_nan(np.arange(200.0), ys[:200]), ys[200:206, 0]
-    ahead = np.arange(199.0, 206.0)
+    ahead = jnp.arange(199.0, 206.0)
     bumps, fit = ct.regression.kernel(series, delays=1, width=0.3, penalty=1e-12)
     monomials, _ = ct.regression.nvar(series, delays=1, degree=2, penalty=1e-12)
     found, other = (np.asarray(model(series.ys[-1], ahead).ys)[1:, 0] for model in (bumps, monomials))
