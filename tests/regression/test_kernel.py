@@ -8,10 +8,10 @@ import ctmodels as ct
 
 
 def orbit(rows: int) -> np.ndarray:
-    """Of a map that no monomials of low degree describe: x -> sin(3 x) / (1 + x^2)."""
+    """Of a chaotic map that no monomials of low degree describe: x -> 2.2 sin(2 x)."""
     ys = [0.4]
     for _ in range(rows - 1):
-        ys.append(np.sin(3 * ys[-1]) / (1 + ys[-1] ** 2))
+        ys.append(2.2 * np.sin(2 * ys[-1]))
     return np.array(ys)[:, None]
 
 
