@@ -41,8 +41,9 @@ def table(rows: Sequence[dict]) -> str:
     """Rows as a Markdown table: what is a list of its own is for the file."""
     if not rows:
         return "Nothing to list."
-    head = [key for key in rows[0] if not any(isinstance(row[key], list) for row in rows)]
-    body = [[_cell(row[key]) for key in head] for row in rows]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    head = [key for key in keys if not any(isinstance(row.get(key), list) for row in rows)]
+    body = [[_cell(row.get(key)) for key in head] for row in rows]
     lines = [head, ["---"] * len(head), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

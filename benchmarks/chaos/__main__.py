@@ -13,7 +13,8 @@ the test.
 
 `gtf`: a shallow clipped PLRNN, generalised teacher forcing, RAdam; `adaptive`: forced as Jacobians ask for; `unforced`:
 not forced. `alpha_star`, `gradient_...`: of the trained model on 2000 rows, the forcing that Jacobians ask for, and the
-gradient's norm without and with it; `largest_gradient`: of 40 steps of its training. `seconds`: of training.
+gradient's norm without and with it; `largest_gradient`: of 40 steps of its training. `nvar`, `reservoir`: regression
+on at most 20 000 rows, with the settings whose free run is nearest to the rows before the test. `seconds`: of training.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from benchmarks._harness import FOLDER, table
 from benchmarks._reproduction import Part, collected, found, with_means
 from benchmarks.chaos import _data
 from benchmarks.chaos._gtf import gtf
+from benchmarks.chaos._regressed import nvar, reservoir
 from benchmarks.chaos._scores import floors, scores
 
 # name: (system, seed, quick) -> Learned
@@ -32,6 +34,8 @@ METHODS = {
     "gtf": gtf,
     "adaptive": functools.partial(gtf, forcing="adaptive"),
     "unforced": functools.partial(gtf, forcing="none"),
+    "nvar": nvar,
+    "reservoir": reservoir,
 }
 TOLD = "d_", "floor", "gradient", "deviation_of_d_"
 TARGETS = {"lorenz63": (0.2, 0.1), "ecg": (4.3, 0.34), "eeg": (2.1, 0.11)}
