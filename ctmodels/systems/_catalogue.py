@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ctmodels._core._validation import DataError
-from ctmodels.systems._law import Law
+from ctmodels.systems._law import KnownLaw
 
 KINDS = (
     "butterflies",
@@ -77,7 +77,7 @@ class System:
     def observe(self, ys: Float[Array, "time state"]) -> Float[Array, "time state"]:
         """States as dysts shows them: of `unbounded` components their sines and cosines, of polar coordinates Cartesian
         ones; of other systems what they are."""
-        return jax.vmap(self.field.observe)(ys) if isinstance(self.field, Law) else ys
+        return jax.vmap(self.field.observe)(ys) if isinstance(self.field, KnownLaw) else ys
 
 
 Entry = TypeVar("Entry")

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from ctmodels.fields._potentials import number
 
 
-class Law(eqx.Module):
+class KnownLaw(eqx.Module):
     """A known system as a field `f(t, y, args)`: its class has the law's name, its attributes are the parameters.
 
     A parameter that is a number, or an array of NumPy's, is fixed, one that is an array of JAX's is learned:
@@ -75,7 +75,7 @@ def law(function: Callable | None = None, *, observe: Callable | None = None, de
         "__qualname__": function.__name__,
     }
     leaves = {name: eqx.field(default=value, converter=_parameter(name)) for name, value in parameters.items()}
-    return types.new_class(function.__name__, (Law,), exec_body=lambda namespace: namespace.update(body | leaves))
+    return types.new_class(function.__name__, (KnownLaw,), exec_body=lambda namespace: namespace.update(body | leaves))
 
 
 def _parameter(name: str) -> Callable:

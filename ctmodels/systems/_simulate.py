@@ -16,7 +16,7 @@ from ctmodels._core._words import argument
 from ctmodels._integrate import RK4, rk_step
 from ctmodels.systems._catalogue import System
 from ctmodels.systems._delay import solve_delayed
-from ctmodels.systems._law import Law
+from ctmodels.systems._law import KnownLaw
 
 SUBSTEPS = 10  # of a field of which nothing is known
 STABLE = 2.785  # h times a rate of decay: as far as classical Runge-Kutta is stable
@@ -108,7 +108,7 @@ def simulate(
 
 def _delayed(system) -> bool:
     field = system.field if isinstance(system, System) else system
-    return isinstance(field, Law) and field.delayed
+    return isinstance(field, KnownLaw) and field.delayed
 
 
 def _is_stiff(field: Callable, y0: Array, h: float) -> bool:
