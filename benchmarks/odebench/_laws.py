@@ -11,8 +11,8 @@ import optimistix
 
 import ctmodels as ct
 
-LIBRARIES = [(1, 0), (2, 0), (3, 0), (5, 0), (1, 1), (2, 1)]
-WIDTHS, THRESHOLDS = (10, 30, 60), (0.0, 0.003, 0.01, 0.03, 0.1)
+LIBRARIES = [(1, 0), (2, 0), (3, 0), (1, 1), (2, 1)]
+WIDTHS, THRESHOLDS = (12, 40), (0.0, 0.003, 0.01, 0.03, 0.1)
 MOST_TERMS, FITTED_AGAIN = 60, 3
 BAD = 1e3  # deviations: as far off as a point counts
 
