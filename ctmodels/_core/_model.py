@@ -90,7 +90,7 @@ def roll_out(dynamics: AbstractDynamics, x: Float[Array, " state"] | Driven, ts:
     """
     x = x if isinstance(x, Driven) else Driven(x)
     ts = increasing(times_of_control(x) if ts is None else ts, "ts")
-    z0 = x.y0 if x.y0.shape[0] == dynamics.size else dynamics.lift(x.y0)
+    z0 = state_of(dynamics, x.y0)
     z0 = jnp.where(jnp.isfinite(ts[0]), z0, jnp.nan)
     if ts.shape[0] == 1:
         return Output(dynamics.observe(z0)[None], Stats.none(ts[0]), z0[None])

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ctmodels._core._arguments import before
 from ctmodels._core._history import ends_of, history_of, listen_by_steps, pushed
-from ctmodels._core._model import AbstractListener, roll_out, state_of
+from ctmodels._core._model import AbstractListener, roll_out
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_starts
 from ctmodels._core._series import Driven, Series
@@ -53,8 +53,7 @@ class NVAR(AbstractListener):
         *,
         key: PRNGKeyArray | None = None,
     ) -> Output:
-        x = x if isinstance(x, Driven) else Driven(x)
-        return roll_out(self, Driven(state_of(self, x.y0), x.control), ts)
+        return roll_out(self, x, ts)
 
     @property
     def channels(self) -> int:

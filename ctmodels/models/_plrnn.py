@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ctmodels._core._arguments import before, check_called, check_whole
-from ctmodels._core._model import AbstractDynamics, roll_out, state_of
+from ctmodels._core._model import AbstractDynamics, roll_out
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._promises import check_starts
 from ctmodels._core._series import Driven
@@ -63,8 +63,7 @@ class PLRNN(AbstractDynamics):
         *,
         key: PRNGKeyArray | None = None,
     ) -> Output:
-        x = x if isinstance(x, Driven) else Driven(x)
-        return roll_out(self, Driven(state_of(self, x.y0), x.control), ts)
+        return roll_out(self, x, ts)
 
     @property
     def channels(self) -> int:
