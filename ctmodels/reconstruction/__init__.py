@@ -1,10 +1,7 @@
 """The main job: data -> model -> fit -> metrics -> report."""
 
-from ctmodels.reconstruction._candidates import (
-    CANDIDATES as CANDIDATES,
-    Candidate as Candidate,
-    Problem as Problem,
-)
+from ctmodels.reconstruction._candidate import Candidate as Candidate, Problem as Problem
+from ctmodels.reconstruction._candidates import CANDIDATES as CANDIDATES
 from ctmodels.reconstruction._ensemble import MeanDynamics as MeanDynamics
 from ctmodels.reconstruction._files import load_model as load_model, save_model as save_model
 from ctmodels.reconstruction._fit_law import LawFit as LawFit, fit_law as fit_law

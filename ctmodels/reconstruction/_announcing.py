@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ctmodels.data._cells import listed
-from ctmodels.reconstruction._candidates import Candidate
+from ctmodels.reconstruction._candidate import Candidate
 from ctmodels.reconstruction._preparing import Task
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._rows import held_out_ids

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from ctmodels import losses
 from ctmodels._core._output import Output, Stats
 from ctmodels._core._series import Example
-from ctmodels.reconstruction._candidates import Candidate
+from ctmodels.reconstruction._candidate import Candidate
 from ctmodels.reconstruction._draws import Start, drawn_path
 from ctmodels.reconstruction._evaluation import filter_all
 from ctmodels.reconstruction._joined import Joined

@@ -18,7 +18,8 @@ SEED = 0  # the same draws in each forecast: what is asked for twice is the same
 TOGETHER = 8  # origins at a time: all draws of all would be much
 LIMITS = (5.0, 50.0, 95.0)
 
-Known = tuple[Float[Array, "member _ state"], Float[Array, "member _ state state"]]  # mean and covariance, in time
+# Mean and covariance, in time; a listener's covariance has axes of length zero.
+Known = tuple[Float[Array, "member _ state"], Float[Array, "member _ known known"]]
 
 
 class Start(NamedTuple):

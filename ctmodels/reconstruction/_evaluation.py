@@ -17,7 +17,10 @@ from ctmodels.reconstruction._draws import Known, forecast_by_draws, keys_of_dra
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._split import Split, Spread
-from ctmodels.reconstruction._trained import Trained, flow_of, smooth_with
+from ctmodels.reconstruction._trained import Trained, flow_of, heard, smooth_with
+
+
+EXPONENTS = 12  # of a state of many more, the largest
 
 
 def known_states(trained: Trained, split: Split) -> Known:
@@ -26,7 +29,7 @@ def known_states(trained: Trained, split: Split) -> Known:
     Of one series, in the tail: from the end of training on, as training left it. Of trials, in each: from a start that
     knows nothing.
     """
-    if split.by_trial:
+    if split.by_trial or trained.listens:  # a listener learned nothing but its weights
         return filter_all(trained, split.whole)
     tail = split.whole[split.n_train - 1 :]
     # The end state knows the last training row already.
@@ -38,9 +41,17 @@ def known_states(trained: Trained, split: Split) -> Known:
 
 def filter_all(trained: Trained, trials: Joined) -> Known:
     """The same of each trial from a start that knows nothing: the mean of the data."""
+    if trained.listens:
+        means = _heard(trained.model, trials)
+        return means, jnp.zeros((*means.shape[:2], 0, 0), means.dtype)
     _, covs = trained.end
     start = jnp.zeros_like(trained.end[0]), jnp.broadcast_to(jnp.eye(covs.shape[-1], dtype=covs.dtype), covs.shape)
     return _filter(trained.model, start, trained.noise, trials)
+
+
+@eqx.filter_jit
+def _heard(model, trials: Joined):
+    return over_members(lambda member: heard(member, trials))(model)
 
 
 def known_at(known: Known, rows: np.ndarray) -> Known:
@@ -96,7 +107,8 @@ def _solve(model, state, ts, keys=None):
 
 
 def lyapunov(trained: Trained, dt: float, steps: int) -> np.ndarray:
-    """Exponents of each member's field per unit of scaled time, `(member, state)`; fields without inputs only."""
+    """Exponents of each member per unit of scaled time, `(member, state)`, of a large state the first few; without
+    inputs only."""
     return np.asarray(_exponents(trained.model, trained.end[0], jnp.asarray(dt, trained.end[0].dtype), steps))
 
 
@@ -106,7 +118,8 @@ def _exponents(model, state, dt, steps: int):
         model, state = member
         flow = flow_of(model, None)
         step = lambda z: flow(jnp.zeros_like(dt), dt, z)
-        return metrics.lyapunov_spectrum(step, state, steps=steps, dt=dt, transient=steps // 10)
+        few = min(state.size, EXPONENTS)
+        return metrics.lyapunov_spectrum(step, state, steps=steps, dt=dt, transient=steps // 10, count=few)
 
     return over_members(run)((model, state))
 

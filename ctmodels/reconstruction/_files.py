@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from ctmodels._core._files import write_whole
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
-from ctmodels.reconstruction._candidates import CANDIDATES, Candidate, Problem
+from ctmodels.reconstruction._candidate import Candidate, Problem, built
+from ctmodels.reconstruction._candidates import CANDIDATES
 from ctmodels.reconstruction._law import law_candidate
 from ctmodels.reconstruction._law_files import law_of_copy
 from ctmodels.reconstruction._trained import Trained
@@ -51,6 +52,7 @@ def save_model(path: str | os.PathLike, candidate: Candidate, problem: Problem, 
     kept = (trained.model, trained.ends or trained.end, trained.noise)
     widths = trained.widths and trained.widths.to_dict()
     about = {"candidate": candidate.name, "problem": problem.to_dict(), "data": about, "widths": widths}
+    about |= {"settings": trained.settings, "listens": trained.listens}
     if candidate.source is not None:
         about |= {"law": candidate.source.about()}
         write_whole(_copy_of_law(path), candidate.source.text.encode())
@@ -85,17 +87,29 @@ def load_model(path: str | os.PathLike, candidate: Candidate | None = None) -> t
     problem = Problem.from_dict(about["problem"])
     members = next(iter(header["arrays"].values()))["shape"][0]
     trials = len(about["data"].get("trials", ()))
-    model, end, noise = load(path, _structure(candidate, problem, members, (trials,) if trials else ()))
+    settings, listens = about.get("settings"), about.get("listens", False)
+    like = _structure(candidate, problem, members, (trials,) if trials else (), settings, listens)
+    model, end, noise = load(path, like)
     ends = end if trials else None
     end = (end[0][:, -1], end[1][:, -1]) if trials else end
     widths = about.get("widths") and Widths.from_dict(about["widths"])  # files of older versions have none
     trained = Trained(model, end, noise, [], "loaded", widths=widths, draws=candidate.draws, ends=ends)
+    trained = trained._replace(settings=settings, listens=listens)
     return trained, problem, about["data"]
 
 
-def _structure(candidate: Candidate, problem: Problem, members: int, trials: tuple[int, ...]):
+def _structure(
+    candidate: Candidate,
+    problem: Problem,
+    members: int,
+    trials: tuple[int, ...],
+    settings: dict | None,
+    listens: bool,
+):
     """The structure that was saved."""
-    model = eqx.filter_vmap(lambda key: candidate.build(problem, key))(jax.random.split(jax.random.key(0), members))
+    build = lambda key: built(candidate, problem, key, settings)
+    model = eqx.filter_vmap(build)(jax.random.split(jax.random.key(0), members))
     size = model.size
-    end = jnp.zeros((members, *trials, size)), jnp.zeros((members, *trials, size, size))
+    known = 0 if listens else size
+    end = jnp.zeros((members, *trials, size)), jnp.zeros((members, *trials, known, known))
     return model, end, Noise(jnp.zeros((members, size)), jnp.zeros((members, model.channels)))

@@ -15,7 +15,7 @@ from ctmodels._core._words import argument, kind_of
 from ctmodels.data import Table, Trials
 from ctmodels.fields import Law
 from ctmodels.fields._law import states_of
-from ctmodels.reconstruction._candidates import STEP
+from ctmodels.reconstruction._candidate import STEP
 from ctmodels.reconstruction._estimate import MEMBERS, Estimate, Search, estimate
 from ctmodels.reconstruction._laplace import flat_directions
 from ctmodels.reconstruction._law_units import LawInUnits, LawProblem, with_hidden

@@ -9,9 +9,11 @@ from pathlib import Path
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.reconstruction._candidate import Candidate, Problem
 from ctmodels.reconstruction._drawn_starts import fit_from_drawn_starts
+from ctmodels.reconstruction._evaluation import filter_all
 from ctmodels.reconstruction._free_starts import fit_from_free_starts
 from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._recipe import SHORT, Recipe
@@ -45,11 +47,25 @@ def train(candidate: Candidate, problem: Problem, trials: Joined, recipe: Recipe
 def _solved(candidate: Candidate, problem: Problem, trials: Joined, recipe: Recipe, seed: int) -> Trained:
     """Fitted in its own way; then the noise that a filter under it needs, as after training."""
     pairs = [(one.series, one.control) for one in map(trials.__getitem__, trials.slices())]
-    model, observation, parameters = candidate.fit(problem, pairs, recipe.members, seed)  # pyright: ignore
+    found = candidate.fit(problem, pairs, recipe.members, seed)  # pyright: ignore
+    model, observation = found.model, found.observation
+    more = dict(draws=candidate.draws, parameters=found.parameters, settings=found.settings, formula=found.formula)
+    if candidate.listens:
+        return _listening(model, observation, trials)._replace(**more)
     first = Noise(jnp.full(model.size, PROCESS, observation.dtype), jnp.maximum(observation, PROCESS))
     (means, covs), noise, _ = filtered_with_tuned_noise(model, trials, first)
     end, samples = (means[:, -1], covs[:, -1]), trials.series.ts.shape[0]
-    return Trained(model, end, noise, [], "finished", samples, draws=candidate.draws, parameters=parameters)
+    return Trained(model, end, noise, [], "finished", samples, **more)
+
+
+def _listening(model, observation: Array, trials: Joined) -> Trained:
+    """What has no filter: its state is what it heard, and its noise what it errs by from row to row."""
+    members = jax.tree.leaves(eqx.filter(model, eqx.is_array))[0].shape[0]
+    noise = Noise(jnp.zeros((members, model.size)), jnp.tile(observation, (members, 1)))
+    blank = jnp.zeros((members, model.size)), jnp.zeros((members, 0, 0))
+    trained = Trained(model, blank, noise, [], "finished", trials.series.ts.shape[0], listens=True)
+    means, covs = filter_all(trained, trials)
+    return trained._replace(end=(means[:, -1], covs[:, -1]))
 
 
 def _whole(trained: Trained, folder: Path | None) -> Trained:

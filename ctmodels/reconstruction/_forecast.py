@@ -20,7 +20,7 @@ from ctmodels.data._read import read_alike
 from ctmodels.data._timeline import Timeline
 from ctmodels.reconstruction._about import of_trial
 from ctmodels.reconstruction._arguments import model_file
-from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.reconstruction._candidate import Candidate, Problem
 from ctmodels.reconstruction._evaluation import forecast_tail
 from ctmodels.reconstruction._files import load_model
 from ctmodels.reconstruction._split import Split

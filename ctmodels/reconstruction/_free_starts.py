@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Int
 
 from ctmodels._core._model import AbstractDynamics
 from ctmodels._core._series import Example
-from ctmodels.reconstruction._candidates import Candidate
+from ctmodels.reconstruction._candidate import Candidate
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._recipe import Recipe

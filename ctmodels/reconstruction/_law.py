@@ -13,7 +13,8 @@ from ctmodels._integrate import RK4, Integrate, Substeps
 from ctmodels.fields import Law
 from ctmodels.fields._law import states_of
 from ctmodels.models import NeuralODE
-from ctmodels.reconstruction._candidates import CANDIDATES, MAX_STEPS, STEP, Candidate, Problem, Solved
+from ctmodels.reconstruction._candidate import MAX_STEPS, STEP, Candidate, Problem, Solved
+from ctmodels.reconstruction._candidates import CANDIDATES
 from ctmodels.reconstruction._estimate import Estimate, estimate
 from ctmodels.reconstruction._fit_law import law_problem, parameters_of
 from ctmodels.reconstruction._law_files import LawSource, read_law

@@ -9,11 +9,13 @@ from ctmodels._core._series import Series
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
 from ctmodels.data import Table, Trials
-from ctmodels.reconstruction._candidates import STEP, Problem
+from ctmodels.reconstruction._candidate import STEP, Problem
 from ctmodels.reconstruction._joined import Joined, gaps
 from ctmodels.reconstruction._rows import Rows
 from ctmodels.reconstruction._split import Split, reach
 from ctmodels.reconstruction._text import TimeUnit
+
+OFF = 1e-2  # of a step, as far as a map takes a time for a whole number of them
 
 
 class Task(NamedTuple):
@@ -52,8 +54,20 @@ def prepare(rows: Rows, inputs: tuple[str, ...], horizon: int | None, season: in
     level = scaling.unscale(np.zeros(len(names)))
     # Of the usual gap, up to rounding; longer ones take more steps by themselves.
     substeps = max(1, int(np.ceil(np.median(whole.gaps()) / STEP - 0.01)))
-    problem = Problem(len(names), scaling, units, substeps, period, tuple(level.tolist()))
+    step, pause = _steps(whole.gaps())
+    problem = Problem(len(names), scaling, units, substeps, period, tuple(level.tolist()), step, pause)
     return Task(table, inputs, problem, split, season, rows.trials)
+
+
+def _steps(gaps: np.ndarray) -> tuple[float | None, int]:
+    """The one step of which all gaps are whole multiples, and how many the longest has; None without."""
+    usual = float(np.median(gaps))
+    single = gaps[np.abs(gaps - usual) <= OFF * usual]
+    step = float(np.mean(single, dtype=np.float64))
+    asked = gaps / step
+    if np.any(np.abs(asked - np.round(asked)) > OFF) or np.any(np.round(asked) < 1):
+        return None, 1
+    return step, int(np.round(asked.max()))
 
 
 def _scaling(rows: Rows, table: Table, log: bool = False) -> Scaling:

@@ -20,7 +20,8 @@ from ctmodels.reconstruction._arguments import check_arguments, choose_recipe, t
 from ctmodels.reconstruction._attractor_scores import attractor_scores, exponent_scores, in_lyapunov_times
 from ctmodels.reconstruction._baselines import baselines, calendar, one_step_variance
 from ctmodels.reconstruction._calibration import calibrate
-from ctmodels.reconstruction._candidates import CANDIDATES, Candidate
+from ctmodels.reconstruction._candidate import Candidate
+from ctmodels.reconstruction._candidates import CANDIDATES
 from ctmodels.reconstruction._draws import Known
 from ctmodels.reconstruction._files import check_folder
 from ctmodels.reconstruction._fitting import train

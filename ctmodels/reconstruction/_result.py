@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from ctmodels.data import Table, Trials
-from ctmodels.reconstruction._candidates import Candidate, Problem
+from ctmodels.reconstruction._candidate import Candidate, Problem
 from ctmodels.reconstruction._parameters import Parameters
 from ctmodels.reconstruction._rows import held_out_ids
 from ctmodels.reconstruction._scores import Scores, plain_numbers

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ctmodels import losses
 from ctmodels._core._model import AbstractDynamics
 from ctmodels._core._series import Example
-from ctmodels.reconstruction._candidates import Candidate
+from ctmodels.reconstruction._candidate import Candidate
 from ctmodels.reconstruction._draws import Known
 from ctmodels.reconstruction._ensemble import over_members
 from ctmodels.reconstruction._joined import Joined
@@ -65,7 +65,7 @@ def fit_from_smoothed_starts(
     if len(kept) < len(windows):
         note(f"{len(windows) - len(kept)} of {len(windows)} windows have a long pause in them and are not trained on")
     data = MemberStarts(kept, starts)
-    step = training_step(recipe, recipe.window, structure_of((model, trials)), noise=candidate.draws == 1)
+    step = training_step(recipe, recipe.window, structure_of((model, trials)), candidate.draws == 1, candidate.forcing)
     noise = Noise(jnp.full(model.size, recipe.process_noise, starts.dtype), observation)
 
     def refresh(model, data):

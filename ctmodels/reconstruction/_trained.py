@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,7 +24,8 @@ class Trained(NamedTuple):
     covariance; `noise`: to filter with from there on; `samples`: the first so many were trained on;
     `widths`: of the bands of forecasts from there on; `draws`: paths of each member in a forecast; `ends`: of several
     trials the state at the end of each, `(member, trial, state)`, and its covariance; `parameters`: of a law, with
-    their intervals, or None."""
+    their intervals, or None; `settings`: of the candidate's `build`; `formula`: a law in words; `listens`: the state is
+    what the model heard, and has no covariance: its axes are of length zero."""
 
     model: AbstractDynamics
     end: tuple[Float[Array, "member state"], Float[Array, "member state state"]]
@@ -36,9 +37,19 @@ class Trained(NamedTuple):
     draws: int = 1
     ends: tuple[Float[Array, "member trial state"], Float[Array, "member trial state state"]] | None = None
     parameters: Parameters | None = None
+    settings: dict | None = None
+    formula: str | None = None
+    listens: bool = False
 
     def __repr__(self) -> str:
         return f"Trained({type(self.model).__name__}, {self.end[0].shape[0]} members; {self.stopped})"
+
+
+def heard(model: Any, trials: Joined) -> Float[Array, "row state"]:
+    """What a listener's state is after each row; before it has heard enough, lifted from what was seen last."""
+    path = lambda control: None if control is None else LinearPath.from_series(control)
+    zs = trials.rows(over_trials(lambda series, control: model.listen(series, path(control)), trials))
+    return jnp.where(jnp.isfinite(zs), zs, jax.vmap(model.lift)(trials.filled()))
 
 
 def smooth_with(

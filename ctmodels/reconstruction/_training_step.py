@@ -18,7 +18,9 @@ from ctmodels.trajectories._shooting import growing_horizon
 
 
 @functools.lru_cache(maxsize=8)
-def training_step(recipe: Recipe, window: int, structure: tuple, noise: bool) -> TrainStep:
+def training_step(
+    recipe: Recipe, window: int, structure: tuple, noise: bool, forcing: float | None = None
+) -> TrainStep:
     """One step for all runs of one recipe, model structure and window: what one series compiled, the next one of its
     length uses. *Performance.* Without `noise` no model is given a key."""
     schedule = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps, alpha=0.01)
@@ -27,6 +29,7 @@ def training_step(recipe: Recipe, window: int, structure: tuple, noise: bool) ->
         loss, horizon = losses.shooting(recipe.continuity), (2.0, float(window), recipe.steps // 2)
     else:
         loss, horizon = losses.squared, (recipe.window / 4, recipe.window, recipe.steps // 4)
+    loss = loss if forcing is None else losses.teacher_forcing(forcing)
     loss = loss if noise else without_key(loss)
     transform = growing_horizon(optax.linear_schedule(*horizon))
     return make_step(objective(loss, transform=transform), optimiser, ensemble=True)

@@ -1,0 +1,196 @@
+"""Candidates in closed form by name: linear maps, monomials and radial functions of delays, reservoirs, sparse laws."""
+
+import itertools
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ctmodels import regression
+from ctmodels._core._series import Series
+from ctmodels.fields import Library, RadialBasis, SparseField
+from ctmodels.models import NVAR, EchoState, LinearDynamics, NeuralODE
+from ctmodels.reconstruction._candidate import Problem
+from ctmodels.reconstruction._regressed import Family, Trials
+
+LINEAR = (1, 2, 4, 8, 16, 32)  # delays
+NVARS = ((1, 1, 2), (1, 1, 3), (2, 1, 2), (2, 1, 3), (2, 5, 2), (3, 2, 2), (4, 5, 2), (4, 5, 3), (8, 2, 2))
+KERNELS = ((1, 1), (2, 1), (3, 2), (3, 5), (6, 2), (6, 5), (10, 2), (10, 5))  # delays, skip
+WIDTHS, PENALTIES = (0.5, 1.5, 4.0), (1e-8, 1e-6, 1e-4, 1e-2)
+KERNEL_ROWS = 1500  # its cost grows with their cube
+TERMS = 400  # of a map of monomials, at most
+UNITS, CONFIGURATIONS = 300, 60  # of a reservoir; how many are tried
+LAWS = tuple(itertools.product((1, 2, 3), (10, 20, 40)))  # degree, rows of a window
+
+
+def _terms(variables: int, degree: int) -> int:
+    return math.comb(variables + degree, degree)
+
+
+def _lists(trials: Trials) -> tuple[list[Series], list[Series] | None]:
+    """As regressions take them."""
+    controls = [control for _, control in trials if control is not None]
+    return [series for series, _ in trials], controls or None
+
+
+# ---- linear
+
+
+def _linear_model(problem: Problem, A, b, B) -> LinearDynamics:
+    return LinearDynamics(A, problem.step, b, B, max_steps=problem.max_steps)
+
+
+def _fit_linear(problem: Problem, trials: Trials, key, delays: int, penalty) -> LinearDynamics:
+    series, control = _lists(trials)
+    model, _ = regression.dmd(series, control, dt=problem.step, delays=delays, penalty=penalty, affine=True)
+    return _linear_model(problem, model.A, model.b, model.B)
+
+
+def _linear(problem: Problem, key=None, *, delays: int, penalty=0.0) -> LinearDynamics:
+    c, inputs = problem.channels, problem.inputs
+    B = jnp.zeros((c, 2 * inputs)) if inputs else None
+    return _linear_model(problem, jnp.zeros((c, delays * c)), jnp.zeros(c), B)
+
+
+def _linear_choices(problem: Problem, rows: int) -> list[dict]:
+    least = max(1, rows // (3 * problem.channels))
+    return [{"delays": k, "penalty": p} for k in LINEAR if k <= least for p in PENALTIES]
+
+
+# ---- monomials and radial functions of delays
+
+
+def _delayed(problem: Problem, W, library, delays: int, skip: int) -> NVAR:
+    return NVAR(W, library, problem.step, delays, skip, max_steps=problem.max_steps)
+
+
+def _fit_nvar(problem: Problem, trials: Trials, key, delays: int, skip: int, degree: int, penalty) -> NVAR:
+    how = dict(dt=problem.step, delays=delays, skip=skip, degree=degree, penalty=penalty)
+    model, _ = regression.nvar(*_lists(trials), **how)
+    return _delayed(problem, model.W, model.library, delays, skip)
+
+
+def _nvar(problem: Problem, key=None, *, delays: int, skip: int, degree: int, penalty=0.0) -> NVAR:
+    library = Library(delays * problem.channels + 2 * problem.inputs, degree)
+    return _delayed(problem, jnp.zeros((problem.channels, library.size)), library, delays, skip)
+
+
+def _nvar_choices(problem: Problem, rows: int) -> list[dict]:
+    many = lambda k, degree: _terms(k * problem.channels + 2 * problem.inputs, degree)
+    fits = lambda k, skip, d: (k, skip, d) == (1, 1, 2) or (
+        many(k, d) <= min(rows // 2, TERMS) and (k - 1) * skip < rows // 10
+    )
+    chosen = [shape for shape in NVARS if fits(*shape)]
+    return [{"delays": k, "skip": s, "degree": d, "penalty": p} for k, s, d in chosen for p in PENALTIES]
+
+
+def _fit_kernel(problem: Problem, trials: Trials, key, delays: int, skip: int, width, penalty, rows=0) -> NVAR:
+    how = dict(dt=problem.step, delays=delays, skip=skip, width=width, penalty=penalty)
+    model, _ = regression.kernel(*_lists(trials), **how)
+    return _delayed(problem, model.W, model.library, delays, skip)
+
+
+def _kernel(problem: Problem, key=None, *, delays: int, skip: int, rows: int, width=1.0, penalty=0.0) -> NVAR:
+    library = RadialBasis(jnp.zeros((rows, delays * problem.channels + 2 * problem.inputs)), jnp.asarray(1.0))
+    return _delayed(problem, jnp.zeros((problem.channels, rows)), library, delays, skip)
+
+
+def _kernel_choices(problem: Problem, rows: int) -> list[dict]:
+    exact = jnp.finfo(jnp.result_type(float)).eps < 1e-10
+    penalties = [p if exact else max(p, 1e-5) for p in PENALTIES[::1 if exact else 2]]
+    shapes = [(k, s) for k, s in KERNELS if (k - 1) * s < rows // 10 and k * problem.channels <= 60] or [(1, 1)]
+    each = itertools.product(shapes, WIDTHS, penalties)
+    return [{"delays": k, "skip": s, "width": w, "penalty": p} for (k, s), w, p in each]
+
+
+# ---- reservoirs
+
+
+def _reservoir(problem: Problem, key=None, *, units: int, washout: int, **settings) -> EchoState:
+    key = jax.random.key(0) if key is None else key
+    how = {name: x for name, x in settings.items() if name != "penalty"}
+    of = dict(dt=problem.step, inputs=problem.inputs, washout=washout, max_steps=problem.max_steps)
+    return EchoState(problem.channels, units, key=key, **of, **how)
+
+
+def _fit_reservoir(problem: Problem, trials: Trials, key, penalty, **settings) -> EchoState:
+    return regression.echo_state(_reservoir(problem, key, **settings), *_lists(trials), penalty=penalty)[0]
+
+
+def _tuned_reservoir(problem: Problem, trials: Trials, key) -> dict:
+    """By a sweep, on the longest trial."""
+    series, control = max(trials, key=lambda pair: pair[0].ts.shape[0])
+    rows = series.ts.shape[0]
+    shape = {"units": min(UNITS, max(20, rows // 4)), "washout": min(50, rows // 10)}
+    made = _reservoir(problem, key, **shape)
+    horizon = max(1, min(50, rows // 12))
+    how = dict(configurations=CONFIGURATIONS, horizon=horizon, batch=20, key=key)
+    model, found = regression.tune_echo_state(made, series, control, **how)
+    best = int(np.nanargmin(np.asarray(found.error))) % found.penalty.shape[0]
+    names = ("spectral_radius", "leak", "input_scale")
+    return shape | {name: float(getattr(model, name)) for name in names} | {"penalty": float(found.penalty[best])}
+
+
+# ---- sparse laws
+
+
+def _law(problem: Problem, library: Library, coefficients, active) -> NeuralODE:
+    return NeuralODE(SparseField(library, coefficients, active), problem.channels, 0, problem.integrate())
+
+
+def _fit_law(problem: Problem, trials: Trials, key, degree: int, width: int) -> NeuralODE:
+    series, control = _lists(trials)
+    how = dict(degree=degree, width=width, stride=max(1, width // 10), integrate=problem.integrate())
+    return regression.sparse_law(series, control, **how)[0]
+
+
+def _sparse_law(problem: Problem, key=None, *, degree: int, width: int) -> NeuralODE:
+    library = Library(problem.channels + problem.inputs, degree)
+    nothing = jnp.zeros((problem.channels, library.size))
+    return _law(problem, library, nothing, nothing != 0)
+
+
+def _law_choices(problem: Problem, rows: int) -> list[dict]:
+    fits = lambda d, w: _terms(problem.channels + problem.inputs, d) <= min(rows // 4, 100) and 3 * w <= rows
+    return [{"degree": d, "width": w} for d, w in LAWS if fits(d, w)] or [{"degree": 1, "width": 10}]
+
+
+def _formula(model: NeuralODE, problem: Problem) -> str:
+    return model.field.formula()
+
+
+MAPS = tuple(
+    family.candidate()
+    for family in (
+        Family("linear", _fit_linear, _linear, lambda p: 3 * p.channels + 10, _linear_choices),
+        Family("nvar", _fit_nvar, _nvar, lambda p: 2 * _terms(p.channels + 2 * p.inputs, 2), _nvar_choices),
+        Family(
+            "kernel",
+            _fit_kernel,
+            _kernel,
+            lambda p: 20 + 2 * p.channels,
+            _kernel_choices,
+            most=KERNEL_ROWS,
+            saved=lambda model: {"rows": model.library.size},
+        ),
+        Family(
+            "reservoir",
+            _fit_reservoir,
+            _reservoir,
+            lambda p: 100 + 10 * p.channels,
+            choose=_tuned_reservoir,
+            seeded=True,
+        ),
+        Family(
+            "sparse-law",
+            _fit_law,
+            _sparse_law,
+            lambda p: 40 + 4 * (p.channels + p.inputs),
+            _law_choices,
+            listens=False,
+            formula=_formula,
+        ),
+    )
+)
