@@ -108,6 +108,9 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
         help="rows that a scored forecast reaches (default: an eighth of the tail, at least 10)")  # fmt: skip
     add("--season", type=_whole, metavar="N", help="rows in a season (default: from the spectrum)")
     add("--log", action="store_true", help="work on logarithms: positive data of many magnitudes (default: do not)")
+    add("--embed", metavar="auto|DELAY,DIMENSION",
+        help="make states of delays, where the system is seen in part: delay in rows and dimension, or auto, which "
+        "chooses both (default: states are what is measured)")  # fmt: skip
     add("--members", type=_whole, metavar="N", help=f"of the ensemble (default: {full.members})")
     add("--steps", type=_whole, metavar="N",
         help=f"of training (default: {full.steps}; {short.steps} for fewer than {SHORT} rows to train on)")  # fmt: skip
@@ -154,7 +157,7 @@ def _reconstruct(arguments) -> int:
 
     recipe = Recipe.quick if arguments.quick else Recipe.default
     how = {name: getattr(arguments, name) for name in
-           ("inputs", "held_out", "horizon", "season", "log", "steps", "members", "seed", "out", "resume",
+           ("inputs", "held_out", "horizon", "season", "log", "embed", "steps", "members", "seed", "out", "resume",
             "overwrite")}  # fmt: skip
     check_arguments(**{"models": (), "recipe": recipe} | how)  # before a long file is read
     models = [*arguments.models, *(law_candidate(place) for place in arguments.laws)]

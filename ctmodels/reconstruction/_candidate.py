@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from ctmodels._core._model import AbstractDynamics
 from ctmodels._core._scaling import Scaling
 from ctmodels._integrate import RK4, Integrate, Substeps
+from ctmodels.reconstruction._delays import Delays
 from ctmodels.reconstruction._law_files import LawSource
 from ctmodels.reconstruction._parameters import Parameters
 
@@ -109,7 +110,14 @@ class Candidate(NamedTuple):
 
 def built(candidate: Candidate, problem: Problem, key, settings: dict | None = None) -> AbstractDynamics:
     """One member, as its candidate makes it."""
-    return candidate.build(problem, key, **(settings or {}))
+    model = candidate.build(problem.of_delays(), key, **(settings or {}))
+    return model if problem.embedding is None else with_delays(model, problem)
+
+
+def with_delays(model: AbstractDynamics, problem: Problem) -> AbstractDynamics:
+    """A model, or an ensemble, of delay vectors, observed as the data are."""
+    delay, dimension = problem.embedding or (1, 1)
+    return Delays(model, model.channels // dimension, delay, problem.step)
 
 
 class Solved(NamedTuple):

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ctmodels.reconstruction._candidate import Candidate, Problem
+from ctmodels.reconstruction._candidate import Candidate, Problem, with_delays
+from ctmodels.reconstruction._delays import of_delays
 from ctmodels.reconstruction._drawn_starts import fit_from_drawn_starts
 from ctmodels.reconstruction._evaluation import filter_all
 from ctmodels.reconstruction._free_starts import fit_from_free_starts
@@ -27,6 +28,8 @@ PROCESS = 1e-4  # variances from which the noise is tuned: a law, if it holds, n
 def train(candidate: Candidate, problem: Problem, trials: Joined, recipe: Recipe, seed: int, **run) -> Trained:
     """Fit an ensemble of one candidate to the scaled trials to train on, of which one series is one. `run`: of `fit`:
     folder, resume, progress."""
+    if problem.embedding is not None:
+        return _of_delays(candidate, problem, trials, recipe, seed, **run)
     if candidate.fit is not None:
         return _solved(candidate, problem, trials, recipe, seed)
     keys = jax.random.split(jax.random.key(seed), recipe.members)
@@ -56,6 +59,20 @@ def _solved(candidate: Candidate, problem: Problem, trials: Joined, recipe: Reci
     (means, covs), noise, _ = filtered_with_tuned_noise(model, trials, first)
     end, samples = (means[:, -1], covs[:, -1]), trials.series.ts.shape[0]
     return Trained(model, end, noise, [], "finished", samples, **more)
+
+
+def _of_delays(candidate: Candidate, problem: Problem, trials: Joined, recipe: Recipe, seed: int, **run) -> Trained:
+    """Fitted to delay vectors, all of which it then sees; observed, and filtered, as the data are."""
+    vectors = of_delays(trials, *problem.embedding)  # pyright: ignore
+    inner = train(candidate, problem.of_delays(), vectors, recipe, seed, **run)
+    model, seen = with_delays(inner.model, problem), inner.noise.observation[:, : problem.channels]
+    if inner.listens:
+        found = _listening(model, seen[0], trials)
+        return inner._replace(model=model, end=found.end, noise=found.noise, samples=found.samples)
+    mean = lambda a: jnp.mean(a, axis=0)
+    (means, covs), noise, _ = filtered_with_tuned_noise(model, trials, Noise(mean(inner.noise.process), mean(seen)))
+    samples = trials.series.ts.shape[0] - (vectors.series.ts.shape[0] - inner.samples)
+    return inner._replace(model=model, end=(means[:, -1], covs[:, -1]), noise=noise, samples=samples)
 
 
 def _listening(model, observation: Array, trials: Joined) -> Trained:

@@ -1,6 +1,8 @@
 """From a table to a problem: what is modelled, in which units, and where training ends."""
 
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,7 +11,8 @@ from ctmodels._core._series import Series
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
 from ctmodels.data import Table, Trials
-from ctmodels.reconstruction._candidate import STEP, Problem
+from ctmodels.reconstruction._candidate import STEP, Candidate, Problem
+from ctmodels.reconstruction._delays import Embedding, chosen
 from ctmodels.reconstruction._joined import Joined, gaps
 from ctmodels.reconstruction._rows import Rows
 from ctmodels.reconstruction._split import Split, reach
@@ -20,7 +23,8 @@ OFF = 1e-2  # of a step, as far as a map takes a time for a whole number of them
 
 class Task(NamedTuple):
     """What is to be reconstructed: the table, which of its columns are inputs, the scaled series and where its training
-    part ends, the season in samples, and the trials that the table is of, if there are several."""
+    part ends, the season in samples, the trials that the table is of, if there are several, and how the state is made
+    of delays, if it is."""
 
     table: Table
     inputs: tuple[str, ...]
@@ -28,6 +32,7 @@ class Task(NamedTuple):
     split: Split
     season: int
     trials: Trials | None = None
+    embedding: Embedding | None = None
 
     @property
     def unit(self) -> TimeUnit:
@@ -35,7 +40,9 @@ class Task(NamedTuple):
         return TimeUnit.of(self.table)
 
 
-def prepare(rows: Rows, inputs: tuple[str, ...], horizon: int | None, season: int | None, log: bool) -> Task:
+def prepare(
+    rows: Rows, inputs: tuple[str, ...], horizon: int | None, season: int | None, log: bool, embed: Any = None
+) -> Task:
     """Scales the table by its training part, and finds what was not given: the horizon, the season."""
     table, n_train = rows.table, rows.n_train
     names = [n for n in table.names if n not in inputs]
@@ -56,7 +63,10 @@ def prepare(rows: Rows, inputs: tuple[str, ...], horizon: int | None, season: in
     substeps = max(1, int(np.ceil(np.median(whole.gaps()) / STEP - 0.01)))
     step, pause = _steps(whole.gaps())
     problem = Problem(len(names), scaling, units, substeps, period, tuple(level.tolist()), step, pause)
-    return Task(table, inputs, problem, split, season, rows.trials)
+    embedding = None if embed is None else chosen(embed, training)
+    if embedding is not None:
+        problem = dataclasses.replace(problem, embedding=(embedding.delay, embedding.dimension))
+    return Task(table, inputs, problem, split, season, rows.trials, embedding)
 
 
 def _steps(gaps: np.ndarray) -> tuple[float | None, int]:
@@ -114,6 +124,33 @@ def _check_motion(table: Table, names, train_ys: np.ndarray) -> None:
             f"{table.source}: column {name!r} {found} the {n} rows to train on (the first {n} of {len(table.time)}): "
             f"there is nothing to learn of it. Hold out fewer rows ({argument('held_out', ...)}){_others(names)}"
         )
+
+
+def check_candidates(candidates: Sequence[Candidate], task: Task, rows: Rows) -> None:
+    """Refuses a map where times are not a whole number of steps apart, and a law of what is measured where states are
+    made of delays."""
+    for candidate in candidates:
+        if candidate.even_times and task.problem.spacing is None:
+            raise DataError(_uneven(candidate, task, rows))
+        if candidate.whole_series and task.embedding is not None:
+            raise DataError(
+                f"model {candidate.name}: a law of what is measured, and {argument('embed', ...)} makes states of "
+                "delays; leave one of them out"
+            )
+
+
+def _uneven(candidate: Candidate, task: Task, rows: Rows) -> str:
+    time = task.table.time
+    gaps = np.diff(time)
+    within = np.isin(np.arange(1, len(time)), task.split.breaks, invert=True)
+    usual = float(np.median(gaps[within]))
+    asked = gaps / usual
+    i = int(np.flatnonzero(within & ((np.abs(asked - np.round(asked)) > OFF) | (asked < 0.5)))[0]) + 1
+    return (
+        f"model {candidate.name}: a map, which takes steps of one length, and {rows.place(i)} follows the one before by "
+        f"{asked[i - 1]:.3g} of the usual step; resample the data, or use a model in continuous time: "
+        f"{argument('models', ['neural'])} or {argument('models', ['sparse-law'])}"
+    )
 
 
 def _others(names) -> str:

@@ -25,7 +25,7 @@ from ctmodels.reconstruction._candidates import CANDIDATES
 from ctmodels.reconstruction._draws import Known
 from ctmodels.reconstruction._files import check_folder
 from ctmodels.reconstruction._fitting import train
-from ctmodels.reconstruction._preparing import Task, default_models, prepare
+from ctmodels.reconstruction._preparing import Task, check_candidates, default_models, prepare
 from ctmodels.reconstruction._recipe import Recipe
 from ctmodels.reconstruction._result import Fitted, Reconstruction
 from ctmodels.reconstruction._rows import Rows, check_length
@@ -36,6 +36,7 @@ from ctmodels.reconstruction._verdict import Predictions, evidence, judge
 from ctmodels.reconstruction._writing import write
 
 LYAPUNOV_STEPS = 10_000
+EMBEDDED = ("kernel",)  # tried by default where states are made of delays
 
 
 @before(check_arguments)
@@ -51,6 +52,7 @@ def reconstruct(
     horizon: int | None = None,
     season: int | None = None,
     log: bool = False,
+    embed: str | tuple[int, int] | None = None,
     recipe: Recipe | Callable[[int], Recipe] = Recipe.default,
     steps: int | None = None,
     members: int | None = None,
@@ -80,6 +82,8 @@ def reconstruct(
       far as that one goes), at least ten. What is too short for it is not scored.
     - `season`: of the seasonal baseline, in samples; default: the spectrum's peak.
     - `log`: work on logarithms (positive data of many magnitudes, such as populations).
+    - `embed`: where the system is seen in part: states are made of delays, `(delay, dimension)` in rows, or "auto": the
+      delay by mutual information and the dimension by false neighbours ([`ctmodels.embedding`][]), as the report shows.
     - `recipe`: how to train, from the number of training samples; `steps`, `members`: of it, where only these are to
       be others.
     - `seed`: of the random numbers; `progress`: whether to report on standard error.
@@ -93,8 +97,10 @@ def reconstruct(
     chosen = [_candidate(m) for m in models or ()]
     rows = Rows.of(read, held_out)
     how = check_length(rows, choose_recipe(recipe, rows.n_train, steps, members))
-    task = prepare(rows, tuple(inputs), horizon, season, log)
-    candidates = chosen or [CANDIDATES[name] for name in default_models(task.split)]
+    task = prepare(rows, tuple(inputs), horizon, season, log, embed)
+    usual = default_models(task.split) if embed is None else EMBEDDED
+    candidates = chosen or [CANDIDATES[name] for name in usual]
+    check_candidates(candidates, task, rows)
     folder = None if out is None else check_folder(out, overwrite)
     fitted = _fit_all(candidates, task, how, seed, folder, resume=resume, progress=progress)
     return _written(_compare(task, fitted), folder)
@@ -118,7 +124,7 @@ def _fit_all(
 
 def _compare(task: Task, fitted: dict[str, Fitted]) -> Reconstruction:
     """The candidates with the baselines, and with one another."""
-    table, inputs, problem, split, season, trials = task
+    table, inputs, problem, split, season, trials, embedding = task
     scaling = problem.scaling
     seasons = {"seasonal": problem.period, **calendar(table)}
     forecasts = baselines(split, {name: period / scaling.time_scale for name, period in seasons.items()})
@@ -130,7 +136,7 @@ def _compare(task: Task, fitted: dict[str, Fitted]) -> Reconstruction:
     scores = {name: f.scores for name, f in fitted.items()}
     selected, verdict, best = judge(found, scores, bases, measure, table.time_unit)
     facts = table, inputs, problem, split.n_train, split.horizon, season, measure
-    return Reconstruction(*facts, fitted, bases, selected, verdict, found, best, trials)
+    return Reconstruction(*facts, fitted, bases, selected, verdict, found, best, trials, embedding)
 
 
 def _noise(trained: Trained) -> np.ndarray:

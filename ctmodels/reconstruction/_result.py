@@ -6,6 +6,7 @@ import numpy as np
 
 from ctmodels.data import Table, Trials
 from ctmodels.reconstruction._candidate import Candidate, Problem
+from ctmodels.reconstruction._delays import Embedding
 from ctmodels.reconstruction._parameters import Parameters
 from ctmodels.reconstruction._rows import held_out_ids
 from ctmodels.reconstruction._scores import Scores, plain_numbers
@@ -57,7 +58,7 @@ class Reconstruction:
     `measure`: the score that ranks; `selected`: the best candidate's name, or None where the evidence is weak or there
     is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, accepted or not.
     `trials`: of which the table's rows are, end to end, those trained on first, each on a clock from its own start;
-    None where the data are one series.
+    None where the data are one series. `embedding`: how states are made of delays, or None.
     """
 
     table: Table
@@ -74,6 +75,7 @@ class Reconstruction:
     evidence: dict[str, Evidence] = dataclasses.field(default_factory=dict)
     best: str = ""
     trials: Trials | None = None
+    embedding: Embedding | None = None
 
     def __repr__(self) -> str:
         """The verdict, not all that it was reached by."""
@@ -107,6 +109,7 @@ class Reconstruction:
             "verdict": self.verdict,
             "notes": list(self.table.notes),
             **self._trials(),
+            **({} if self.embedding is None else {"embedding": self.embedding.to_dict()}),
             "candidates": {name: self._of(name, f) for name, f in self.fitted.items()},
             "baselines": {name: plain_numbers(scores) for name, scores in self.baselines.items()},
         }
@@ -125,4 +128,9 @@ class Reconstruction:
     def _of(self, name: str, fitted: Fitted) -> dict:
         found = {"evidence": self.evidence[name]._asdict()} if name in self.evidence else {}
         named = {} if fitted.parameters is None else {"parameters": fitted.parameters.to_dict()}
+        trained = fitted.trained
+        made = {"settings": trained.settings, "formula": trained.formula}
+        named |= {name: x for name, x in made.items() if x is not None}
+        if fitted.exponents is not None:
+            named |= {"exponents": np.median(fitted.exponents, axis=0).tolist()}
         return {**plain_numbers(fitted.scores), **found, **named, "seconds": fitted.seconds}
