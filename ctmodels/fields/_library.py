@@ -47,6 +47,11 @@ class Library(eqx.Module):
         """How many terms there are."""
         return len(_exponents(self.variables, self.degree)) + 2 * self.waves * self.variables
 
+    @property
+    def exponents(self) -> list[tuple[int, ...]]:
+        """Of each monomial its factors: the numbers of their variables."""
+        return _exponents(self.variables, self.degree)
+
     def describe(self) -> str:
         """In words."""
         waves = f", and {self.waves} waves of each" if self.waves else ""

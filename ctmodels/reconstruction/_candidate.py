@@ -1,7 +1,7 @@
 """What a candidate is, and what it is told of the data."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jaxtyping import Array, Float
@@ -129,4 +129,4 @@ class Solved(NamedTuple):
     observation: Float[Array, " channel"]
     parameters: Parameters | None = None
     settings: dict | None = None
-    formula: str | None = None
+    formula: Callable[[Sequence[str], Sequence[str]], str] | None = None

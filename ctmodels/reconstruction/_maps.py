@@ -3,17 +3,16 @@
 import itertools
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ctmodels import regression
-from ctmodels._core._series import Series
-from ctmodels.fields import Library, RadialBasis, SparseField
-from ctmodels.models import NVAR, EchoState, LinearDynamics, NeuralODE
+from ctmodels.fields import Library, RadialBasis
+from ctmodels.models import NVAR, EchoState, LinearDynamics
 from ctmodels.reconstruction._candidate import Problem
-from ctmodels.reconstruction._regressed import Family, Trials
+from ctmodels.reconstruction._regressed import Family, Trials, as_lists
+from ctmodels.reconstruction._sparse_laws import SPARSE_LAW
 
 LINEAR = (1, 2, 4, 8, 16, 32)  # delays
 NVARS = ((1, 1, 2), (1, 1, 3), (2, 1, 2), (2, 1, 3), (2, 5, 2), (3, 2, 2), (4, 5, 2), (4, 5, 3), (8, 2, 2))
@@ -22,17 +21,10 @@ WIDTHS, PENALTIES = (0.5, 1.5, 4.0), (1e-8, 1e-6, 1e-4, 1e-2)
 KERNEL_ROWS = 1500  # its cost grows with their cube
 TERMS = 400  # of a map of monomials, at most
 UNITS, CONFIGURATIONS = 300, 60  # of a reservoir; how many are tried
-LAWS = tuple(itertools.product((1, 2, 3), (10, 20, 40)))  # degree, rows of a window
 
 
 def _terms(variables: int, degree: int) -> int:
     return math.comb(variables + degree, degree)
-
-
-def _lists(trials: Trials) -> tuple[list[Series], list[Series] | None]:
-    """As regressions take them."""
-    controls = [control for _, control in trials if control is not None]
-    return [series for series, _ in trials], controls or None
 
 
 # ---- linear
@@ -43,7 +35,7 @@ def _linear_model(problem: Problem, A, b, B) -> LinearDynamics:
 
 
 def _fit_linear(problem: Problem, trials: Trials, key, delays: int, penalty) -> LinearDynamics:
-    series, control = _lists(trials)
+    series, control = as_lists(trials)
     model, _ = regression.dmd(series, control, dt=problem.step, delays=delays, penalty=penalty, affine=True)
     return _linear_model(problem, model.A, model.b, model.B)
 
@@ -68,7 +60,7 @@ def _delayed(problem: Problem, W, library, delays: int, skip: int) -> NVAR:
 
 def _fit_nvar(problem: Problem, trials: Trials, key, delays: int, skip: int, degree: int, penalty) -> NVAR:
     how = dict(dt=problem.step, delays=delays, skip=skip, degree=degree, penalty=penalty)
-    model, _ = regression.nvar(*_lists(trials), **how)
+    model, _ = regression.nvar(*as_lists(trials), **how)
     return _delayed(problem, model.W, model.library, delays, skip)
 
 
@@ -88,7 +80,7 @@ def _nvar_choices(problem: Problem, rows: int) -> list[dict]:
 
 def _fit_kernel(problem: Problem, trials: Trials, key, delays: int, skip: int, width, penalty, rows=0) -> NVAR:
     how = dict(dt=problem.step, delays=delays, skip=skip, width=width, penalty=penalty)
-    model, _ = regression.kernel(*_lists(trials), **how)
+    model, _ = regression.kernel(*as_lists(trials), **how)
     return _delayed(problem, model.W, model.library, delays, skip)
 
 
@@ -116,7 +108,7 @@ def _reservoir(problem: Problem, key=None, *, units: int, washout: int, **settin
 
 
 def _fit_reservoir(problem: Problem, trials: Trials, key, penalty, **settings) -> EchoState:
-    return regression.echo_state(_reservoir(problem, key, **settings), *_lists(trials), penalty=penalty)[0]
+    return regression.echo_state(_reservoir(problem, key, **settings), *as_lists(trials), penalty=penalty)[0]
 
 
 def _tuned_reservoir(problem: Problem, trials: Trials, key) -> dict:
@@ -131,34 +123,6 @@ def _tuned_reservoir(problem: Problem, trials: Trials, key) -> dict:
     best = int(np.nanargmin(np.asarray(found.error))) % found.penalty.shape[0]
     names = ("spectral_radius", "leak", "input_scale")
     return shape | {name: float(getattr(model, name)) for name in names} | {"penalty": float(found.penalty[best])}
-
-
-# ---- sparse laws
-
-
-def _law(problem: Problem, library: Library, coefficients, active) -> NeuralODE:
-    return NeuralODE(SparseField(library, coefficients, active), problem.channels, 0, problem.integrate())
-
-
-def _fit_law(problem: Problem, trials: Trials, key, degree: int, width: int) -> NeuralODE:
-    series, control = _lists(trials)
-    how = dict(degree=degree, width=width, stride=max(1, width // 10), integrate=problem.integrate())
-    return regression.sparse_law(series, control, **how)[0]
-
-
-def _sparse_law(problem: Problem, key=None, *, degree: int, width: int) -> NeuralODE:
-    library = Library(problem.channels + problem.inputs, degree)
-    nothing = jnp.zeros((problem.channels, library.size))
-    return _law(problem, library, nothing, nothing != 0)
-
-
-def _law_choices(problem: Problem, rows: int) -> list[dict]:
-    fits = lambda d, w: _terms(problem.channels + problem.inputs, d) <= min(rows // 4, 100) and 3 * w <= rows
-    return [{"degree": d, "width": w} for d, w in LAWS if fits(d, w)] or [{"degree": 1, "width": 10}]
-
-
-def _formula(model: NeuralODE, problem: Problem) -> str:
-    return model.field.formula()
 
 
 MAPS = tuple(
@@ -183,14 +147,6 @@ MAPS = tuple(
             choose=_tuned_reservoir,
             seeded=True,
         ),
-        Family(
-            "sparse-law",
-            _fit_law,
-            _sparse_law,
-            lambda p: 40 + 4 * (p.channels + p.inputs),
-            _law_choices,
-            listens=False,
-            formula=_formula,
-        ),
+        SPARSE_LAW,
     )
 )

@@ -19,12 +19,19 @@ from ctmodels.paths._paths import LinearPath
 from ctmodels.reconstruction._candidate import Candidate, Problem, Solved
 from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._trained import heard
+from ctmodels.regression._rows import grids
 
 LAST = 0.2  # of what is trained on: settings are chosen by forecasts of it
 ORIGINS, HORIZON = 12, 50  # of these forecasts, at most
 BLOCKS, LEFT_OUT = 10, 3  # a member sees seven tenths of each trial
 
 Trials = Sequence[tuple[Series, Series | None]]
+
+
+def as_lists(trials: Trials) -> tuple[list[Series], list[Series] | None]:
+    """As regressions take them."""
+    controls = [control for _, control in trials if control is not None]
+    return [series for series, _ in trials], controls or None
 
 
 class Family(NamedTuple):
@@ -54,7 +61,7 @@ class Family(NamedTuple):
 
 def solved(family: Family, problem: Problem, trials: Trials, members: int, seed: int) -> Solved:
     """An ensemble, the first of which has seen everything."""
-    trials = _latest(trials, family.most)
+    trials = _latest(_on_a_grid(problem, trials) if family.listens else trials, family.most)
     _check_rows(family, problem, trials)
     key = jax.random.key(seed)
     choose = functools.partial(_chosen, family) if family.choose is None else family.choose
@@ -80,6 +87,14 @@ def _check_rows(family: Family, problem: Problem, trials: Trials) -> None:
         raise DataError(
             f"model {family.name}: {rows} rows{delays} to train on are fewer than the {least} that it takes: {remedy}"
         )
+
+
+def _on_a_grid(problem: Problem, trials: Trials) -> Trials:
+    """Rows that are missing altogether are there, unobserved: a compiled fit takes no others."""
+    found, _ = grids(*as_lists(trials), problem.step)
+    seen = lambda us: jnp.ones(us.shape, bool)
+    control = lambda grid: None if grid.us is None else Series(grid.ts, grid.us, seen(grid.us))
+    return [(Series(grid.ts, grid.ys, grid.mask), control(grid)) for grid in found]
 
 
 def _latest(trials: Trials, most: int | None) -> Trials:

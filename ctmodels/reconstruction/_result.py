@@ -125,11 +125,20 @@ class Reconstruction:
         train = self.trials.ids[: len(self.trials) - len(self.held_out)]
         return {"trials": {"train": list(train), "held_out": list(self.held_out)}}
 
+    def formula(self, name: str) -> str | None:
+        """The law in words that a candidate found, if it finds laws; of delays, `x[-3]` is x three rows before."""
+        formula = self.fitted[name].trained.formula
+        names = [n for n in self.table.names if n not in self.inputs]
+        found = self.embedding
+        ago = [] if found is None else [k * found.delay for k in range(1, found.dimension)]
+        delayed = [f"{n}[-{rows}]" for rows in ago for n in names]
+        return None if formula is None else formula([*names, *delayed], self.inputs)
+
     def _of(self, name: str, fitted: Fitted) -> dict:
         found = {"evidence": self.evidence[name]._asdict()} if name in self.evidence else {}
         named = {} if fitted.parameters is None else {"parameters": fitted.parameters.to_dict()}
         trained = fitted.trained
-        made = {"settings": trained.settings, "formula": trained.formula}
+        made = {"settings": trained.settings, "formula": self.formula(name)}
         named |= {name: x for name, x in made.items() if x is not None}
         if fitted.exponents is not None:
             named |= {"exponents": np.median(fitted.exponents, axis=0).tolist()}

@@ -1,7 +1,7 @@
 """An ensemble that was trained, its flow, and the smoother under it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -24,7 +24,7 @@ class Trained(NamedTuple):
     covariance; `noise`: to filter with from there on; `samples`: the first so many were trained on;
     `widths`: of the bands of forecasts from there on; `draws`: paths of each member in a forecast; `ends`: of several
     trials the state at the end of each, `(member, trial, state)`, and its covariance; `parameters`: of a law, with
-    their intervals, or None; `settings`: of the candidate's `build`; `formula`: a law in words; `listens`: the state is
+    their intervals, or None; `settings`: of the candidate's `build`; `formula`: of the names of state and inputs, a law in words; `listens`: the state is
     what the model heard, and has no covariance: its axes are of length zero."""
 
     model: AbstractDynamics
@@ -38,7 +38,7 @@ class Trained(NamedTuple):
     ends: tuple[Float[Array, "member trial state"], Float[Array, "member trial state state"]] | None = None
     parameters: Parameters | None = None
     settings: dict | None = None
-    formula: str | None = None
+    formula: Callable[[Sequence[str], Sequence[str]], str] | None = None
     listens: bool = False
 
     def __repr__(self) -> str:

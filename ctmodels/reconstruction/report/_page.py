@@ -9,6 +9,7 @@ import numpy as np
 from ctmodels.reconstruction._result import Reconstruction
 from ctmodels.reconstruction.report import _sections
 from ctmodels.reconstruction.report._css import CSS
+from ctmodels.reconstruction.report._delays import delays, formulas
 from ctmodels.reconstruction.report._html import definitions, note, section
 from ctmodels.reconstruction.report._laws import laws
 from ctmodels.reconstruction.report._view import View, digits, html
@@ -30,6 +31,8 @@ def render(result: Reconstruction) -> str:
     sections = (
         _head,
         laws,
+        formulas,
+        delays,
         _sections.score_table,
         _sections.forecasts,
         _sections.portraits,
