@@ -78,9 +78,7 @@ class Problem:
         many, scaling = self.embedding[1], self.scaling
         scaling = dataclasses.replace(scaling, mean=scaling.mean * many, std=scaling.std * many)
         level = self.level * many
-        return dataclasses.replace(
-            self, channels=self.channels * many, scaling=scaling, level=level, embedding=None
-        )
+        return dataclasses.replace(self, channels=self.channels * many, scaling=scaling, level=level, embedding=None)
 
 
 class Candidate(NamedTuple):

@@ -71,8 +71,8 @@ def _nvar(problem: Problem, key=None, *, delays: int, skip: int, degree: int, pe
 
 def _nvar_choices(problem: Problem, rows: int) -> list[dict]:
     many = lambda k, degree: _terms(k * problem.channels + 2 * problem.inputs, degree)
-    fits = lambda k, skip, d: (k, skip, d) == (1, 1, 2) or (
-        many(k, d) <= min(rows // 2, TERMS) and (k - 1) * skip < rows // 10
+    fits = lambda k, skip, d: (
+        (k, skip, d) == (1, 1, 2) or (many(k, d) <= min(rows // 2, TERMS) and (k - 1) * skip < rows // 10)
     )
     chosen = [shape for shape in NVARS if fits(*shape)]
     return [{"delays": k, "skip": s, "degree": d, "penalty": p} for k, s, d in chosen for p in PENALTIES]
@@ -91,7 +91,7 @@ def _kernel(problem: Problem, key=None, *, delays: int, skip: int, rows: int, wi
 
 def _kernel_choices(problem: Problem, rows: int) -> list[dict]:
     exact = jnp.finfo(jnp.result_type(float)).eps < 1e-10
-    penalties = [p if exact else max(p, 1e-5) for p in PENALTIES[::1 if exact else 2]]
+    penalties = [p if exact else max(p, 1e-5) for p in PENALTIES[:: 1 if exact else 2]]
     shapes = [(k, s) for k, s in KERNELS if (k - 1) * s < rows // 10 and k * problem.channels <= 60] or [(1, 1)]
     each = itertools.product(shapes, WIDTHS, penalties)
     return [{"delays": k, "skip": s, "width": w, "penalty": p} for (k, s), w, p in each]

@@ -154,7 +154,9 @@ def _parts(trials: Trials) -> tuple[list, Joined, Array]:
         cut = lambda s, n: None if s is None else s[:n]
         first = [(cut(series, n), cut(control, n)) for (series, control), n in zip(trials, begin.tolist(), strict=True)]
     horizon = int(max(1, min(HORIZON, np.max(lengths - begin) // 2)))
-    possible = [np.arange(s + b - 1, e - horizon) for s, b, e in zip(whole.bounds, begin, whole.bounds[1:], strict=False)]
+    possible = [
+        np.arange(s + b - 1, e - horizon) for s, b, e in zip(whole.bounds, begin, whole.bounds[1:], strict=False)
+    ]
     rows = np.concatenate(possible)
     origins = np.unique(rows[np.linspace(0, len(rows) - 1, ORIGINS).astype(int)])
     return first, whole, jnp.asarray(origins[:, None] + np.arange(horizon + 1))

@@ -89,7 +89,10 @@ def test_a_law_is_told_in_the_units_of_the_data(done, within):
     inside = result.problem.scaling.scale(np.array([4.0, 2.0]))
     slope = np.asarray(one.field(0.0, jnp.asarray(inside, jnp.float32), None)) * result.problem.scaling.std
     found = {"x": 4.0, "y": 2.0, "": 1.0}
-    said = [sum(float(c.replace(" ", "")) * found[n] for c, n in TERM.findall(line.split(" = ")[1])) for line in formula.splitlines()]
+    said = [
+        sum(float(c.replace(" ", "")) * found[n] for c, n in TERM.findall(line.split(" = ")[1]))
+        for line in formula.splitlines()
+    ]
     np.testing.assert_allclose(said, slope / result.problem.scaling.time_scale, **within(1e-2, 1e-2))
     np.testing.assert_allclose(said, [-0.01 + 0.5, -2.0 - 0.01], **within(0.05, 0.02))
     page = (out / "report.html").read_text(encoding="utf-8")
@@ -133,7 +136,7 @@ def test_uneven_times_are_refused_by_maps(name):
 def test_too_little_for_a_candidate_is_refused(name):
     table = oscillator(300)
     wide = np.random.default_rng(0).normal(size=(24, 30))
-    wide = dataclasses.replace(table, time=table.time[:24], values=wide, names=tuple(f"y{i}" for i in range(30)))
+    wide = Table(table.time[:24], wide, tuple(f"y{i}" for i in range(30)), "t", "", "", "wide")
     recipe = dataclasses.replace(TOY, members=1)
     with pytest.raises(ct.DataError, match=f"model {name}: 19 rows of 30 channels to train on are fewer than the"):
         ct.reconstruct(wide, models=[name], recipe=recipe, progress=False)
