@@ -44,6 +44,14 @@ def test_links_between_pages_lead_somewhere(path):
         assert "://" in target or (path.parent / target).exists(), target
 
 
+def test_the_page_on_the_main_job_runs(capsys):
+    names = {"__name__": "page"}
+    for source in re.findall(r"```python\n(.*?)```", (DOCS / "reconstruction.md").read_text(encoding="utf-8"), re.S):
+        exec(compile(source, "reconstruction.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert "y0' = " in said and "delay 4, dimension 2: as given" in said
+
+
 def test_the_law_of_the_page_on_laws_is_fitted(capsys):
     text, names = (DOCS / "fit-a-law.md").read_text(encoding="utf-8"), {"__name__": "page"}
     for source in re.findall(r"```python\n(.*?)```", text, re.S):

@@ -89,6 +89,11 @@ TOYS = {
         "error_full",
         (-1, 1e-4),
     ),
+    "partly_observed": (
+        dict(samples=200, model="linear", embed="auto", members=1, figure="partly_observed.svg"),
+        "dimension",
+        (1, 9),
+    ),
     "reconstruct_lorenz": (dict(samples=400, members=2, steps=20), "nrmse", (0, 1e7)),
     "resume_training": (dict(samples=30, width=8, steps=6, save_every=3, batch_size=4), "differ", (-1, 1)),
     "sde_gan": (

@@ -19,7 +19,6 @@ from ctmodels.reconstruction._joined import Joined
 from ctmodels.reconstruction._split import Split, Spread
 from ctmodels.reconstruction._trained import Trained, flow_of, heard, smooth_with
 
-
 EXPONENTS = 12  # of a state of many more, the largest
 
 

@@ -11,7 +11,7 @@ import ctmodels as ct
 from ctmodels.cli import main
 from ctmodels.data import Table
 from ctmodels.reconstruction import Recipe, _maps, _reconstruct as job, forecast_csv, load_model
-from ctmodels.reconstruction._delays import Delays, chosen, of_delays
+from ctmodels.reconstruction._delays import Delays, of_delays
 from ctmodels.reconstruction._joined import Joined
 
 pytestmark = pytest.mark.only("float32")

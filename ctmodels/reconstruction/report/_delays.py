@@ -57,7 +57,7 @@ def formulas(view: View) -> str:
     if not parts:
         return ""
     about = (
-        f"In the units of the data, per {plain(view.result.table.time_unit or 'unit of time')}, unless it says otherwise. "
-        "That of the first member, which has seen all that was trained on."
+        f"In the units of the data, per {plain(view.result.table.time_unit or 'unit of time')}, unless it says "
+        "otherwise. That of the first member, which has seen all that was trained on."
     )
     return section("Laws that were found", *parts, note(about))
