@@ -44,7 +44,12 @@ def test_links_between_pages_lead_somewhere(path):
         assert "://" in target or (path.parent / target).exists(), target
 
 
-def test_the_page_on_the_main_job_runs(capsys):
+def test_the_page_on_the_main_job_runs(capsys, monkeypatch):
+    from ctmodels.reconstruction import _maps, _reconstruct, _sparse_laws
+
+    monkeypatch.setattr(_reconstruct, "LYAPUNOV_STEPS", 20)  # few of all that is tried
+    monkeypatch.setattr(_maps, "LINEAR", (1,))
+    monkeypatch.setattr(_sparse_laws, "LAWS", ((1, 20),))
     names = {"__name__": "page"}
     for source in re.findall(r"```python\n(.*?)```", (DOCS / "reconstruction.md").read_text(encoding="utf-8"), re.S):
         exec(compile(source, "reconstruction.md", "exec"), names)

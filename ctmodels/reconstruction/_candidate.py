@@ -82,8 +82,9 @@ class Problem:
 
 
 class Candidate(NamedTuple):
-    """A model to try: `build(problem, key, **settings)` makes one member, any [`ctmodels.AbstractDynamics`][]; `whole_series`:
-    whether its windows are as long as the series (a law with few parameters is fitted to everything at once);
+    """A model to try: `build(problem, key, **settings)` makes one member, any [`ctmodels.AbstractDynamics`][];
+    `whole_series`: whether its windows are as long as the series (a law with few parameters is fitted to everything at
+    once);
     `draws`: paths of each member in a forecast, drawn with a key from what the filter knows of the start, for a model
     that has noise of its own: it is then trained on such draws too, after shooting without noise. 1: without a key,
     from the likeliest start. `with_noise(model, deviation)`: a member whose noise is about so large, `(state,)`, per

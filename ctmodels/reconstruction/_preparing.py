@@ -147,8 +147,8 @@ def _uneven(candidate: Candidate, task: Task, rows: Rows) -> str:
     asked = gaps / usual
     i = int(np.flatnonzero(within & ((np.abs(asked - np.round(asked)) > OFF) | (asked < 0.5)))[0]) + 1
     return (
-        f"model {candidate.name}: a map, which takes steps of one length, and {rows.place(i)} follows the one before by "
-        f"{asked[i - 1]:.3g} of the usual step; resample the data, or use a model in continuous time: "
+        f"model {candidate.name}: a map, which takes steps of one length, and {rows.place(i)} follows the one before "
+        f"by {asked[i - 1]:.3g} of the usual step; resample the data, or use a model in continuous time: "
         f"{argument('models', ['neural'])} or {argument('models', ['sparse-law'])}"
     )
 

@@ -24,8 +24,8 @@ class Trained(NamedTuple):
     covariance; `noise`: to filter with from there on; `samples`: the first so many were trained on;
     `widths`: of the bands of forecasts from there on; `draws`: paths of each member in a forecast; `ends`: of several
     trials the state at the end of each, `(member, trial, state)`, and its covariance; `parameters`: of a law, with
-    their intervals, or None; `settings`: of the candidate's `build`; `formula`: of the names of state and inputs, a law in words; `listens`: the state is
-    what the model heard, and has no covariance: its axes are of length zero."""
+    their intervals, or None; `settings`: of the candidate's `build`; `formula`: of the names of state and inputs, a law
+    in words; `listens`: the state is what the model heard, and has no covariance: its axes are of length zero."""
 
     model: AbstractDynamics
     end: tuple[Float[Array, "member state"], Float[Array, "member state state"]]
