@@ -93,7 +93,8 @@ class Candidate(NamedTuple):
     of a scaled series and its control; the `settings` that it finds are those of `build`. `source`: the file that a law
     was read from. `listens`: its state is what it hears of the past ([`ctmodels.AbstractListener`][]), and not what a
     filter finds. `even_times`: it moves by steps of one length. `forcing`: how strongly it is forced in training
-    ([`ctmodels.losses.teacher_forcing`][]); None: not at all."""
+    ([`ctmodels.losses.teacher_forcing`][]); None: not at all. `remembers`: its state is made of delays anyway, so that
+    it sees to `problem.embedding` itself."""
 
     name: str
     build: Callable
@@ -105,12 +106,14 @@ class Candidate(NamedTuple):
     listens: bool = False
     even_times: bool = False
     forcing: float | None = None
+    remembers: bool = False
 
 
 def built(candidate: Candidate, problem: Problem, key, settings: dict | None = None) -> AbstractDynamics:
     """One member, as its candidate makes it."""
-    model = candidate.build(problem.of_delays(), key, **(settings or {}))
-    return model if problem.embedding is None else with_delays(model, problem)
+    if problem.embedding is None or candidate.remembers:
+        return candidate.build(problem, key, **(settings or {}))
+    return with_delays(candidate.build(problem.of_delays(), key, **(settings or {})), problem)
 
 
 def with_delays(model: AbstractDynamics, problem: Problem) -> AbstractDynamics:

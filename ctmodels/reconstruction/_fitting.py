@@ -28,7 +28,7 @@ PROCESS = 1e-4  # variances from which the noise is tuned: a law, if it holds, n
 def train(candidate: Candidate, problem: Problem, trials: Joined, recipe: Recipe, seed: int, **run) -> Trained:
     """Fit an ensemble of one candidate to the scaled trials to train on, of which one series is one. `run`: of `fit`:
     folder, resume, progress."""
-    if problem.embedding is not None:
+    if problem.embedding is not None and not candidate.remembers:
         return _of_delays(candidate, problem, trials, recipe, seed, **run)
     if candidate.fit is not None:
         return _solved(candidate, problem, trials, recipe, seed)

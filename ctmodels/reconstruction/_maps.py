@@ -27,6 +27,15 @@ def _terms(variables: int, degree: int) -> int:
     return math.comb(variables + degree, degree)
 
 
+def _shapes(problem: Problem, usual: tuple) -> list[tuple[int, int]]:
+    """Delays and how many rows these are apart, to be tried: the usual; of an embedding, its own, as many again, and
+    the same stretch in more detail."""
+    if problem.embedding is None:
+        return list(usual)
+    skip, delays = problem.embedding
+    return list(dict.fromkeys([(delays, skip), (2 * delays, skip), (2 * delays - 1, max(1, skip // 2))]))
+
+
 # ---- linear
 
 
@@ -48,7 +57,9 @@ def _linear(problem: Problem, key=None, *, delays: int, penalty=0.0) -> LinearDy
 
 def _linear_choices(problem: Problem, rows: int) -> list[dict]:
     least = max(1, rows // (3 * problem.channels))
-    return [{"delays": k, "penalty": p} for k in LINEAR if k <= least for p in PENALTIES]
+    shapes = _shapes(problem, tuple((k, 1) for k in LINEAR))
+    reaches = dict.fromkeys((k - 1) * skip + 1 for k, skip in shapes)
+    return [{"delays": k, "penalty": p} for k in reaches if k <= least or k == min(reaches) for p in PENALTIES]
 
 
 # ---- monomials and radial functions of delays
@@ -71,10 +82,9 @@ def _nvar(problem: Problem, key=None, *, delays: int, skip: int, degree: int, pe
 
 def _nvar_choices(problem: Problem, rows: int) -> list[dict]:
     many = lambda k, degree: _terms(k * problem.channels + 2 * problem.inputs, degree)
-    fits = lambda k, skip, d: (
-        (k, skip, d) == (1, 1, 2) or (many(k, d) <= min(rows // 2, TERMS) and (k - 1) * skip < rows // 10)
-    )
-    chosen = [shape for shape in NVARS if fits(*shape)]
+    fits = lambda k, skip, d: many(k, d) <= min(rows // 2, TERMS) and (k - 1) * skip < rows // 10
+    all_of = NVARS if problem.embedding is None else [(*s, d) for s in _shapes(problem, ()) for d in (2, 3)]
+    chosen = [shape for shape in all_of if fits(*shape)] or [all_of[0]]
     return [{"delays": k, "skip": s, "degree": d, "penalty": p} for k, s, d in chosen for p in PENALTIES]
 
 
@@ -91,8 +101,9 @@ def _kernel(problem: Problem, key=None, *, delays: int, skip: int, rows: int, wi
 
 def _kernel_choices(problem: Problem, rows: int) -> list[dict]:
     exact = jnp.finfo(jnp.result_type(float)).eps < 1e-10
-    penalties = [p if exact else max(p, 1e-5) for p in PENALTIES[:: 1 if exact else 2]]
-    shapes = [(k, s) for k, s in KERNELS if (k - 1) * s < rows // 10 and k * problem.channels <= 60] or [(1, 1)]
+    penalties = list(dict.fromkeys(p if exact else max(p, 1e-5) for p in PENALTIES))
+    tried = _shapes(problem, KERNELS)
+    shapes = [(k, s) for k, s in tried if (k - 1) * s < rows // 10 and k * problem.channels <= 60] or tried[:1]
     each = itertools.product(shapes, WIDTHS, penalties)
     return [{"delays": k, "skip": s, "width": w, "penalty": p} for (k, s), w, p in each]
 
@@ -128,8 +139,15 @@ def _tuned_reservoir(problem: Problem, trials: Trials, key) -> dict:
 MAPS = tuple(
     family.candidate()
     for family in (
-        Family("linear", _fit_linear, _linear, lambda p: 3 * p.channels + 10, _linear_choices),
-        Family("nvar", _fit_nvar, _nvar, lambda p: 2 * _terms(p.channels + 2 * p.inputs, 2), _nvar_choices),
+        Family("linear", _fit_linear, _linear, lambda p: 3 * p.channels + 10, _linear_choices, remembers=True),
+        Family(
+            "nvar",
+            _fit_nvar,
+            _nvar,
+            lambda p: 2 * _terms(p.channels + 2 * p.inputs, 2),
+            _nvar_choices,
+            remembers=True,
+        ),
         Family(
             "kernel",
             _fit_kernel,
@@ -138,6 +156,7 @@ MAPS = tuple(
             _kernel_choices,
             most=KERNEL_ROWS,
             saved=lambda model: {"rows": model.library.size},
+            remembers=True,
         ),
         Family(
             "reservoir",

@@ -39,7 +39,8 @@ class Family(NamedTuple):
     structure; `choices(problem, rows)`: settings to try, of which numbers share a program; `least(problem)`: rows that
     it takes. `choose(problem, trials, key) -> settings`: by itself, in place of `choices`. `seeded`: members differ in
     their key, and not in what they see; `most`: rows, the latest, that it is fitted to; `saved(model) -> settings`:
-    further ones that only a fitted model knows; `formula(model, problem)`: the law in words."""
+    further ones that only a fitted model knows; `formula(model, problem)`: the law in words. `remembers`:
+    its state is made of delays, and an embedding says of which."""
 
     name: str
     fit: Callable
@@ -52,11 +53,13 @@ class Family(NamedTuple):
     most: int | None = None
     saved: Callable = lambda model: {}
     formula: Callable | None = None
+    remembers: bool = False
 
     def candidate(self) -> Candidate:
         """Of the table of names. What listens is a map."""
         fit = functools.partial(solved, self)
-        return Candidate(self.name, self.build, fit=fit, listens=self.listens, even_times=self.listens)
+        kinds = dict(listens=self.listens, even_times=self.listens, remembers=self.remembers)
+        return Candidate(self.name, self.build, fit=fit, **kinds)
 
 
 def solved(family: Family, problem: Problem, trials: Trials, members: int, seed: int) -> Solved:

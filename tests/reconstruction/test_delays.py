@@ -41,6 +41,14 @@ def done(tmp_path_factory):
     return folder / "out"
 
 
+def size_of(metrics):
+    """A linear map remembers all rows that the delays reach over."""
+    embedding, delays = metrics["embedding"], metrics["candidates"]["linear"]["settings"]["delays"]
+    reach = embedding["delay"] * (embedding["dimension"] - 1)
+    assert delays in (reach + 1, embedding["delay"] * (2 * embedding["dimension"] - 1) + 1)
+    return delays
+
+
 def test_the_choice_is_shown_with_its_curves(done):
     found = json.loads((done / "metrics.json").read_text())
     embedding = found["embedding"]
@@ -49,20 +57,30 @@ def test_the_choice_is_shown_with_its_curves(done):
     assert len(embedding["false_neighbours"][0]["false"]) == 8
     page = (done / "report.html").read_text(encoding="utf-8")
     assert "States made of delays" in page and embedding["rule"].split(": ")[1].split(";")[0] in page
-    assert len(found["candidates"]["linear"]["exponents"]) == embedding["dimension"]
+    assert len(found["candidates"]["linear"]["exponents"]) == min(12, size_of(found))
 
 
 def test_forecasts_are_of_the_channels_and_go_on_from_the_folder(done, within):
     """What no linear map of one value foretells, one of enough delays does."""
     metrics = json.loads((done / "metrics.json").read_text())
     trained, problem, _ = load_model(done / "model-linear.safetensors")
-    assert isinstance(trained.model, Delays) and problem.channels == 1 == trained.model.channels
-    assert trained.model.size == metrics["embedding"]["dimension"]
+    assert problem.embedding == (metrics["embedding"]["delay"], metrics["embedding"]["dimension"])
+    assert problem.channels == 1 == trained.model.channels and trained.model.size == size_of(metrics)
     assert metrics["candidates"]["linear"]["nrmse"] < 1
     lines = forecast_csv(done, 3).splitlines()
     assert lines[0] == "t,x,x_lower,x_upper" and len(lines) == 4
     t = 0.25 * 300
     np.testing.assert_allclose(float(lines[1].split(",")[1]), np.sin(t) + 0.5 * np.sin(2.3 * t) + 2, **within(0, 0.3))
+
+
+def test_a_listener_hears_delay_vectors(monkeypatch, tmp_path):
+    monkeypatch.setattr(job, "LYAPUNOV_STEPS", 20)
+    monkeypatch.setattr(_maps, "CONFIGURATIONS", 4)
+    how = dict(models=["reservoir"], recipe=TOY, progress=False, horizon=10)
+    fitted = ct.reconstruct(wave(), embed="3,2", out=tmp_path / "run", **how).fitted["reservoir"]
+    assert isinstance(fitted.trained.model, Delays) and fitted.trained.listens
+    assert fitted.median.shape == (60, 1) and fitted.scores["nrmse"].value < 0.5
+    assert len(forecast_csv(tmp_path / "run", 2).splitlines()) == 3
 
 
 @pytest.mark.slow  # trained models go through the job elsewhere
