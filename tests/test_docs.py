@@ -44,6 +44,7 @@ def test_links_between_pages_lead_somewhere(path):
         assert "://" in target or (path.parent / target).exists(), target
 
 
+@pytest.mark.slow
 def test_the_page_on_the_main_job_runs(capsys, monkeypatch):
     from ctmodels.reconstruction import _maps, _reconstruct, _sparse_laws
 
