@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import warnings
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -52,7 +53,9 @@ def _solved(candidate: Candidate, problem: Problem, trials: Joined, recipe: Reci
     pairs = [(one.series, one.control) for one in map(trials.__getitem__, trials.slices())]
     found = candidate.fit(problem, pairs, recipe.members, seed)  # pyright: ignore
     model, observation = found.model, found.observation
-    more = dict(draws=candidate.draws, parameters=found.parameters, settings=found.settings, formula=found.formula)
+    more: dict[str, Any] = dict(
+        draws=candidate.draws, parameters=found.parameters, settings=found.settings, formula=found.formula
+    )
     if candidate.listens:
         return _listening(model, observation, trials)._replace(**more)
     first = Noise(jnp.full(model.size, PROCESS, observation.dtype), jnp.maximum(observation, PROCESS))

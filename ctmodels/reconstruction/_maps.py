@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +71,7 @@ def _delayed(problem: Problem, W, library, delays: int, skip: int) -> NVAR:
 
 
 def _fit_nvar(problem: Problem, trials: Trials, key, delays: int, skip: int, degree: int, penalty) -> NVAR:
-    how = dict(dt=problem.step, delays=delays, skip=skip, degree=degree, penalty=penalty)
+    how: dict[str, Any] = dict(dt=problem.step, delays=delays, skip=skip, degree=degree, penalty=penalty)
     model, _ = regression.nvar(*as_lists(trials), **how)
     return _delayed(problem, model.W, model.library, delays, skip)
 
@@ -89,7 +90,7 @@ def _nvar_choices(problem: Problem, rows: int) -> list[dict]:
 
 
 def _fit_kernel(problem: Problem, trials: Trials, key, delays: int, skip: int, width, penalty, rows=0) -> NVAR:
-    how = dict(dt=problem.step, delays=delays, skip=skip, width=width, penalty=penalty)
+    how: dict[str, Any] = dict(dt=problem.step, delays=delays, skip=skip, width=width, penalty=penalty)
     model, _ = regression.kernel(*as_lists(trials), **how)
     return _delayed(problem, model.W, model.library, delays, skip)
 
@@ -114,7 +115,7 @@ def _kernel_choices(problem: Problem, rows: int) -> list[dict]:
 def _reservoir(problem: Problem, key=None, *, units: int, washout: int, **settings) -> EchoState:
     key = jax.random.key(0) if key is None else key
     how = {name: x for name, x in settings.items() if name != "penalty"}
-    of = dict(dt=problem.step, inputs=problem.inputs, washout=washout, max_steps=problem.max_steps)
+    of: dict[str, Any] = dict(dt=problem.step, inputs=problem.inputs, washout=washout, max_steps=problem.max_steps)
     return EchoState(problem.channels, units, key=key, **of, **how)
 
 
@@ -129,7 +130,7 @@ def _tuned_reservoir(problem: Problem, trials: Trials, key) -> dict:
     shape = {"units": min(UNITS, max(20, rows // 4)), "washout": min(50, rows // 10)}
     made = _reservoir(problem, key, **shape)
     horizon = max(1, min(50, rows // 12))
-    how = dict(configurations=CONFIGURATIONS, horizon=horizon, batch=20, key=key)
+    how: dict[str, Any] = dict(configurations=CONFIGURATIONS, horizon=horizon, batch=20, key=key)
     model, found = regression.tune_echo_state(made, series, control, **how)
     best = int(np.nanargmin(np.asarray(found.error))) % found.penalty.shape[0]
     names = ("spectral_radius", "leak", "input_scale")

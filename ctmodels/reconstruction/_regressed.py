@@ -3,7 +3,7 @@ the model by all of it, and each further member by most of it."""
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -58,7 +58,7 @@ class Family(NamedTuple):
     def candidate(self) -> Candidate:
         """Of the table of names. What listens is a map."""
         fit = functools.partial(solved, self)
-        kinds = dict(listens=self.listens, even_times=self.listens, remembers=self.remembers)
+        kinds: dict[str, Any] = dict(listens=self.listens, even_times=self.listens, remembers=self.remembers)
         return Candidate(self.name, self.build, fit=fit, **kinds)
 
 

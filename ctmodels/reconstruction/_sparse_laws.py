@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -55,9 +56,9 @@ def _fit(problem: Problem, trials: Trials, key, degree: int, width: int) -> Neur
     of_state, of_inputs = _offsets(problem)
     series = [_moved(one, of_state) for one in series]
     controls = controls and [_moved(one, of_inputs) for one in controls]
-    how = dict(degree=degree, width=width, stride=max(1, width // 10))
+    how: dict[str, Any] = dict(degree=degree, width=width, stride=max(1, width // 10))
     model, _ = regression.sparse_law(series, controls, **how)
-    return _dynamics(problem, model.field)
+    return _dynamics(problem, model.field)  # pyright: ignore
 
 
 def _build(problem: Problem, key=None, *, degree: int, width: int) -> NeuralODE:
