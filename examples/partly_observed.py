@@ -6,6 +6,7 @@ which are near only as long as too few values are looked at. A map of these vect
 the system does: its nearby states part as fast.
 """
 
+import jax.numpy as jnp
 import numpy as np
 
 import ctmodels as ct
@@ -52,7 +53,7 @@ def draw(result, name, path):
 
 def main(samples=3000, dt=0.05, model="kernel", embed="auto", members=4, seed=0, figure=None):
     # Data: x of an orbit; the other two are not looked at.
-    start = np.array([1.0, 2.0, 20.0])
+    start = jnp.array([1.0, 2.0, 20.0])
     orbit = ct.systems.simulate(ct.systems.Lorenz63(), start, dt=dt, steps=samples, transient=500)
     series = ct.Series.from_nan(dt * np.arange(samples), np.asarray(orbit)[:samples, :1])
 

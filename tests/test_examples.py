@@ -90,7 +90,7 @@ TOYS = {
         (-1, 1e-4),
     ),
     "partly_observed": (
-        dict(samples=200, model="linear", embed="auto", members=1, figure="partly_observed.svg"),
+        dict(samples=1000, model="linear", embed="auto", members=1, figure="partly_observed.svg"),
         "dimension",
         (1, 9),
     ),
