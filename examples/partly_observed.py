@@ -60,13 +60,14 @@ def main(samples=3000, dt=0.05, model="kernel", embed="auto", members=4, seed=0,
     # The main job, with states of delays.
     recipe = lambda rows: Recipe(members=members)
     result = reconstruct(series, models=[model], embed=embed, recipe=recipe, seed=seed, progress=False)
-    print(result.embedding.rule)
-    scores = result.fitted[model].scores
-    exponent, nrmse = scores["lyapunov_max"].value, scores["nrmse"].value
+    chosen, scores = result.embedding, result.fitted[model].scores
+    assert chosen is not None
+    exponent, nrmse = (float(scores[name].value or np.nan) for name in ("lyapunov_max", "nrmse"))
+    print(chosen.rule)
     print(f"largest exponent {exponent:.3f}, of the whole system {EXPONENT}; error of forecasts {nrmse:.3f} deviations")
     if figure is not None:
         draw(result, model, figure)
-    numbers = {"delay": result.embedding.delay, "dimension": result.embedding.dimension, "nrmse": nrmse}
+    numbers = {"delay": chosen.delay, "dimension": chosen.dimension, "nrmse": nrmse}
     return numbers | {"off": exponent / EXPONENT - 1}
 
 
