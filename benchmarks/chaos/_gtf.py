@@ -34,7 +34,7 @@ class Settings(NamedTuple):
 
 SETTINGS = {
     "lorenz63": Settings(width=100, alpha=0.1, steps=60_000),
-    "ecg": Settings(width=250, alpha=0.3, size=5, steps=40_000, observation=1e-7),
+    "ecg": Settings(width=250, alpha=0.3, size=5, steps=100_000, observation=1e-7),
     "eeg": Settings(width=512, alpha=0.1, size=16, window=50, batch=16, latent=1e-4, observation=1e-6),
     "lorenz96": Settings(width=200, alpha=0.1),
     "bursting_neuron": Settings(width=100, alpha=0.1),
