@@ -34,7 +34,7 @@ KERNELS, MIXED = (1.0, 2.0, 4.0, 8.0, 16.0), (0.01, 0.03, 0.1, 0.3, 0.5)
 SIMPLE = "kernel", "psth"
 METHODS = [*SIMPLE, *LEARNERS]
 METHODS = METHODS + [f"network_{name}" for name in METHODS]
-STEPS = 3000
+STEPS = 6000
 
 
 def load(path: Path) -> dict[str, Split]:
