@@ -17,6 +17,7 @@ from benchmarks import _harness, _reproduction
 from benchmarks.cde import physionet
 from benchmarks.cde._baselines import GRUD, Recurrent, Row
 from benchmarks.chaos import _scores as chaos
+from benchmarks.dysts import _baselines, _past, _scores as dysts
 from benchmarks.ode import accuracy
 from benchmarks.ode._problems import MASSES, PROBLEMS, PULL, SUN
 from benchmarks.sde._kernel import kernel_x_tensordev
@@ -216,3 +217,22 @@ def test_the_baseline_has_the_increments_of_the_data(within):
     np.testing.assert_allclose(steps.mean(axis=0), level, **within(absolute=0.15))
     np.testing.assert_allclose(steps.std(axis=0), [1.0, 0.5, 2.0], **within(0.05))
     np.testing.assert_allclose(np.corrcoef(steps.T), np.eye(3), **within(absolute=0.06))
+
+
+def test_baselines_of_forecasts_go_on_with_what_they_know(within):
+    """A line, a season, and waves of whole periods with a line under them; and the numbers that they are judged by."""
+    ts = np.arange(260.0)
+    line, wave = 0.1 * ts[:, None], np.cos(2 * np.pi * (ts + 0.5) / 20)[:, None]
+    pasts = {"drift": line, "seasonal": wave, "fourier": wave, "last": np.ones((260, 2)), "mean": np.ones((260, 1))}
+    for name, ys in pasts.items():
+        found = _baselines.BASELINES[name](ys[:200], 60)
+        np.testing.assert_allclose(found, ys[200:], **within(absolute=0.2 if name == "fourier" else 1e-9))
+    judged = dysts.scores(wave[200:], wave[200:], wave[:200])
+    assert judged["smape"] == 0 and judged["r2"] == 1 and judged["valid"] == 60 and judged["pearson"] > 0.999
+    assert dysts.smape(np.ones(4), np.full(4, np.nan)) == 200
+
+
+def test_settings_are_chosen_within_the_past():
+    for rows in (100, 300, 1000):
+        cut, origins = _past.origins_of(rows)
+        assert origins[0] == cut == round(0.8 * rows) and origins[-1] < rows

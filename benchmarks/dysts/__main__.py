@@ -100,7 +100,9 @@ def compared(methods: dict[str, dict]) -> dict:
     for prefix, published in (("", 42.2), ("univariate_", 67.7)):
         ours = methods.get(f"{prefix}best", {})
         summary |= {f"{prefix}smape_of_best": ours.get("smape"), f"{prefix}smape_of_n_beats": published}
-        summary[f"{prefix}by_exponent"] = ours.get("by_exponent")
+        each = {name: methods[prefix + name] for name in OURS if prefix + name in methods}
+        summary[f"{prefix}smape"] = {name: row["smape"] for name, row in each.items()}
+        summary[f"{prefix}by_exponent"] = {name: row["by_exponent"] for name, row in each.items()}
         simple = {name: methods[prefix + name]["smape"] for name in SIMPLE if prefix + name in methods}
         summary[f"{prefix}best_baseline"] = min(simple, key=simple.__getitem__, default=None)
         summary[f"{prefix}smape_of_best_baseline"] = min(simple.values(), default=None)

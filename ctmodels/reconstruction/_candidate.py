@@ -26,7 +26,7 @@ class Problem:
     physical time; `level`: mean of each channel (geometric where logarithms are taken), in physical units.
     `spacing`: the one step, scaled, of which all times from row to row are whole multiples, `pause` of them at most;
     None where there is none. `embedding`: delay and dimension, where states are made of delays
-    ([`ctmodels.embedding`][]).
+    ([`ctmodels.embedding.embed`][]).
     """
 
     channels: int

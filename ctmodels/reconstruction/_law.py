@@ -24,7 +24,7 @@ LEVEL = 0.9  # of the intervals in a report
 
 
 def law_candidate(law: Law | Callable | str, *, states: int | None = None) -> Candidate:
-    """A law as a candidate of [`ctmodels.reconstruct`][], named after its function: estimated as by
+    """A law as a candidate of [`ctmodels.reconstruction.reconstruct`][], named after its function: estimated as by
     [`ctmodels.reconstruction.fit_law`][]. Its members are the estimate and others as likely as the data leave them, so
     that forecasts are as uncertain as the parameters are.
 

@@ -83,7 +83,8 @@ def reconstruct(
     - `season`: of the seasonal baseline, in samples; default: the spectrum's peak.
     - `log`: work on logarithms (positive data of many magnitudes, such as populations).
     - `embed`: where the system is seen in part: states are made of delays, `(delay, dimension)` in rows, or "auto": the
-      delay by mutual information and the dimension by false neighbours ([`ctmodels.embedding`][]), as the report shows.
+      delay by mutual information and the dimension by false neighbours ([`ctmodels.embedding.embed`][]), as the
+      report shows.
     - `recipe`: how to train, from the number of training samples; `steps`, `members`: of it, where only these are to
       be others.
     - `seed`: of the random numbers; `progress`: whether to report on standard error.
