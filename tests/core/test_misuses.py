@@ -50,8 +50,8 @@ def stopped(monkeypatch):
 
     begun = []
 
-    def begin(candidate, problem, series, control, recipe, seed, **run):
-        begun.append((candidate.name, series, recipe, seed))
+    def begin(candidate, problem, trials, recipe, seed, **run):
+        begun.append((candidate.name, trials.series, recipe, seed))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_reconstruct, "train", begin)
