@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ctmodels._command_line import CommandLine, one_line, printable
@@ -111,6 +111,14 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--embed", metavar="auto|DELAY,DIMENSION",
         help="make states of delays, where the system is seen in part: delay in rows and dimension, or auto, which "
         "chooses both (default: states are what is measured)")  # fmt: skip
+    _add_training(add)
+
+
+def _add_training(add: Callable) -> None:
+    """How long it trains, and what becomes of a run that was stopped."""
+    from ctmodels.reconstruction._recipe import SHORT, Recipe
+
+    short, full = Recipe.default(SHORT - 1), Recipe.default(SHORT)
     add("--members", type=_whole, metavar="N", help=f"of the ensemble (default: {full.members})")
     add("--steps", type=_whole, metavar="N",
         help=f"of training (default: {full.steps}; {short.steps} for fewer than {SHORT} rows to train on)")  # fmt: skip
