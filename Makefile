@@ -3,6 +3,7 @@
 #   make test        the tests in float32 and in float64, side by side; ARGS="-k series" goes to pytest
 #   make test-slow   the same with the slow tests, compiled as users' programs are
 #   make test-users  the laws of the models and the integrator against its peers, so compiled
+#   make package     wheel and sdist, in dist/; the wheel in an environment of its own, the sdist by its tests
 #   make lint        ruff, and pyright in basic mode; `make format` mends what ruff can
 #   make docs        the documentation, in site/
 #   make lock        solves requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
@@ -17,7 +18,7 @@ DEV    := $(VENV)/.dev-installed
 DOCS   := $(VENV)/.docs-installed
 
 .NOTPARALLEL:
-.PHONY: demo test test-slow test-users lint format docs lock clean
+.PHONY: demo test test-slow test-users package lint format docs lock clean
 
 demo: $(DEV)
 	@$(BIN)/ctmodels demo $(ARGS)
@@ -32,6 +33,19 @@ test-slow: $(DEV)
 test-users: export CTMODELS_TEST_FLAGS := users
 test-users: $(DEV)
 	$(call in-both-precisions,tests/test_laws.py tests/integrate/test_reference.py tests/integrate/test_solve.py $(ARGS))
+
+# As users get it: `pip install` resolves, within the versions of the lock, what the wheel says that it needs.
+package: $(DEV)
+	rm -rf dist build/package
+	$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	$(PYTHON) -m venv build/package/venv
+	sed -E '/^[a-z]/!d; s/ \\$$//' requirements/dev.txt >build/package/constraints.txt
+	build/package/venv/bin/python -m pip --disable-pip-version-check install -qq -c build/package/constraints.txt dist/*.whl
+	cd build/package && venv/bin/ctmodels doctor && venv/bin/ctmodels demo --out demo
+	test -s build/package/demo/lynx_hare/report.html && test -s build/package/demo/lorenz63/report.html
+	tar -xzf dist/*.tar.gz -C build/package
+	cd build/package/ctmodels-*/ && $(CURDIR)/$(BIN)/python -m pytest -q --no-header --collect-only -m "" tests | tail -n 1 && \
+	$(CURDIR)/$(BIN)/python -m pytest -q --no-header tests/core tests/test_packaging.py
 
 lint: $(DEV)
 	$(BIN)/ruff check --output-format=concise .

@@ -42,6 +42,22 @@ def test_citation():
     assert citation["authors"] == [{"name": author["name"]} for author in PROJECT["authors"]]
 
 
+def test_pythons_that_are_promised_are_tested():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())["jobs"]
+    promised = [c.rsplit(" ", 1)[1] for c in PROJECT["classifiers"] if re.search(r"Python :: 3\.\d+$", c)]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == promised
+    assert PROJECT["requires-python"] == f">={promised[0]}"
+
+
+def test_data_of_others_have_their_licence():
+    rules = tomllib.loads((ROOT / "REUSE.toml").read_text())["annotations"]
+    marked = [path for rule in rules[1:] for path in np.atleast_1d(rule["path"])]
+    assert all(list(ROOT.glob(path)) for path in marked), marked
+    shipped = {path for kind in ("csv", "json") for path in (ROOT / "ctmodels").rglob(f"*.{kind}")}
+    assert shipped == {found for path in marked for found in ROOT.glob(path) if found.is_relative_to(ROOT / "ctmodels")}
+    assert all(path.name in (path.parent / "SOURCES.md").read_text() for path in shipped)
+
+
 def test_releases_of_jax_that_miscompute_are_excluded():
     (jax,) = [line for line in PROJECT["dependencies"] if re.match(r"jax\b", line)]
     assert "!=0.10.2" in jax and "!=0.11.0" in jax
