@@ -5,7 +5,7 @@
 #   make test-users  the laws of the models and the integrator against its peers, so compiled
 #   make package     wheel and sdist, in dist/; the wheel in an environment of its own, the sdist by its tests
 #   make lint        ruff, and pyright in basic mode; `make format` mends what ruff can
-#   make docs        the documentation, in site/
+#   make docs        the documentation, in site/, every example run (minutes, once); CTMODELS_GALLERY=pages runs none
 #   make lock        solves requirements/*.txt anew; UPGRADE=--upgrade takes the newest versions
 #   make clean       takes away all of these (not runs/)
 
@@ -60,7 +60,7 @@ docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) .lock-venv .hypothesis .jax_cache .pytest_cache .ruff_cache build dist site
+	rm -rf $(VENV) .lock-venv .gallery_cache .hypothesis .jax_cache .pytest_cache .ruff_cache build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two processes, because JAX settles its precision once. float32 is shown as it runs, float64 when both are done.

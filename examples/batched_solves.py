@@ -28,23 +28,43 @@ def sensitivity(integrate, ts, y0s, mus):
     return jax.vmap(jax.grad(last))(mus, y0s)
 
 
-def main(samples=64, t1=10.0, stiffest=20.0, tolerance=1e-4):
+def draw(mus, evaluations, errors, path):
+    """The work that each sample took, and how far it was off."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for batching in evaluations:
+        label = {"per_sample": "steps of its own", "shared": "steps in common"}[batching]
+        axes[0].plot(mus, evaluations[batching], label=label)
+        axes[1].semilogy(mus, errors[batching], label=label)
+    axes[0].set(xlabel="stiffness μ", ylabel="evaluations of the field", ylim=(0, None))
+    axes[1].set(xlabel="stiffness μ", ylabel="error (root mean square)")
+    axes[0].legend(frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main(samples=64, t1=10.0, stiffest=20.0, tolerance=1e-4, figure=None):
     ts = jnp.linspace(0.0, t1, 11)
     mus = jnp.linspace(0.5, stiffest, samples)
     y0s = jnp.tile(jnp.array([2.0, 0.0]), (samples, 1))
     controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)
     reference, _ = solve(ct.Integrate(diffrax.Dopri8(), diffrax.PIDController(rtol=1e-6, atol=1e-6)), ts, y0s, mus)
 
-    errors, evaluations = {}, {}
+    errors, evaluations, each, off = {}, {}, {}, {}
     print(f"{'steps':12} {'evaluations':>22} {'shortest':>9} {'longest':>9} {'error':>9}")
     for batching in ("per_sample", "shared"):
         ys, stats = solve(ct.Integrate(controller=controller, batching=batching), ts, y0s, mus)
         stats.check()
         errors[batching] = float(jnp.sqrt(jnp.mean((ys - reference) ** 2)))
         evaluations[batching] = float(jnp.mean(stats.evaluations, dtype=ys.dtype))
-        each = f"{evaluations[batching]:.0f} ({int(stats.evaluations.min())} to {int(stats.evaluations.max())})"
+        each[batching], off[batching] = stats.evaluations, jnp.sqrt(jnp.mean((ys - reference) ** 2, axis=(1, 2)))
+        work = f"{evaluations[batching]:.0f} ({int(stats.evaluations.min())} to {int(stats.evaluations.max())})"
         shortest, longest = float(stats.shortest.min()), float(stats.longest.max())
-        print(f"{batching:12} {each:>22} {shortest:9.2g} {longest:9.2g} {errors[batching]:9.2g}")
+        print(f"{batching:12} {work:>22} {shortest:9.2g} {longest:9.2g} {errors[batching]:9.2g}")
 
     gradient = sensitivity(ct.Integrate(controller=controller), ts, y0s, mus)
     print(f"d|y(t1)|^2 / d mu of the first sample: {float(gradient[0]):.4f}")
@@ -56,6 +76,8 @@ def main(samples=64, t1=10.0, stiffest=20.0, tolerance=1e-4):
         stats.check()
     except RuntimeError as error:
         print(error)
+    if figure is not None:
+        draw(mus, each, off, figure)
     return {
         "error": errors["per_sample"],
         "error_shared": errors["shared"],
@@ -66,4 +88,4 @@ def main(samples=64, t1=10.0, stiffest=20.0, tolerance=1e-4):
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="batched_solves.svg")

@@ -25,7 +25,29 @@ def spirals(rng, number, samples, missing):
     return ct.collate(found), jnp.asarray(labels)
 
 
-def main(number=256, samples=100, missing=0.7, hidden=16, width=64, steps=400, batch_size=64, seed=0):
+def draw(series, labels, ts, online, path):
+    """Two of the spirals as they are seen, and how many are right so far."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
+    for axis, i in zip(axes, (0, 1), strict=False):
+        seen = np.asarray(series.mask[i])
+        for channel, name in enumerate("xy"):
+            at = seen[:, channel]
+            axis.plot(series.ts[i, at], series.ys[i, at, channel], ".", label=name)
+        axis.set(title=("to the right", "to the left")[int(labels[i])], xlabel="time")
+    axes[0].legend(frameon=False)
+    axes[2].plot(ts, 100 * online, "o-")
+    axes[2].axhline(50, color="0.7", linestyle="--")
+    axes[2].set(title="right so far", xlabel="time", ylabel="of new spirals [%]", ylim=(40, 102))
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main(number=256, samples=100, missing=0.7, hidden=16, width=64, steps=400, batch_size=64, seed=0, figure=None):
     rng = np.random.default_rng(seed)
     train, test = (spirals(rng, number, samples, missing) for _ in range(2))
 
@@ -44,8 +66,10 @@ def main(number=256, samples=100, missing=0.7, hidden=16, width=64, steps=400, b
     so_far = jnp.mean(jnp.argmax(online(model, series, ts), axis=2) == labels[:, None], axis=0)
     print(f"{number} spirals, {missing:.0%} of the values missing: {accuracy:.1%} right")
     print("after a quarter, a half, ... of the time: " + ", ".join(f"{right:.1%}" for right in so_far))
+    if figure is not None:
+        draw(series, labels, ts, so_far, figure)
     return {"accuracy": accuracy, "halfway": float(so_far[1])}
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="classify_spirals.svg")

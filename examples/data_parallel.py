@@ -31,7 +31,26 @@ def oscillations(rng, count, samples):
     return ct.Example(target.ys[:, 0], target)
 
 
-def main(series=128, samples=20, width=32, steps=1000, batch_size=64, learning_rate=1e-2, seed=0):
+def draw(truth, model, history, path):
+    """The loss on the way, and some of the new series."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    left.semilogy([row["step"] for row in history], [row["loss"] for row in history])
+    left.set(xlabel="step", ylabel="loss of a batch")
+    for i in range(3):
+        seen, ys = np.asarray(truth.target.mask[i, :, 0]), model(truth.x[i], truth.target.ts[i]).ys
+        right.plot(truth.target.ts[i, seen], truth.target.ys[i, seen, 0], "o", color=f"C{i}", markersize=4)
+        right.plot(truth.target.ts[i], ys[:, 0], color=f"C{i}")
+    right.set(title="new series, and the model from their start", xlabel="time", ylabel="first coordinate")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main(series=128, samples=20, width=32, steps=1000, batch_size=64, learning_rate=1e-2, seed=0, figure=None):
     # The same in every process: data and their order, the model, its start.
     rng = np.random.default_rng(seed)
     data, new = ct.ArrayDataset(oscillations(rng, series, samples)), oscillations(rng, series, samples)
@@ -53,6 +72,8 @@ def main(series=128, samples=20, width=32, steps=1000, batch_size=64, learning_r
 
     rmse = float(jnp.sqrt(error(result.model, new)))
     print(f"root mean square error on new series: {rmse:.4f}, from {devices} device(s)")
+    if figure is not None:
+        draw(new, result.model, result.history, figure)
     return {"rmse": rmse, "loss": result.history[-1]["loss"], "devices": devices, "traces": step.traces}
 
 
@@ -65,4 +86,4 @@ if __name__ == "__main__":
     said = parser.parse_args()
     if said.processes > 1:
         jax.distributed.initialize(said.coordinator, said.processes, said.process)
-    print(json.dumps(main(steps=said.steps)))
+    print(json.dumps(main(steps=said.steps, figure="data_parallel.svg" if said.process == 0 else None)))

@@ -41,6 +41,26 @@ def respond(model, ts, us):
     return driven, run(model, driven)
 
 
+def draw(ts, us, clean, ys, path):
+    """Inputs that the model has not met, and its responses beside the truth's."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(9, 4.2), sharex="col", layout="constrained", height_ratios=(1, 2))
+    for i, (above, below) in enumerate(axes.T):
+        above.plot(ts[i], us[i, :, 0], color="0.5")
+        below.plot(ts[i], clean[i, :, 0], "k--", label="true")
+        below.plot(ts[i], ys[i, :, 0], label="learned")
+        below.set_xlabel("time")
+    axes[0, 0].set_ylabel("input")
+    axes[1, 0].set_ylabel("position")
+    axes[1, 0].legend(frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def main(
     runs=64,
     samples=100,
@@ -51,6 +71,7 @@ def main(
     batch_size=16,
     learning_rate=3e-3,
     seed=0,
+    figure=None,
 ):
     rng = np.random.default_rng(seed)
 
@@ -80,8 +101,10 @@ def main(
     (_, clean), (_, ys) = respond(truth, ts, us), respond(model, ts, us)
     nrmse = float(jnp.mean(jax.vmap(ct.metrics.nrmse)(clean, ys)))
     print(f"response to square waves: error {nrmse:.3f} standard deviations (the mean has 1)")
+    if figure is not None:
+        draw(ts, us, clean, ys, figure)
     return {"nrmse": nrmse, "traces": step.traces}
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="driven_oscillator.svg")

@@ -11,7 +11,25 @@ import optax
 import ctmodels as ct
 
 
-def main(steps=500, window=6, width=32, batch_size=8, seed=0):
+def draw(starts, years, ahead, table, path):
+    """What the file says of two starts, and what was counted."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for axis, row, forecast in zip(axes, (0, 5), ahead, strict=True):
+        for channel, name in enumerate(table.names):
+            axis.plot(range(4), table.values[row : row + 4, channel], "o", color=f"C{channel}", label=name)
+            axis.plot(years[0], forecast[:, channel], color=f"C{channel}")
+        axis.set(title=f"from {table.time[row]:.0f}", xlabel="years ahead", ylabel="pelts [thousands]", xticks=range(4))
+    axes[0].legend(frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main(steps=500, window=6, width=32, batch_size=8, seed=0, figure=None):
     # Training: two coupled populations, on logarithms.
     table = ct.data.lynx_hare()
     scaling = ct.Scaling.fit(table.time, table.values, log=True)
@@ -36,8 +54,10 @@ def main(steps=500, window=6, width=32, batch_size=8, seed=0):
     wanted = scaling.unscale(model(series.ys[0], series.ts[:4]).ys)
     difference = float(np.max(np.abs(ahead[0] / wanted - 1)))
     print(f"{kilobytes:.0f} kB; differs from the model in Python by {difference:.1e} at most")
+    if figure is not None:
+        draw(starts, years, ahead, table, figure)
     return {"difference": difference, "kilobytes": kilobytes}
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="export_model.svg")

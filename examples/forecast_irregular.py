@@ -33,7 +33,31 @@ def oscillators(rng, number, samples, ahead, missing, noise):
     return ct.Example(ct.collate(seen), ct.collate(later))
 
 
-def main(number=256, samples=40, ahead=8, missing=0.4, noise=0.03, hidden=32, steps=600, batch_size=32, seed=0):
+def draw(test, said, errors, path):
+    """One record with its forecasts, and the error of each model."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained", width_ratios=(2, 1))
+    seen = np.asarray(test.x.mask[0, :, 0])
+    left.plot(test.x.ts[0, seen], test.x.ys[0, seen, 0], "k.", label="seen")
+    left.plot(test.target.ts[0], test.target.ys[0, :, 0], "k+", label="came later")
+    for name, ys in said.items():
+        left.plot(test.target.ts[0], ys[0, :, 0], label=name.replace("_", " "))
+    left.set(xlabel="time", ylabel="first coordinate")
+    left.legend(frameon=False, fontsize="small", loc="upper left", ncols=2)
+    right.barh([name.replace("_", " ") for name in errors], list(errors.values()), color="0.6")
+    right.invert_yaxis()
+    right.set_xlabel("error of the forecast")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main(
+    number=256, samples=40, ahead=8, missing=0.4, noise=0.03, hidden=32, steps=600, batch_size=32, seed=0, figure=None
+):
     rng = np.random.default_rng(seed)
     train, test = (oscillators(rng, number, samples, ahead, missing, noise) for _ in range(2))
     key = jax.random.key(seed)
@@ -44,17 +68,19 @@ def main(number=256, samples=40, ahead=8, missing=0.4, noise=0.03, hidden=32, st
         "gru_ode_bayes": ct.GRUODEBayes(2, hidden, key=key),
     }
     judged = eqx.filter_jit(lambda model, x, ts: jax.vmap(model)(x, ts).ys)
-    errors = {"persistence": persistence(test)}
+    errors, said = {"persistence": persistence(test)}, {}
     for name, model in models.items():
         schedule = optax.cosine_decay_schedule(5e-3, steps)
         optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
         step = ct.make_step(ct.objective(ct.losses.squared), optimiser)
         state = step.init(model, key=jax.random.key(seed + 1))
         model = ct.fit(step, state, ct.ArrayDataset(train), steps=steps, batch_size=min(batch_size, number)).model
-        ys = judged(model, test.x, test.target.ts)
-        errors[name] = float(ct.metrics.rmse(test.target.ys, ys, test.target.mask))
+        said[name] = judged(model, test.x, test.target.ts)
+        errors[name] = float(ct.metrics.rmse(test.target.ys, said[name], test.target.mask))
     for name, error in errors.items():
         print(f"{name:>14}: root mean square error of the forecast {error:.3f}")
+    if figure is not None:
+        draw(test, said, errors, figure)
     return errors
 
 
@@ -66,4 +92,4 @@ def persistence(test: ct.Example) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="forecast_irregular.svg")

@@ -40,7 +40,30 @@ def latent_ode(latent, hidden, width, key):
     return ct.LatentODE(encoder, posterior, field, decoder, ct.Integrate(ct.RK4(), ct.Substeps(1)), t0=0.0)
 
 
-def main(number=512, samples=25, latent=8, hidden=32, width=64, steps=1500, batch_size=64, draws=20, seed=0):
+def draw(new, true, drawn, path):
+    """Three waves: what was seen, what may be true of them, and what is."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharey=True, layout="constrained")
+    for i, axis in enumerate(axes):
+        seen = np.asarray(new.mask[i, :, 0])
+        axis.plot(true.ts[i], np.asarray(drawn[:, i, :, 0]).T, color="C0", alpha=0.25, linewidth=0.8)
+        axis.plot([], color="C0", label="drawn")
+        axis.plot(true.ts[i], true.ys[i, :, 0], "k--", label="true")
+        axis.plot(new.ts[i, seen], new.ys[i, seen, 0], "ko", markersize=4, label="seen")
+        axis.axvline(5, color="0.7", linewidth=0.8)
+        axis.set_xlabel("time")
+    axes[0].legend(frameon=False, fontsize="small", loc="lower left")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main(
+    number=512, samples=25, latent=8, hidden=32, width=64, steps=1500, batch_size=64, draws=20, seed=0, figure=None
+):
     rng = np.random.default_rng(seed)
     (seen, whole, _), (new, _, true) = waves(rng, number, samples), waves(rng, 128, samples)
     model, found = latent_ode(latent, hidden, width, jax.random.key(seed)), {}
@@ -66,8 +89,10 @@ def main(number=512, samples=25, latent=8, hidden=32, width=64, steps=1500, batc
             found[f"{name}_{part}"] = rms(error[:, at])
             print(f"{name}, {part}: error {rms(error[:, at]):.3f}, deviation of what is drawn {rms(spread[:, at]):.3f}")
     print(f"for comparison, the waves themselves: {float(jnp.sqrt(jnp.mean(true.ys**2))):.3f}")
+    if figure is not None:
+        draw(new, true, drawn, figure)
     return found
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="latent_ode.svg")

@@ -39,6 +39,27 @@ def log(path, rng, trials, samples, noise, missing):
         writer.writerows([t, run, *("" if np.isnan(y) else y for y in ys)] for t, run, *ys in sorted(rows))
 
 
+def draw(unseen, predicted, path):
+    """Runs that were held out, and the model from their first sample."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 3, figsize=(10, 4.4), sharex=True, sharey="row", layout="constrained")
+    for i, column in enumerate(axes.T):
+        for channel, axis in enumerate(column):
+            seen = np.asarray(unseen.mask[i, :, channel])
+            axis.plot(unseen.ts[i, seen], unseen.ys[i, seen, channel], "k.", label="observed")
+            axis.plot(unseen.ts[i], predicted[i, :, channel], label="from the first sample")
+        column[-1].set_xlabel("time, scaled")
+    axes[0, 0].set_ylabel("q, scaled")
+    axes[1, 0].set_ylabel("v, scaled")
+    axes[0, 0].legend(frameon=False, fontsize="small")
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def main(
     trials=60,
     samples=40,
@@ -50,6 +71,7 @@ def main(
     batch_size=16,
     learning_rate=3e-3,
     seed=0,
+    figure=None,
 ):
     rng = np.random.default_rng(seed)
 
@@ -79,8 +101,10 @@ def main(
     still = np.broadcast_to(unseen.ys[:, :1], unseen.ys.shape)
     rmse, persistence = (float(ct.metrics.rmse(unseen.ys, ys, unseen.mask)) for ys in (predicted, still))
     print(f"{len(test)} runs held out: error {rmse:.3f} standard deviations, of persistence {persistence:.3f}")
+    if figure is not None:
+        draw(unseen, predicted, figure)
     return {"rmse": rmse, "persistence": persistence, "ratio": rmse / persistence, "traces": step.traces}
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="many_trials.svg")

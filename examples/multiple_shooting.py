@@ -15,6 +15,25 @@ import optax
 import ctmodels as ct
 
 
+def draw(ts, noisy, clean, ahead, first, path):
+    """What was seen, and the free run from the last window's start."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 3.4), layout="constrained")
+    axes.plot(ts[: len(noisy)], noisy[:, 0], ".", color="0.6", markersize=3, label="observed")
+    axes.plot(ts, clean[:, 0], "k--", linewidth=1, label="true")
+    axes.plot(ts[first:], ahead[:, 0], color="C1", label="free run of the learned law")
+    axes.axvline(ts[len(noisy)], color="0.7", linewidth=0.8)
+    axes.set(xlabel="time", ylabel="position")
+    axes.legend(frameon=False, loc="lower left", ncols=3)
+    axes.margins(y=0.2)
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def main(
     windows=20,
     window=21,
@@ -25,6 +44,7 @@ def main(
     steps=3000,
     learning_rate=1e-2,
     seed=0,
+    figure=None,
 ):
     rng = np.random.default_rng(seed)
 
@@ -59,8 +79,10 @@ def main(
     nrmse = float(ct.metrics.nrmse(clean[samples:], ahead[cut:]))
     period = dt * samples / 6.66  # of the van der Pol oscillator at mu = 1
     print(f"forecast over {period:.1f} periods: error {nrmse:.3f} standard deviations")
+    if figure is not None:
+        draw(ts, noisy, clean, ahead, first, figure)
     return {"nrmse": nrmse, "traces": step.traces}
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="multiple_shooting.svg")

@@ -33,6 +33,26 @@ def spirals(rng, count, samples, t1):
     return ts, np.asarray(solve(spiral, jnp.asarray(ts), jnp.asarray(y0)))
 
 
+def draw(target, ts, clean, ys, path):
+    """Series to learn from, and new spirals beside the model's."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2), sharex=True, sharey=True, layout="constrained")
+    for i in range(5):
+        seen = np.asarray(target.mask[i].all(axis=1))
+        left.plot(*target.ys[i, seen].T, "o", markersize=3)
+        right.plot(*clean[i].T, "k--", linewidth=0.8, label="true" if i == 0 else None)
+        right.plot(*ys[i].T, color=f"C{i}")
+    left.set(title="five series to learn from", xlabel="first", ylabel="second")
+    right.set(title="new spirals", xlabel="first")
+    right.legend(frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def main(
     series=128,
     samples=30,
@@ -45,6 +65,7 @@ def main(
     learning_rate=3e-3,
     weight=10.0,  # of the solver's local error; at 100 it costs accuracy
     seed=0,
+    figure=None,
 ):
     rng = np.random.default_rng(seed)
 
@@ -77,8 +98,10 @@ def main(
     print(f"root mean square error on new spirals: {rmse:.4f} (noise in training: {noise})")
     print(f"field evaluations for one of them: {evaluations:.0f}")
     penalty = result.history[-1]["local_error"]
+    if figure is not None:
+        draw(target, ts, clean, out.ys, figure)
     return {"rmse": rmse, "evaluations": evaluations, "local_error": penalty, "traces": step.traces}
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="neural_ode_spiral.svg")

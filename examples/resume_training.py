@@ -16,7 +16,23 @@ import optax
 import ctmodels as ct
 
 
-def main(samples=200, window=10, width=32, steps=1000, save_every=100, batch_size=32, seed=0):
+def draw(broken, whole, path):
+    """The loss of the broken run and of the whole one."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    for history, label, style in ((whole, "in one part", "-"), (broken, "the second of two", "o")):
+        axes.semilogy([row["step"] for row in history], [row["loss"] for row in history], style, label=label)
+    axes.set(xlabel="step", ylabel="loss")
+    axes.legend(frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main(samples=200, window=10, width=32, steps=1000, save_every=100, batch_size=32, seed=0, figure=None):
     ts = 0.1 * np.arange(samples)
     series = ct.Series.from_nan(ts, np.stack([np.cos(ts), -np.sin(ts)], axis=1))
     data = ct.Windows(series, window, starts=series.ys)
@@ -39,8 +55,10 @@ def main(samples=200, window=10, width=32, steps=1000, save_every=100, batch_siz
     leaves = [jax.tree.leaves(eqx.filter(m, eqx.is_array)) for m in (kept, whole.model)]
     differ = sum(not bool(jnp.array_equal(a, b)) for a, b in zip(*leaves, strict=True))
     print(f"loss {broken.history[-1]['loss']:.2e}; arrays that differ from the unbroken run: {differ}")
+    if figure is not None:
+        draw(broken.history, whole.history, figure)
     return {"differ": differ, "loss": broken.history[-1]["loss"]}
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="resume_training.svg")

@@ -50,6 +50,28 @@ def right(model, data):
     return jnp.mean(jax.vmap(score)(data))
 
 
+def draw(test, rates, path):
+    """A record of each class, and how many are told apart."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", width_ratios=(2, 1))
+    for kind, ratio in enumerate(RATIOS):
+        i = int(np.flatnonzero(np.asarray(test.target) == kind)[0])
+        left.plot(test.x.ts[i], test.x.ys[i, :, 0] + 5 * kind, ".-", linewidth=0.8, label=f"tones in {ratio:g} : 1")
+    left.set(title="a record of each class", xlabel="time", yticks=[], ylim=(-3, 17))
+    left.legend(frameon=False, ncols=3, fontsize="small", loc="upper center")
+    bars = right.bar([name.replace("_", " ") for name in rates], [100 * rate for rate in rates.values()], color="0.6")
+    right.bar_label(bars, fmt="%.1f")
+    right.axhline(100 / len(RATIOS), color="0.4", linestyle="--", label="by chance")
+    right.set(ylabel="new records right [%]", ylim=(0, 105))
+    right.legend(frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def main(
     number=1024,
     labelled=48,
@@ -62,6 +84,7 @@ def main(
     batch_size=32,
     learning_rate=3e-3,
     seed=0,
+    figure=None,
 ):
     unlabelled, train = records(seed, number, samples, noise).x, records(seed + 1, labelled, samples, noise)
     test = records(seed + 2, number // 2, samples, noise)
@@ -75,6 +98,8 @@ def main(
         model = trained(model, ct.losses.cross_entropy, train, steps, batch_size, learning_rate, seed + 1)
         rates[name] = float(right(model, test))
         print(f"{name:>13}: {100 * rates[name]:.1f} % of new records right, of {labelled} with labels")
+    if figure is not None:
+        draw(test, rates, figure)
     return rates
 
 
@@ -88,4 +113,4 @@ def with_stack(model, other):
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="self_pretraining.svg")

@@ -24,6 +24,30 @@ class Uncoupled(eqx.Module):
         return jnp.stack([growth * y[0], -death * y[1]])
 
 
+def draw(ts, clean, noisy, ahead, learned, true, path):
+    """The forecast of two more cycles, and the learned law beside the true one."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    samples = len(noisy)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained", width_ratios=(2, 1))
+    for channel, name in enumerate(("prey", "predators")):
+        left.plot(ts[:samples], noisy[:, channel], ".", color=f"C{channel}", markersize=3)
+        left.plot(ts, clean[:, channel], "k--", linewidth=0.8)
+        left.plot(ts[samples - 1 :], ahead[:, channel], color=f"C{channel}", label=name)
+        right.plot(true[:, channel], learned[:, channel], ".", color=f"C{channel}", markersize=4, label=name)
+    left.axvline(ts[samples - 1], color="0.7", linewidth=0.8)
+    left.set(title="observed, then forecast (dashed: true)", xlabel="time")
+    left.legend(frameon=False, loc="upper left")
+    low, high = float(true.min()), float(true.max())
+    right.plot((low, high), (low, high), "k--", linewidth=0.8)
+    right.set(title="the law along the orbit", xlabel="true", ylabel="learned")
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def main(
     samples=80,
     dt=0.1,
@@ -33,6 +57,7 @@ def main(
     steps=2000,
     learning_rate=3e-3,
     seed=0,
+    figure=None,
 ):
     rng = np.random.default_rng(seed)
 
@@ -67,8 +92,10 @@ def main(
     field_error = float(jnp.linalg.norm(learned - true) / jnp.linalg.norm(true))
     print(f"forecast of {samples} samples: error {nrmse:.3f} standard deviations (the mean has 1)")
     print(f"learned field along the true orbit: relative error {field_error:.3f}")
+    if figure is not None:
+        draw(ts, clean, noisy[:samples], ahead, learned, true, figure)
     return {"nrmse": nrmse, "field_error": field_error, "traces": step.traces}
 
 
 if __name__ == "__main__":
-    main()
+    main(figure="universal_lotka_volterra.svg")
