@@ -11,7 +11,9 @@ import pytest
 pytestmark = pytest.mark.only("float32")
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(
+    path.relative_to(ROOT / "examples").with_suffix("").as_posix() for path in (ROOT / "examples").rglob("*.py")
+)
 
 # name: (toy settings, the metric, the range it must lie in). Training is too short to be good.
 TOYS = {
@@ -151,6 +153,20 @@ TOYS = {
         "state_space_apart",
         (-1, 1e-4),
     ),
+    "tasks/classify": (dict(number=8, samples=8, steps=3, figure="classify.svg"), "accuracy", (-1, 1.01)),
+    "tasks/ensemble": (dict(members=2, steps=3, ahead=3, figure="ensemble.svg"), "spread", (0, 5)),
+    "tasks/estimate_a_parameter": (
+        dict(swings=2, samples=12, noise=0.01, figure="estimate.svg"),
+        "ratio",
+        (8.5, 9.5),
+    ),
+    "tasks/export": (dict(samples=100, ahead=20, figure="export.svg"), "error", (-1, 0.1)),
+    "tasks/find_an_equation": (dict(samples=200, figure="find.svg"), "terms", (1, 12)),
+    "tasks/forecast_with_inputs": (dict(samples=300, ahead=50, figure="forecast.svg"), "nrmse", (0, 1)),
+    "tasks/generate": (dict(number=8, steps=3, figure="generate.svg"), "new", (-0.01, 1.01)),
+    "tasks/reconstruct_trials": (dict(trials=6, samples=20, figure="trials.svg"), "nrmse", (0, 2)),
+    "tasks/stream": (dict(number=4, samples=8, hidden=4, steps=3, figure="stream.svg"), "error", (0, 5)),
+    "tasks/sweep": (dict(rates=(1e-3, 1e-2), seeds=2, steps=3, figure="sweep.svg"), "best", (0, 1e3)),
     "teacher_forcing": (
         dict(samples=400, width=8, window=10, steps=60, batch_size=16, lengths=(5, 10), figure="forcing.svg"),
         "forced",
@@ -165,7 +181,7 @@ TOYS = {
 
 
 def main_of(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(Path(name).name, ROOT / "examples" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main
@@ -193,6 +209,7 @@ def test_example(name, tmp_path, monkeypatch):
     assert all(math.isfinite(value) for value in numbers.values()), numbers
     assert low < numbers[metric] < high, numbers
     assert numbers.get("traces", 1) == 1
+    assert Path(settings.get("figure", tmp_path)).exists()
 
 
 def test_readme(monkeypatch, tmp_path):
