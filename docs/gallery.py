@@ -46,6 +46,10 @@ SETTINGS: dict[str, dict] = {
     "teacher_forcing": dict(samples=4000, steps=1500, lengths=(50, 200, 800)),
 }
 
+# Words that are not written small.
+PROPER = {"gan": "GAN", "ode": "ODE", "sde": "SDE"}
+PROPER |= {name: name.title() for name in ("langevin", "lorenz", "lotka", "volterra")}
+
 # Cards, and figures that are made for white paper.
 STYLE = """<style>
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0.8rem; }
@@ -62,7 +66,8 @@ def names() -> list[str]:
 
 
 def title(name: str) -> str:
-    return Path(name).name.replace("_", " ").capitalize()
+    words = [PROPER.get(word, word) for word in Path(name).name.split("_")]
+    return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
 
 
 def prose(source: str) -> str:
