@@ -26,7 +26,6 @@ LIMIT = 600  # seconds for one example
 SETTINGS: dict[str, dict] = {
     "analyse_dynamics": dict(samples=1000, steps=1500, count=60, figure="analyse_dynamics.png"),
     "classify_spirals": dict(steps=200),
-    "driven_oscillator": dict(steps=800),
     "faster_neural_ode": dict(points=1000, steps=150, batch_size=128),
     "forecast_irregular": dict(steps=150),
     "irregular_pendulum": dict(number=100, features=16, depth=2, modes=8, steps=80),

@@ -27,9 +27,9 @@ def main(samples=400, noise=0.02, seed=0, figure=None):
         again = eqx.filter_jit(model)(clean[0], series.ts).ys
         axes = Figure(figsize=(5, 4), layout="constrained").subplots()
         axes.plot(*noisy.T, ".", color="0.6", markersize=3, label="seen")
-        axes.plot(*np.asarray(again).T, label="the equation found, from the first row")
+        axes.plot(*np.asarray(again).T, label="the equation found")
         axes.set(xlabel=NAMES[0], ylabel=NAMES[1])
-        axes.legend(frameon=False, loc="upper right")
+        axes.legend(frameon=False, loc="center")
         axes.figure.savefig(figure)
     return {"terms": int(model.field.active.sum()), "surest": float(jnp.max(fit.inclusion))}
 

@@ -24,15 +24,15 @@ def main(samples=600, ahead=300, noise=0.01, seed=0, figure=None):
     seen = (clean + noise * rng.normal(size=clean.shape))[:samples]
     record, force = ct.Series.from_nan(ts[:samples], seen), ct.Series.from_nan(ts[:samples], us[:samples, None])
     model, _ = ct.regression.sparse_law(record, force, degree=3)
-    print(model.field.formula(("x", "v")))
+    print(model.field.formula(("x", "v"), ("u",)))
     forecast = eqx.filter_jit(model)(driven(jnp.asarray(clean[samples - 1])), series.ts[samples - 1 :]).ys[1:]
     nrmse = float(ct.metrics.nrmse(clean[samples:], np.asarray(forecast)))
     print(f"the forecast of {ahead} rows is off by {nrmse:.3f} standard deviations")
     if figure is not None:
         axes = Figure(figsize=(7, 3), layout="constrained").subplots()
         axes.plot(ts[:samples], seen[:, 0], ".", color="0.6", markersize=2, label="seen")
-        axes.plot(ts[samples:], clean[samples:, 0], "k--", linewidth=1, label="true")
         axes.plot(ts[samples:], forecast[:, 0], label="forecast")
+        axes.plot(ts[samples:], clean[samples:, 0], "k--", linewidth=1, label="true")
         axes.set(xlabel="time", ylabel="x", ylim=(-3, 3))
         axes.legend(frameon=False, ncols=3)
         axes.figure.savefig(figure)
