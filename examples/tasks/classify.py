@@ -5,9 +5,9 @@ A neural CDE reads each record at times of its own. Nothing is filled in.
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
-from matplotlib.figure import Figure
 
 import ctmodels as ct
 
@@ -29,11 +29,11 @@ def main(number=128, samples=40, steps=200, seed=0, figure=None):
     accuracy = float(jnp.mean(jnp.argmax(scores, axis=1) == test.target))
     print(f"{accuracy:.0%} of {number} new records are right")
     if figure is not None:
-        axes = Figure(figsize=(6, 3), layout="constrained").subplots()
+        _, axes = plt.subplots(figsize=(6, 3), layout="constrained")
         axes.hist([scores[test.target == k] @ jnp.array([-1.0, 1.0]) for k in (0, 1)], 30, label=["right", "left"])
         axes.set(xlabel="evidence for a turn to the left", ylabel="records")
         axes.legend(title="turns to the", frameon=False)
-        axes.figure.savefig(figure)
+        plt.savefig(figure)
     return {"accuracy": accuracy}
 
 

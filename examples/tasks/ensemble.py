@@ -6,9 +6,9 @@ how far the truth may be, for which see Uncertainty.
 
 import equinox as eqx
 import jax
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
-from matplotlib.figure import Figure
 
 import ctmodels as ct
 
@@ -28,14 +28,14 @@ def main(members=8, steps=400, window=6, ahead=12, seed=0, figure=None):
     spread = float(np.mean(np.std(np.log(forecasts[:, -1]), axis=0)))
     print(f"after {ahead - 1} years the {members} forecasts differ by a factor of {np.exp(spread):.2f}")
     if figure is not None:
-        axes = Figure(figsize=(7, 3), layout="constrained").subplots()
+        _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
         axes.plot(table.time[-40:], table.values[-40:], "o-", color="0.6", markersize=2)
         for i, name in enumerate(table.names):
             axes.plot(table.time[-1] + np.arange(ahead), forecasts[:, :, i].T, color=f"C{i}", linewidth=0.8)
             axes.plot([], color=f"C{i}", label=name)
         axes.set(xlabel="year", ylabel="pelts [thousands]", yscale="log")
         axes.legend(frameon=False)
-        axes.figure.savefig(figure)
+        plt.savefig(figure)
     return {"spread": spread}
 
 

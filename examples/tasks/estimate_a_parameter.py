@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
 import ctmodels as ct
 
@@ -22,12 +22,12 @@ def main(swings=6, samples=30, noise=0.05, seed=0, figure=None):
     fit = ct.reconstruction.fit_law(pendulum, series)
     print(fit.parameters)
     if figure is not None:
-        axes = Figure(figsize=(7, 3), layout="constrained").subplots()
+        _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
         for i, (one, line) in enumerate(zip(series, fit.fitted, strict=True)):
             axes.plot(ts, one.ys[:, 0], "o", color=f"C{i}", markersize=3)
             axes.plot(ts, line[:, 0], color=f"C{i}")
         axes.set(xlabel="time [s]", ylabel="angle [rad]")
-        axes.figure.savefig(figure)
+        plt.savefig(figure)
     found = fit.parameters["ratio"]
     return {"ratio": found.value, "lower": found.lower, "upper": found.upper}
 

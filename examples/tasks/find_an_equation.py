@@ -7,8 +7,8 @@ known beforehand, `ct.symbolic` searches over expressions.)
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
 import ctmodels as ct
 
@@ -25,13 +25,13 @@ def main(samples=400, noise=0.02, seed=0, figure=None):
     print(f"{int(model.field.active.sum())} terms; the law has 4")
     if figure is not None:
         again = eqx.filter_jit(model)(clean[0], series.ts).ys
-        axes = Figure(figsize=(5, 4), layout="constrained").subplots()
+        _, axes = plt.subplots(figsize=(5, 4), layout="constrained")
         axes.plot(*noisy.T, ".", color="0.6", markersize=3, label="seen")
         axes.plot(*np.asarray(again).T, label="the equation found")
         axes.set(xlabel=NAMES[0], ylabel=NAMES[1])
         axes.legend(frameon=False, loc="center")
-        axes.figure.savefig(figure)
-    return {"terms": int(model.field.active.sum()), "surest": float(jnp.max(fit.inclusion))}
+        plt.savefig(figure)
+    return {"terms": int(model.field.active.sum()), "error": float(jnp.mean(fit.error))}
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ The law is found from a noisy record and its input by regression, in one step; t
 
 import equinox as eqx
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
 import ctmodels as ct
 
@@ -29,13 +29,13 @@ def main(samples=600, ahead=300, noise=0.01, seed=0, figure=None):
     nrmse = float(ct.metrics.nrmse(clean[samples:], np.asarray(forecast)))
     print(f"the forecast of {ahead} rows is off by {nrmse:.3f} standard deviations")
     if figure is not None:
-        axes = Figure(figsize=(7, 3), layout="constrained").subplots()
+        _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
         axes.plot(ts[:samples], seen[:, 0], ".", color="0.6", markersize=2, label="seen")
         axes.plot(ts[samples:], forecast[:, 0], label="forecast")
         axes.plot(ts[samples:], clean[samples:, 0], "k--", linewidth=1, label="true")
         axes.set(xlabel="time", ylabel="x", ylim=(-3, 3))
         axes.legend(frameon=False, ncols=3)
-        axes.figure.savefig(figure)
+        plt.savefig(figure)
     return {"nrmse": nrmse}
 
 

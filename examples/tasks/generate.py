@@ -6,8 +6,8 @@ The particle in a double well was seen at steps of 0.1; each is taken for one of
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import optax
-from matplotlib.figure import Figure
 
 import ctmodels as ct
 
@@ -39,9 +39,9 @@ def main(number=128, steps=800, seed=0, figure=None):
     left = {name: float(jnp.mean(ys[:, -1] < 0)) for name, ys in (("seen", seen), ("new", new))}
     print(f"in the other well at the end: {left['seen']:.2f} of the paths seen, {left['new']:.2f} of the new ones")
     if figure is not None:
-        axes = Figure(figsize=(7, 3)).subplots(subplot_kw={"title": "seen (grey), new (blue)"})
+        _, axes = plt.subplots(figsize=(7, 3), subplot_kw={"title": "seen (grey), new (blue)"})
         axes.plot(TS, seen[:12, :, 0].T, "0.6", TS, new[:12, :, 0].T, "C0", linewidth=0.7)
-        axes.figure.savefig(figure)
+        plt.savefig(figure)
     return left
 
 

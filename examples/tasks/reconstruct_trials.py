@@ -3,8 +3,8 @@
 The columns of the table are the time since each trial began, which trial it is, and what was measured.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
 import ctmodels as ct
 
@@ -21,13 +21,13 @@ def main(trials=20, samples=40, noise=0.03, models=("sparse-law",), seed=0, figu
     print(result.verdict)
     fitted, table, n = result.fitted[models[0]], result.table, result.n_train
     if figure is not None:
-        axes = Figure(figsize=(7, 3), layout="constrained").subplots()
+        _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
         axes.plot(table.values[n:, 0], "k.", markersize=3, label="held out, end to end")
         axes.plot(fitted.median[:, 0], label="forecast")
         axes.fill_between(np.arange(len(fitted.median)), fitted.lower[:, 0], fitted.upper[:, 0], alpha=0.2)
         axes.set(xlabel="row", ylabel="q")
         axes.legend(frameon=False)
-        axes.figure.savefig(figure)
+        plt.savefig(figure)
     return {name: score.value for name, score in fitted.scores.items() if score.value is not None}
 
 

@@ -6,9 +6,9 @@ A GRU-ODE-Bayes is trained to say each row before it sees it; then a record come
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
-from matplotlib.figure import Figure
 
 import ctmodels as ct
 
@@ -30,11 +30,11 @@ def main(number=64, samples=30, hidden=16, steps=300, seed=0, figure=None):
     error = float(ct.metrics.rmse(new.ys[5:], jnp.stack(said[5:])))
     print(f"each row was said before it came, with an error of {error:.3f} from the sixth on")
     if figure is not None:
-        axes = Figure(figsize=(7, 3), layout="constrained").subplots()
+        _, axes = plt.subplots(figsize=(7, 3), layout="constrained")
         axes.plot(new.ts, new.ys, "k.", label="came in")
         axes.plot(new.ts, said, "o-", markersize=3, linewidth=0.8, label="said before")
         axes.legend(frameon=False)
-        axes.figure.savefig(figure)
+        plt.savefig(figure)
     return {"error": error}
 
 

@@ -7,9 +7,9 @@ stops the worst early, and returns a table.)
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
-from matplotlib.figure import Figure
 
 import ctmodels as ct
 
@@ -31,11 +31,11 @@ def main(rates=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2), seeds=4, steps=200, figure=None):
     for value, row in zip(rates, errors, strict=True):
         print(f"learning rate {value:7.1g}: error of the forecast {np.median(row):.3f} (median of {seeds} seeds)")
     if figure is not None:
-        axes = Figure(figsize=(5, 3), layout="constrained").subplots()
+        _, axes = plt.subplots(figsize=(5, 3), layout="constrained")
         axes.loglog(rates, errors, "o", color="C0", alpha=0.6)
         axes.loglog(rates, np.median(errors, axis=1), color="C0")
         axes.set(xlabel="learning rate", ylabel="error of the forecast")
-        axes.figure.savefig(figure)
+        plt.savefig(figure)
     return {"best": float(np.min(np.median(errors, axis=1)))}
 
 
