@@ -46,7 +46,10 @@ def draw(unseen, predicted, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 3, figsize=(10, 4.4), sharex=True, sharey="row", layout="constrained")
+    shown = min(3, len(unseen.ts))
+    figure, axes = plt.subplots(
+        2, shown, figsize=(10, 4.4), sharex=True, sharey="row", squeeze=False, layout="constrained"
+    )
     for i, column in enumerate(axes.T):
         for channel, axis in enumerate(column):
             seen = np.asarray(unseen.mask[i, :, channel])
