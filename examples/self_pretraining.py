@@ -59,7 +59,7 @@ def draw(test, rates, path):
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", width_ratios=(2, 1))
     for kind, ratio in enumerate(RATIOS):
-        i = int(np.flatnonzero(np.asarray(test.target) == kind)[0])
+        i = int(np.argmax(np.asarray(test.target) == kind))
         left.plot(test.x.ts[i], test.x.ys[i, :, 0] + 5 * kind, ".-", linewidth=0.8, label=f"tones in {ratio:g} : 1")
     left.set(title="a record of each class", xlabel="time", yticks=[], ylim=(-3, 17))
     left.legend(frameon=False, ncols=3, fontsize="small", loc="upper center")
