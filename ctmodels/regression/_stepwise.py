@@ -60,6 +60,17 @@ def _eliminated(features: Rows, target: Float[Array, " row"], total, count) -> B
     return supports[jnp.argmin(scores)]
 
 
+def elimination(features: Rows, target: Float[Array, " row"]) -> Bool[Array, "size feature"]:
+    """The supports on the way from all features to none, of rows that all count as one."""
+
+    def step(active, _):
+        coefficients, variances = _estimates(features, target, active)
+        gain = jnp.where(active, coefficients**2 / variances, jnp.inf)
+        return active & (jnp.arange(active.shape[0]) != jnp.argmin(gain)), active
+
+    return jax.lax.scan(step, jnp.ones(features.shape[1], bool), length=features.shape[1] + 1)[1]
+
+
 def _estimates(features: Rows, target: Float[Array, " row"], active: Bool[Array, " feature"]) -> tuple[Array, Array]:
     """Coefficients by least squares, and their variances in units of the error's: a coefficient's square over it is
     what the fit loses without that feature."""

@@ -1,0 +1,8 @@
+"""From a learned field to an equation: sparse regression on it, a search over expressions, and a fit through the solve."""
+
+from ctmodels.symbolic._choose import Chosen as Chosen, choose as choose
+from ctmodels.symbolic._explain import explain as explain
+from ctmodels.symbolic._front import Candidate as Candidate, Front as Front
+from ctmodels.symbolic._search import search as search
+from ctmodels.symbolic._sparse import eliminate as eliminate, sparse as sparse
+from ctmodels.symbolic._written import formula as formula, law as law
