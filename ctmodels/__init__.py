@@ -132,6 +132,7 @@ if _TYPE_CHECKING:
         metrics as metrics,
         reconstruction as reconstruction,
         regression as regression,
+        symbolic as symbolic,
         systems as systems,
     )
     from ctmodels.data import bin_spikes as bin_spikes
@@ -142,7 +143,7 @@ _warn_if_bad(_jax_version)
 __version__ = "0.1.0"
 
 
-_LATER = ("analysis", "data", "metrics", "reconstruction", "regression", "systems")
+_LATER = ("analysis", "data", "metrics", "reconstruction", "regression", "symbolic", "systems")
 _LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
 
 

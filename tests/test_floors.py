@@ -18,7 +18,7 @@ FLOORS = {
     6: ("models",),
     7: ("regression",),
     8: ("_command_line", "reconstruction"),
-    9: ("demo", "doctor"),
+    9: ("demo", "doctor", "symbolic"),
     10: ("cli",),
 }
 WEST = {"losses", "regularisers", "metrics", "train", "transforms", "systems"}

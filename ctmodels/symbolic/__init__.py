@@ -5,4 +5,4 @@ from ctmodels.symbolic._explain import explain as explain
 from ctmodels.symbolic._front import Candidate as Candidate, Front as Front
 from ctmodels.symbolic._search import search as search
 from ctmodels.symbolic._sparse import eliminate as eliminate, sparse as sparse
-from ctmodels.symbolic._written import formula as formula, law as law
+from ctmodels.symbolic._written import equations as equations, formula as formula, law as law

@@ -24,7 +24,9 @@ def _check(result, name, **_) -> None:
         raise DataError(f"name: {name!r} is no candidate: there are {', '.join(result.fitted)}")
     model = result.fitted[name].trained.model
     if not isinstance(model, NeuralODE) or model.size != model.channels:
-        raise DataError(f"name: {name!r} has no field of the channels alone, which is what can be written in their names")
+        raise DataError(
+            f"name: {name!r} has no field of the channels alone, which is what can be written in their names"
+        )
 
 
 @before(_check)

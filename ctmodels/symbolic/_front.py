@@ -33,11 +33,11 @@ def undominated(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     return tuple(kept)
 
 
-def gains(front: Sequence[Candidate], rounding: float) -> list[float]:
+def gains(front: Sequence[Candidate], accuracy: float) -> list[float]:
     r"""Of each candidate $-\Delta \log(\text{loss}) / \Delta \text{complexity}$ against the one before; no gain is
-    seen below `rounding`. The simplest is compared with no term at all."""
+    seen below `accuracy`. The simplest is compared with no term at all."""
     before = [Candidate("0", 0, 1.0), *front[:-1]]
-    of = lambda one: math.log(max(one.loss, rounding))
+    of = lambda one: math.log(max(one.loss, accuracy, 1e-300))
     return [(of(a) - of(b)) / max(1, b.complexity - a.complexity) for a, b in zip(before, front, strict=True)]
 
 
@@ -45,12 +45,13 @@ def gains(front: Sequence[Candidate], rounding: float) -> list[float]:
 class Front:
     """Of each channel, candidates of which none is beaten in loss and complexity, simplest first.
 
-    - `channels`: of each its candidates. `rounding`: a loss below which nothing is told apart. `inputs`: how many of
-        the variables are; they come after the state.
+    - `channels`: of each its candidates.
+    - `accuracy`: a loss below which nothing is told apart, as the field itself is no better.
+    - `inputs`: how many of the variables are; they come after the state.
     """
 
     channels: tuple[tuple[Candidate, ...], ...]
-    rounding: float = 1e-12
+    accuracy: float = 1e-3
     inputs: int = 0
 
     def best(self, near: float = NEAR) -> tuple[Candidate, ...]:
@@ -59,7 +60,7 @@ class Front:
 
     def shortlist(self, count: int, near: float = NEAR) -> tuple[tuple[Candidate, ...], ...]:
         """Of each channel the `best` one, then those of the next largest gains, wherever their loss is."""
-        return tuple(_ranked(front, self.rounding, near)[:count] for front in self.channels)
+        return tuple(_ranked(front, self.accuracy, near)[:count] for front in self.channels)
 
     def law(self, near: float = NEAR) -> Law:
         """The best as a field, whose constants are parameters."""
@@ -69,10 +70,12 @@ class Front:
     def joined(self, other: "Front") -> "Front":
         """Candidates of both."""
         both = zip(self.channels, other.channels, strict=True)
-        return Front(tuple(undominated((*a, *b)) for a, b in both), max(self.rounding, other.rounding), self.inputs)
+        return Front(tuple(undominated((*a, *b)) for a, b in both), max(self.accuracy, other.accuracy), self.inputs)
 
 
-def _ranked(front: tuple[Candidate, ...], rounding: float, near: float) -> tuple[Candidate, ...]:
-    gained = dict(zip(front, gains(front, rounding), strict=True))
-    least = max(min(one.loss for one in front), rounding)
-    return tuple(sorted(front, key=lambda one: (one.loss > near * least, -gained[one])))
+def _ranked(front: tuple[Candidate, ...], accuracy: float, near: float) -> tuple[Candidate, ...]:
+    """The first by gain; what gains nothing, beside the simplest that fits, is left out."""
+    gained = dict(zip(front, gains(front, accuracy), strict=True))
+    least = max(min(one.loss for one in front), accuracy)
+    useful = [one for one in front if gained[one] > 0] or list(front[:1])
+    return tuple(sorted(useful, key=lambda one: (one.loss > near * least, -gained[one])))

@@ -40,8 +40,9 @@ def search(
     inputs: Float[Array, "point input"] | None = None,
     *,
     operators: Sequence[str] = OPERATORS,
+    accuracy: float = 1e-3,
     length: int = 20,
-    generations: int = 60,
+    generations: int = 40,
     population: int = 500,
     seed: int = 0,
 ) -> Front:
@@ -54,6 +55,8 @@ def search(
     - `field`: f(t, y, args), learned or known: `model.field`.
     - `points`: `(point, state)`, where it is to hold: those of the data, or of the attractor. `inputs`: at each.
     - `operators`: what expressions are made of, beside constants and variables.
+    - `accuracy`: of the field, as a share of the slopes' mean square: smaller errors tell nothing. 1e-3 for a learned
+        field, whose slopes are right to a few per cent; 0 for a known one.
     - `length`: nodes of an expression, at most. `generations`, `population`: how long it is searched.
     - `seed`: of the search, which gives the same front again.
 
@@ -63,11 +66,11 @@ def search(
     slopes = slopes_at(field, points, inputs)
     check_finite(slopes)
     X = np.asarray(variables(points, inputs), np.float64)
-    found, rounding = [], rounding_of(slopes)
+    found, accuracy = [], max(accuracy, rounding_of(slopes))
     for target in np.asarray(slopes, np.float64).T:
         texts = _found(engine, X, target, operators, length, generations, population, seed)
-        found.append(_front([t for text in texts for t in tidied(text, X.T, target, rounding)], X.T, target))
-    return Front(tuple(found), rounding, 0 if inputs is None else inputs.shape[1])
+        found.append(_front(_enough(texts, X.T, target, accuracy), X.T, target))
+    return Front(tuple(found), accuracy, 0 if inputs is None else inputs.shape[1])
 
 
 def _engine() -> Any:
@@ -99,11 +102,24 @@ def _found(engine, X, target, operators, length, generations, population, seed) 
         random_state=seed,
     )
     run.fit(X, target)
-    texts = [run.get_model_string(one["tree"], 17) for one in run.pareto_front_]
+    texts = [
+        run.get_model_string(one["tree"], 17) for one in sorted(run.pareto_front_, key=lambda one: one["complexity"])
+    ]
     names = {f"X{i + 1}": f"x{i}" for i in range(X.shape[1])}
     for theirs in sorted(names, key=len, reverse=True):
         texts = [text.replace(theirs, names[theirs]) for text in texts]
     return texts
+
+
+def _enough(texts: list[str], X: np.ndarray, target: np.ndarray, accuracy: float) -> list[str]:
+    """In short, from simple ones to the second that is as good as the field."""
+    short, good = [], 0
+    for text in texts:
+        short += tidied(text, X, target, accuracy)
+        good += float(np.mean((evaluate(text)(X) - target) ** 2)) <= accuracy * float(np.mean(target**2))
+        if good == 2:
+            break
+    return short
 
 
 def _front(texts: list[str], X: np.ndarray, target: np.ndarray) -> tuple[Candidate, ...]:

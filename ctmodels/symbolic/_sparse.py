@@ -82,11 +82,13 @@ def eliminate(
     inputs: Float[Array, "point input"] | None = None,
     *,
     library: Library | None = None,
+    accuracy: float = 1e-3,
 ) -> Front:
     """Of each channel, laws of one term, of two, and so on: from all terms of a library the one that is missed least
     goes, one after the other.
 
-    **Arguments:** as of [`ctmodels.symbolic.sparse`][].
+    **Arguments:** as of [`ctmodels.symbolic.sparse`][]; `accuracy`: of the field, as a share of the slopes' mean square:
+    smaller errors tell nothing. 1e-3 for a learned field, whose slopes are right to a few per cent; 0 for a known one.
 
     **Returns:** the [`ctmodels.symbolic.Front`][] of loss and complexity, in the units of the points.
     """
@@ -103,7 +105,7 @@ def eliminate(
         texts = [as_sum(row, terms, on) for row, on in zip(coefficients[c], supports[c], strict=True)]
         found = zip(texts, left[c] / scale[c], strict=True)
         fronts.append(undominated(Candidate(text, complexity(text), float(loss)) for text, loss in found))
-    return Front(tuple(fronts), rounding_of(targets), library.variables - states)
+    return Front(tuple(fronts), max(accuracy, rounding_of(targets)), library.variables - states)
 
 
 def _columns(points: Array, inputs: Array | None) -> int:

@@ -11,10 +11,10 @@ NO_HARM = 0.01  # a share of the loss that a simpler expression may cost
 DIGITS = (1, 2, 3)
 
 
-def tidied(text: str, X: np.ndarray, target: np.ndarray, rounding: float) -> Iterator[str]:
+def tidied(text: str, X: np.ndarray, target: np.ndarray, accuracy: float) -> Iterator[str]:
     """The same in other words, from long to short; nothing where it has no finite values. `X` `(variable, point)`."""
     terms = list(_terms(text))
-    floor = rounding * float(np.mean(target**2)) + 1e-300
+    floor = accuracy * float(np.mean(target**2)) + 1e-300
     coefficients, loss = _fitted(terms, X, target)
     if not np.isfinite(loss):
         return
@@ -86,4 +86,6 @@ def _fitted(terms: list[str], X: np.ndarray, target: np.ndarray) -> tuple[np.nda
 
 
 def _sum(coefficients: np.ndarray, terms: list[str]) -> str:
-    return " + ".join(repr(float(c)) + ("" if t == "1" else f" * {t}") for c, t in zip(coefficients, terms, strict=True))
+    return " + ".join(
+        repr(float(c)) + ("" if t == "1" else f" * {t}") for c, t in zip(coefficients, terms, strict=True)
+    )

@@ -74,18 +74,23 @@ def law(equations: Sequence[str], names: Sequence[str] | None = None, inputs: Se
 @before(lambda law, **_: _check_law(law))
 def formula(law: Law, names: Sequence[str] | None = None, inputs: Sequence[str] = (), *, digits: int = 4) -> str:
     """A law that [`ctmodels.symbolic.law`][] made, with its parameters as they are: a line for each state."""
-    lines = texts(law, names, inputs, digits)
+    lines = _texts(law, names, inputs, digits)
     states = [f"x{i}" for i in range(len(lines))] if names is None else names
     return "\n".join(f"{name}' = {_plain(text)}" for name, text in zip(states, lines, strict=True))
 
 
-def texts(law: Law, names=None, inputs: Sequence[str] = (), digits: int = 17) -> list[str]:
-    """Its equations, as `law` reads them."""
-    equations = law.function.equations  # pyright: ignore
+@before(lambda law, **_: _check_law(law))
+def equations(law: Law) -> list[str]:
+    """Of a law that [`ctmodels.symbolic.law`][] made, what it is made of, its parameters as they are, in `x0`, ...."""
+    return _texts(law, None, (), 17)
+
+
+def _texts(law: Law, names: Sequence[str] | None, inputs: Sequence[str], digits: int) -> list[str]:
+    lines = law.function.equations  # pyright: ignore
     values = {f"c_{k}": float(f"{float(law.parameters[f'c{k}']):.{digits}g}") for k in range(len(law.names))}
-    states = [f"x{i}" for i in range(len(equations))] if names is None else list(names)
+    states = [f"x{i}" for i in range(len(lines))] if names is None else list(names)
     known = {f"x_{i}": name for i, name in enumerate([*states, *inputs])}
-    return [ast.unparse(_Values(values, known).visit(tree(text))) for text in equations]
+    return [ast.unparse(_Values(values, known).visit(tree(text))) for text in lines]
 
 
 def tree(equation: str) -> ast.expr:
