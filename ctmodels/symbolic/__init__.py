@@ -1,4 +1,4 @@
-"""From a learned field to an equation: sparse regression on it, a search over expressions, and a fit through the solve."""
+"""From a learned field to an equation: sparse regression, a search over expressions, a fit through the solve."""
 
 from ctmodels.symbolic._choose import Chosen as Chosen, choose as choose
 from ctmodels.symbolic._explain import explain as explain

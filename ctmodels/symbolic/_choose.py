@@ -1,14 +1,14 @@
 r"""Which of several equations the data want, and with what constants: each is fitted again through the solve.
 
-The criterion is Schwarz', $\sum_c n \log \sigma_c^2 + k \log(nC)$, with the noise $\sigma_c$ that a law leaves in each of C
-channels, and k constants and starts: one that has to be begun anew in each window pays for it.
+The criterion is Schwarz', $\sum_c n \log \sigma_c^2 + k \log(nC)$, with the noise $\sigma_c$ that a law leaves in each
+of C channels, and k constants and starts: one that has to be begun anew in each window pays for it.
 """
 
 import ast
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ctmodels._core._arguments import before, check_whole
 from ctmodels._core._series import Series
@@ -79,7 +79,7 @@ def choose(
     given = [controls] if isinstance(controls, Series) else list(controls or [None] * len(series))
     windows = windows_of(series, given, rows)
     names = [f"x{len(front.channels) + i}" for i in range(front.inputs)]
-    how = dict(controls=controls, states=len(front.channels), log=log, level=level, seed=seed)
+    how: dict[str, Any] = dict(controls=controls, states=len(front.channels), log=log, level=level, seed=seed)
     seen: dict[tuple[str, ...], float] = {}
 
     def judged(equations: tuple[str, ...]) -> float:

@@ -55,7 +55,7 @@ class Front:
     inputs: int = 0
 
     def best(self, near: float = NEAR) -> tuple[Candidate, ...]:
-        """Of each channel the one of the largest gain per complexity, among those within `near` times the least loss."""
+        """Of each channel the one of the largest gain per complexity, of those within `near` times the least loss."""
         return tuple(self.shortlist(1, near)[c][0] for c in range(len(self.channels)))
 
     def shortlist(self, count: int, near: float = NEAR) -> tuple[tuple[Candidate, ...], ...]:

@@ -28,8 +28,8 @@ def check_finite(slopes: Array) -> None:
     bad = ~jnp.all(jnp.isfinite(slopes), axis=1)
     if bool(jnp.any(bad)):
         raise DataError(
-            f"field: not finite at {int(bad.sum())} of {len(bad)} points, first at points[{int(jnp.argmax(bad))}]: leave"
-            " these points out"
+            f"field: not finite at {int(bad.sum())} of {len(bad)} points, first at points[{int(jnp.argmax(bad))}]: "
+            "leave these points out"
         )
 
 

@@ -1,7 +1,8 @@
 """A search over expressions by genetic programming, with local least squares of their constants.
 
-The engine is Operon (Burlacu, Kronberger and Kommenda, GECCO 2020), by its package pyoperon; what it finds is written as
-a sum of terms by SymPy, terms that do nothing are left out, and constants are rounded where that does no harm.
+The engine is Operon (Burlacu, Kronberger and Kommenda, GECCO 2020), by its package pyoperon; what it finds is
+written as a sum of terms by SymPy, terms that do nothing are left out, and constants
+are rounded where that does no harm.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,8 +76,8 @@ def search(
 
 def _engine() -> Any:
     try:
-        import sympy  # noqa: F401  # tidies what is found
-        from pyoperon.sklearn import SymbolicRegressor
+        import sympy  # pyright: ignore  # noqa: F401  # tidies what is found
+        from pyoperon.sklearn import SymbolicRegressor  # pyright: ignore
     except ImportError as error:
         raise DataError(
             f"search: {error.name} searches and is not installed: it comes with an extra; pip install "

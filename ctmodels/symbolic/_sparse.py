@@ -87,8 +87,9 @@ def eliminate(
     """Of each channel, laws of one term, of two, and so on: from all terms of a library the one that is missed least
     goes, one after the other.
 
-    **Arguments:** as of [`ctmodels.symbolic.sparse`][]; `accuracy`: of the field, as a share of the slopes' mean square:
-    smaller errors tell nothing. 1e-3 for a learned field, whose slopes are right to a few per cent; 0 for a known one.
+    **Arguments:** as of [`ctmodels.symbolic.sparse`][]; `accuracy`: of the field, as a share of the slopes' mean
+    square: smaller errors tell nothing. 1e-3 for a learned field, whose slopes are right to a few per cent; 0 for a
+    known one.
 
     **Returns:** the [`ctmodels.symbolic.Front`][] of loss and complexity, in the units of the points.
     """

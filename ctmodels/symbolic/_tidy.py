@@ -31,7 +31,7 @@ def tidied(text: str, X: np.ndarray, target: np.ndarray, accuracy: float) -> Ite
 
 def _terms(text: str) -> Iterator[str]:
     """The different terms of the sum, each without its coefficient."""
-    import sympy
+    import sympy  # pyright: ignore
 
     whole = sympy.expand(_normal(sympy.sympify(text.replace("^", "**"))))
     seen = dict.fromkeys(part.as_coeff_Mul()[1] for part in sympy.Add.make_args(whole))
@@ -40,7 +40,7 @@ def _terms(text: str) -> Iterator[str]:
 
 def _normal(expression: Any) -> Any:
     """Denominators begin with one: (2 x)/(3 + 3 x) is (2/3) x/(1 + x)."""
-    import sympy
+    import sympy  # pyright: ignore
 
     def of_power(base, exponent):
         if not (base.is_Add and exponent.is_negative):
@@ -59,7 +59,7 @@ def _normal(expression: Any) -> Any:
 
 def _short(term: str, terms: list[str], X: np.ndarray, target: np.ndarray, loss: float) -> Any:
     """With each constant of as few digits as do no harm, whole where it is."""
-    import sympy
+    import sympy  # pyright: ignore
 
     rest = [other for other in terms if other != term]
     found = sympy.sympify(term)

@@ -38,8 +38,11 @@ class Written:
 
     def __call__(self, t, y: Float[Array, " state"], u: Array | None = None, **parameters) -> Float[Array, " state"]:
         constants = [jnp.asarray(parameters[f"c{k}"], y.dtype) for k in range(len(self.guesses))]
-        x = y if u is None else jnp.concatenate([y, u])
-        return Formula(self.equations, jnp.stack(constants) if constants else jnp.zeros(0, y.dtype))(t, x, None)
+        constants = jnp.stack(constants) if constants else jnp.zeros(0, y.dtype)
+        if u is None:
+            return Formula(self.equations, constants)(t, y, None)
+        resting = ("0",) * u.shape[0]  # as a Formula has an equation for each of its variables
+        return Formula((*self.equations, *resting), constants)(t, jnp.concatenate([y, u]), None)[: y.shape[0]]
 
 
 def _check(equations, names, inputs, **_) -> None:
@@ -66,8 +69,10 @@ def law(equations: Sequence[str], names: Sequence[str] | None = None, inputs: Se
     reader = _Constants(numbers)
     read = tuple(ast.unparse(reader.visit(tree(text))) for text in equations)
     written = Written(read, tuple(reader.found), bool(inputs))
-    states = jnp.zeros(len(names) + len(inputs))
-    Formula(read, jnp.asarray([*reader.found], float))(0.0, states, None)  # says what cannot be read
+    guesses = {f"c{k}": value for k, value in enumerate(written.guesses)}
+    written(
+        0.0, jnp.zeros(len(names)), jnp.zeros(len(inputs)) if inputs else None, **guesses
+    )  # says what cannot be read
     return Law(written)
 
 
