@@ -76,7 +76,8 @@ def choose(
     **Returns:** [`ctmodels.symbolic.Chosen`][].
     """
     series = [data] if isinstance(data, Series) else list(data)
-    given = [controls] if isinstance(controls, Series) else list(controls or [None] * len(series))
+    given: list[Series | None] = [None] * len(series) if controls is None else []
+    given += [controls] if isinstance(controls, Series) else list(controls or [])
     windows = windows_of(series, given, rows)
     names = [f"x{len(front.channels) + i}" for i in range(front.inputs)]
     how: dict[str, Any] = dict(controls=controls, states=len(front.channels), log=log, level=level, seed=seed)

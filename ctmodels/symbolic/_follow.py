@@ -88,17 +88,17 @@ def _compiled(equations: tuple[str, ...]):
 def _solved(slopes, c: np.ndarray, starts: np.ndarray, data: Windows) -> np.ndarray:
     """`(row, channel, lane, window)`, of constants `(constant, lane)` and starts `(channel, lane, window)`."""
     ys = [starts]
-    with np.errstate(all="ignore"):
-        for i in range(len(data.ts) - 1):
-            h, u0, u1 = data.ts[i + 1] - data.ts[i], data.us[i][:, None], data.us[i + 1][:, None]
-            y, middle = ys[-1], (u0 + u1) / 2
-            k1 = slopes(c, y, u0)
-            k2 = slopes(c, y + h / 2 * k1, middle)
-            k3 = slopes(c, y + h / 2 * k2, middle)
-            ys.append(y + h / 6 * (k1 + 2 * k2 + 2 * k3 + slopes(c, y + h * k3, u1)))
+    for i in range(len(data.ts) - 1):
+        h, u0, u1 = data.ts[i + 1] - data.ts[i], data.us[i][:, None], data.us[i + 1][:, None]
+        y, middle = ys[-1], (u0 + u1) / 2
+        k1 = slopes(c, y, u0)
+        k2 = slopes(c, y + h / 2 * k1, middle)
+        k3 = slopes(c, y + h / 2 * k2, middle)
+        ys.append(y + h / 6 * (k1 + 2 * k2 + 2 * k3 + slopes(c, y + h * k3, u1)))
     return np.stack(ys)
 
 
+@np.errstate(all="ignore")  # what is not finite is not taken
 def _least(slopes, c, starts, data: Windows, noise: np.ndarray):
     """Levenberg (1944) and Marquardt (1963): constants, starts, and what is left of the values, None if not finite."""
     damping, left, J = 1e-2, *_linear(slopes, c, starts, data, noise)

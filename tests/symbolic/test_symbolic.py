@@ -99,8 +99,6 @@ def test_a_front_is_what_is_not_beaten_and_its_knee_is_taken():
 
 @pytest.mark.only("float64")
 def test_the_thesis_example_is_found_exactly(points, within):
-    pytest.importorskip("pyoperon")
-    pytest.importorskip("sympy")
     # One search in six stops at something near, so that fronts of several are joined.
     front, other = (ct.symbolic.search(thesis, points, accuracy=1e-6, seed=seed) for seed in (0, 1))
     front = front.joined(other)
@@ -119,7 +117,7 @@ def seen(noise=0.01):
     rng = np.random.default_rng(1)
     ts = np.sort(np.concatenate([[0.0], rng.uniform(0, 4, 59)]))
     fine = np.linspace(0, 4, 4001)
-    y = [2.0]
+    y = [5.0]  # so far from where it rests that a line does not do
     for h in np.diff(fine):
         middle = y[-1] + h / 2 * (-0.5 * y[-1] + np.cos(y[-1]))
         y.append(y[-1] + h * (-0.5 * middle + np.cos(middle)))
@@ -131,7 +129,8 @@ def test_data_prefer_the_true_terms():
     windows = windows_of([seen()], [None], 20)
     of = lambda equation: criterion((equation,), windows)
     true = of("-0.45 * x0 + 1.1 * cos(x0)")
-    assert true < of("-0.45 * x0 + 1.1 * cos(x0) + 0.01 * x0 ^ 2") < of("-0.45 * x0 + 0.9")
+    assert true + 2 < of("-0.45 * x0 + 1.1 * cos(x0) + 0.01 * x0 ^ 2")
+    assert true + 2 < of("-0.45 * x0 + 0.9")
     assert not np.isfinite(of("1.0 * exp(900.0 * x0)"))
 
 
@@ -145,4 +144,5 @@ def test_the_chosen_law_is_refitted_and_rounded(within):
     assert found.tried[0].equations == ("-0.45 * x0 + 1.1 * cos(x0)",)
     values = found.fit.parameters.values
     np.testing.assert_allclose([values["c0"], values["c1"]], [-0.5, 1.0], **within(0.05))
-    assert all(float(f"{float(v):.3g}") == float(v) for v in found.law.parameters.values())
+    # Of c0 three digits would cost 1.2 % of the loss, of c1 two cost next to nothing.
+    assert float(found.law.parameters["c1"]) == 1.0 and float(found.law.parameters["c0"]) == values["c0"]
