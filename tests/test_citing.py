@@ -9,7 +9,6 @@ from pydoc import locate
 import pytest
 import which_model
 
-pytest.importorskip("griffe", reason="of the documentation's requirements")
 pytestmark = pytest.mark.only("float32")
 
 

@@ -52,7 +52,7 @@ def _normal(expression: Any) -> Any:
         unit = constant if abs(constant) > 1e-6 * size else leading
         return sympy.Pow(unit, exponent) * sympy.Pow(sympy.expand(base / unit), exponent)
 
-    whole = sympy.together(expression) if expression.is_rational_function() else expression
+    whole: Any = sympy.together(expression) if expression.is_rational_function() else expression
     whole = sympy.cancel(whole) if whole.is_rational_function() else whole
     return whole.replace(lambda e: e.is_Pow and e.exp.is_number, lambda e: of_power(*e.args))
 
