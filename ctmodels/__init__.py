@@ -143,7 +143,7 @@ _warn_if_bad(_jax_version)
 __version__ = "0.1.0"
 
 
-_LATER = ("analysis", "data", "metrics", "reconstruction", "regression", "symbolic", "systems")
+_LATER = ("analysis", "data", "metrics", "plot", "reconstruction", "regression", "symbolic", "systems")
 _LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
 
 

@@ -16,7 +16,7 @@ FLOORS = {
     4: ("_attention", "_encoders", "_latent_start", "_memory", "_observations", "_readouts", "_stack"),
     5: ("_posteriors",),
     6: ("models",),
-    7: ("regression",),
+    7: ("plot", "regression"),
     8: ("_command_line", "reconstruction"),
     9: ("demo", "doctor", "symbolic"),
     10: ("cli",),

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 
 from ctmodels.metrics import power_spectrum
+from ctmodels.plot._style import INK, axis_limits, drawing, log_axis
 from ctmodels.reconstruction._text import plain
-from ctmodels.reconstruction.report._drawing import Picture, axis_limits, drawing, log_axis, panel_width, picture
-from ctmodels.reconstruction.report._view import INK, View
+from ctmodels.reconstruction.report._drawing import Picture, panel_width, picture
+from ctmodels.reconstruction.report._view import View
 
 POINTS = 6_000  # of an orbit, drawn
 PANELS = 3  # generated orbits

@@ -2,19 +2,11 @@
 
 import numpy as np
 
+from ctmodels.plot._style import GREY, INK, axis_limits, clip, decimate, drawing, log_axis
 from ctmodels.reconstruction._result import Fitted
 from ctmodels.reconstruction._text import plain
-from ctmodels.reconstruction.report._drawing import (
-    PAGE_WIDTH,
-    Picture,
-    axis_limits,
-    clip,
-    decimate,
-    drawing,
-    log_axis,
-    picture,
-)
-from ctmodels.reconstruction.report._view import GREY, INK, View
+from ctmodels.reconstruction.report._drawing import PAGE_WIDTH, Picture, picture
+from ctmodels.reconstruction.report._view import View
 
 CHANNELS = 6  # drawn at most
 FEW = 250  # samples; up to so many, each is a dot

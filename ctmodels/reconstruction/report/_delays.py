@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from ctmodels.plot._style import GREY, drawing
 from ctmodels.reconstruction._delays import Embedding
 from ctmodels.reconstruction._text import plain
-from ctmodels.reconstruction.report._drawing import PAGE_WIDTH, Picture, drawing, picture
+from ctmodels.reconstruction.report._drawing import PAGE_WIDTH, Picture, picture
 from ctmodels.reconstruction.report._html import full_width, note, section
-from ctmodels.reconstruction.report._view import GREY, View, html
+from ctmodels.reconstruction.report._view import View, html
 
 
 def delays(view: View) -> str:

@@ -3,11 +3,12 @@
 import numpy as np
 
 from ctmodels.data._cells import listed
+from ctmodels.plot._style import GREY, INK
 from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction.report import _attractor, _curves, _trials
 from ctmodels.reconstruction.report._html import full_width, legend, note, pictures, section
 from ctmodels.reconstruction.report._score_table import explanation, scores
-from ctmodels.reconstruction.report._view import GREY, INK, View, html
+from ctmodels.reconstruction.report._view import View, html
 
 
 def score_table(view: View) -> str:

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from ctmodels.plot._style import GREY, INK, axis_limits, clip, drawing, log_axis
 from ctmodels.reconstruction._split import warm_up
 from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction.report._curves import CHANNELS
-from ctmodels.reconstruction.report._drawing import PAGE_WIDTH, Picture, axis_limits, clip, drawing, log_axis, picture
-from ctmodels.reconstruction.report._view import GREY, INK, View, digits, html
+from ctmodels.reconstruction.report._drawing import PAGE_WIDTH, Picture, picture
+from ctmodels.reconstruction.report._view import View, digits, html
 
 TRAINED = 40  # trials drawn over one another
 HELD_OUT = 3  # trials drawn with their forecasts

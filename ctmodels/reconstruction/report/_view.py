@@ -6,15 +6,12 @@ from html import escape
 
 import numpy as np
 
+from ctmodels.plot._style import COLOURS
 from ctmodels.reconstruction._joined import gaps
 from ctmodels.reconstruction._result import Fitted, Reconstruction
 from ctmodels.reconstruction._rows import breaks_of
 from ctmodels.reconstruction._summary import ranked
 from ctmodels.reconstruction._text import TimeUnit, plain
-
-# Okabe and Ito's colours, which the colour-blind can tell apart; the best candidate has the first.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-INK, GREY = "#1b1f24", "#8c939c"  # observed: held out, and trained on
 
 
 @dataclasses.dataclass(frozen=True)
