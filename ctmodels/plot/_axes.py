@@ -20,13 +20,14 @@ def plain(text: str, most: int = 40) -> str:
 
 
 @contextlib.contextmanager
-def panels(ax: Any, count: int, *, sharex: bool = True) -> Iterator[np.ndarray]:
-    """So many axes, one above the other: those given, or of a figure of its own."""
+def panels(ax: Any, count: int, heights: Sequence[float] | None = None) -> Iterator[np.ndarray]:
+    """So many axes, one above the other: those given, or of a figure of its own, of these heights in inches."""
     if ax is not None:
         yield _given(ax, count)
         return
-    with drawing(WIDTH, ONE if count == 1 else 0.4 + MANY * count) as figure:
-        made = figure.subplots(count, 1, sharex=sharex, squeeze=False)[:, 0]
+    heights = [ONE if count == 1 else MANY] * count if heights is None else heights
+    with drawing(WIDTH, sum(heights) + (0 if count == 1 else 0.4)) as figure:
+        made = figure.subplots(count, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         yield made
         figure.align_ylabels(made)
         for axes in made:
