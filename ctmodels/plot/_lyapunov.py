@@ -52,10 +52,9 @@ def lyapunov(
 
 def _members(name: str, x: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """`(member, count)`, NaN where it is not finite, and the error of each exponent, if it is known."""
-    error = (
-        np.atleast_2d(np.asarray(x.error, np.float64))[0] if isinstance(x, Lyapunov) and np.ndim(x.error) == 1 else None
-    )
-    values = np.atleast_2d(array(name, x.exponents if isinstance(x, Lyapunov) else x, "(count,)", "(member, count)"))
+    known = isinstance(x, Lyapunov)
+    values = np.atleast_2d(array(name, x.exponents if known else x, "(count,)", "(member, count)"))
+    error = np.asarray(x.error, np.float64).reshape(-1) if known and len(values) == 1 else None
     return np.where(np.isfinite(values), values, np.nan), error
 
 

@@ -53,13 +53,7 @@ def phase_portrait(
     limits = _checked(limits, points.shape[1])
     size = dict(width=5.0, height=4.6) if spatial else dict(width=4.8, height=4.2)
     with panel(ax, spatial=spatial, **size) as axes:
-        points = np.where(within(points, limits)[:, None], points, np.nan)
-        few = len(points) <= 100
-        # Thousands of points are pixels; fewer are lines.
-        style = {"rasterized": len(points) > 1500, "marker": "o" if few else None, "markersize": 3}
-        axes.plot(*points.T, color=color, linewidth=0.5 if len(points) > 3000 else 0.9, **style)
-        frame = _frame_space if spatial else _frame_plane
-        frame(axes, limits, labels, flat)
+        draw_portrait(axes, points, limits, labels, color, flat)
         return axes
 
 
@@ -98,6 +92,19 @@ def labels_of(names: Sequence[str], delay: int | str, log: bool) -> list[str]:
     return [before + plain(name, 24) for name in names[:3]]
 
 
+def draw_portrait(axes: Any, points: np.ndarray, limits, labels: Sequence[str], color: str, log: bool) -> None:
+    """Points `(time, 2 or 3)` within limits, on axes of these labels."""
+    points = np.where(within(points, limits)[:, None], points, np.nan)
+    few = len(points) <= 100
+    # Thousands of points are pixels; fewer are lines.
+    style = {"rasterized": len(points) > 1500, "marker": "o" if few else None, "markersize": 3}
+    axes.plot(*points.T, color=color, linewidth=0.5 if len(points) > 3000 else 0.9, **style)
+    if len(labels) == 3:
+        _frame_space(axes, limits, labels)
+    else:
+        _frame_plane(axes, limits, labels, log)
+
+
 def within(points: np.ndarray, limits: Sequence[Sequence[float]]) -> np.ndarray:
     """`(time,)`: which points are inside."""
     low, high = np.array(limits).T
@@ -123,7 +130,7 @@ def _frame_plane(axes: Any, limits, labels: Sequence[str], log: bool) -> None:
     axes.set_ylabel(labels[1], parse_math=False)
 
 
-def _frame_space(axes: Any, limits, labels: Sequence[str], _: bool) -> None:
+def _frame_space(axes: Any, limits, labels: Sequence[str]) -> None:
     for letter, (low, high), label in zip("xyz", limits, labels, strict=True):
         axes.set(**{f"{letter}lim3d": (low, high)})
         axis = getattr(axes, f"{letter}axis")

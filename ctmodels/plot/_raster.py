@@ -11,7 +11,7 @@ from ctmodels.data import Spikes, Table
 from ctmodels.data._trains import trains_of
 from ctmodels.plot._axes import ONE, check_limits, panel, plain
 from ctmodels.plot._style import INK
-from ctmodels.plot._values import values_of
+from ctmodels.plot._values import called, values_of
 
 NAMED = 12  # neurons, up to so many each with its name
 
@@ -40,13 +40,9 @@ def raster(
     """
     counted = isinstance(spikes, Series | Table)
     seen = values_of(spikes, names=names) if counted else None
-    trains = (
-        Spikes([], []) if counted else spikes if isinstance(spikes, Spikes) else trains_of(spikes, None, None, None)
-    )
-    labels = seen.labels if seen is not None else [str(i) for i in trains.ids] if names is None else names
+    trains = Spikes([], []) if counted else _trains(spikes)
+    labels = called(trains.ids if names is None else names, len(trains.times)) if seen is None else seen.labels
     count = len(labels)
-    if seen is None and count != len(trains.times):
-        raise ValueError(f"names: {count} of them for {len(trains.times)} neurons; give one for each")
     between = None if limits is None else check_limits("limits", limits)
     with panel(ax, height=min(6.0, ONE + 0.06 * max(0, count - 20))) as axes:
         if seen is None:
@@ -61,6 +57,10 @@ def raster(
             axes.set_xlim(*between)
         axes.set_xlabel("t" if seen is None else seen.time, parse_math=False)
         return axes
+
+
+def _trains(spikes: Any) -> Spikes:
+    return spikes if isinstance(spikes, Spikes) else trains_of(spikes, None, None, None)
 
 
 def _draw_counts(axes: Any, ts: np.ndarray, ys: np.ndarray) -> None:

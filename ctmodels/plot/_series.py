@@ -195,7 +195,7 @@ def draw_forecast(
     axes: Any,
     ts: np.ndarray,
     median: np.ndarray,
-    band: tuple[np.ndarray, np.ndarray] | None,
+    band: Sequence[np.ndarray] | None,
     colour: str,
     limits: tuple[float, float],
     log: bool = False,

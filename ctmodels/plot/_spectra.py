@@ -140,7 +140,7 @@ def draw_spectrum(
     observed: str,
     thick: Sequence[str] = (),
 ) -> None:
-    """Of one channel: lines by name, `observed` above all; limits by it, since noise has a floor and a model need not."""
+    """Of one channel: lines by name, `observed` above all, whose limits hold: noise has a floor, a model need not."""
     high = max(1e-30, *(float(p.max()) for p in powers.values()))
     low = float(powers[observed].min())
     for name in [*(n for n in reversed(powers) if n != observed), observed]:

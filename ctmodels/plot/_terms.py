@@ -27,15 +27,15 @@ def terms(
     **Arguments:**
 
     - `found`: a [`ctmodels.fields.SparseField`][], as `regression.sparse_law` finds it (`model.field`); a
-        [`ctmodels.fields.Law`][], whose parameters are drawn; or numbers by name, `{"damping": 0.1}`, or by equation and
-        term, `{"x": {"x": -10, "y": 10}}`.
+        [`ctmodels.fields.Law`][], whose parameters are drawn; or numbers by name, `{"damping": 0.1}`, or by equation
+        and term, `{"x": {"x": -10, "y": 10}}`.
     - `known`: the same of the law that is known; what it does not name is zero there. None: of none.
     - `intervals`: `(lower, upper)` by the same names as `found`, where there are some.
     - `names`: of a SparseField's state.
     - `ax`: axes of matplotlib, a list with one for each equation; None: of a new figure.
 
-    **Returns:** the axes, `(equation,)`. Terms that are zero in both are left out. Where coefficients differ much in size
-    their axis is logarithmic, and linear close to zero.
+    **Returns:** the axes, `(equation,)`. Terms that are zero in both are left out. Where coefficients differ much
+    in size, their axis is logarithmic, and linear close to zero.
     """
     learned = _coefficients("found", found, names)
     true = None if known is None else _coefficients("known", known, names)
@@ -100,7 +100,7 @@ def _draw(
         axes.barh(places, [known.get(n, 0) for n in rows], 0.62, color="#d5d9de", label="known")
     for right, colour, label in (
         (True, COLOURS[0] if known is not None else INK, "found"),
-        (False, COLOURS[1], "not of it"),
+        (False, COLOURS[1], "found, and not of it"),
     ):
         at = [i for i, n in enumerate(rows) if (known is None or known.get(n, 0) != 0) == right]
         if at:
@@ -120,3 +120,4 @@ def _scale(made: np.ndarray, *laws: Coefficients) -> None:
     if len(sizes) and sizes.max() > 30 * sizes.min():
         for axes in made:
             axes.set_xscale("symlog", linthresh=sizes.min())
+            axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", "−"))

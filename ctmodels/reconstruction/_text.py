@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ctmodels.data import Table
+from ctmodels.plot._axes import plain as plain
 
 
 class TimeUnit(NamedTuple):
@@ -18,9 +19,3 @@ class TimeUnit(NamedTuple):
             return cls(table.time_unit, f"1/{table.time_unit.removesuffix('s')}")
         name = plain(table.time_name)
         return cls(f"units of “{name}”", f"per unit of “{name}”")
-
-
-def plain(text: str, most: int = 40) -> str:
-    """Text for a figure, a label or a terminal: one line, printable, not too long."""
-    text = "".join(c if c.isprintable() else "\ufffd" for c in text)
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from ctmodels.plot._style import GREY, INK, axis_limits, clip, decimate, drawing, log_axis
+from ctmodels import plot
+from ctmodels.plot._series import draw_forecast, draw_observed, frame, shade
+from ctmodels.plot._style import axis_limits, drawing, log_axis
 from ctmodels.reconstruction._result import Fitted
 from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction.report._drawing import PAGE_WIDTH, Picture, picture
 from ctmodels.reconstruction.report._view import View
 
 CHANNELS = 6  # drawn at most
-FEW = 250  # samples; up to so many, each is a dot
 
 
 def window(view: View) -> slice:
@@ -45,46 +46,25 @@ def valid_until(view: View) -> float | None:
 def _panel(axes, view: View, channel: int) -> None:
     result, shown = view.result, window(view)
     log, ts, ys = result.problem.scaling.log, result.table.time, view.observed[:, channel]
-    limits = axis_limits(ys[shown], log)
-    if log:
-        axes.set_yscale("log")
-    axes.set_ylim(*limits)
-    if log:
-        log_axis(axes.yaxis)
-    end = ts[result.n_train - 1]
-    axes.axvspan(end, ts[shown][-1], color="#f5f7f9", zorder=0)
-    axes.axvline(end, color=GREY, linewidth=1)
-    _draw_observations(axes, ts[shown], ys[shown], end)
+    limits, end = axis_limits(ys[shown], log), ts[result.n_train - 1]
+    frame(axes, limits, log)
+    shade(axes, end, ts[shown][-1])
+    draw_observed(axes, ts[shown], ys[shown], end)
     for name in reversed(view.order):
-        _draw_forecast(axes, view, name, channel, limits)
+        _forecast(axes, view, name, channel, limits)
     if (until := valid_until(view)) is not None:
         axes.axvline(until, color=view.colour(view.order[0]), linewidth=1.2, linestyle=(0, (2, 2)))
     axes.set_title(plain(view.label(view.names[channel])), parse_math=False)
 
 
-def _draw_observations(axes, ts, ys, end) -> None:
-    dots = len(ts) <= FEW
-    for part, colour, order in ((ts >= end, INK, 3), (ts <= end, GREY, 4)):
-        t, y = (ts[part], ys[part]) if dots else decimate(ts[part], ys[part])
-        axes.plot(t, y, color=colour, linewidth=0.8 if dots else 1.0, zorder=order)
-        # Between two gaps a line has no length: the lone sample is a dot.
-        seen = np.isfinite(y)
-        lone = seen & ~np.r_[False, seen[:-1]] & ~np.r_[seen[1:], False]
-        at = seen if dots else lone
-        axes.plot(t[at], y[at], "o", color=colour, markersize=3.2 if dots else 2, zorder=order)
-
-
-def _draw_forecast(axes, view: View, name: str, channel: int, limits) -> None:
+def _forecast(axes, view: View, name: str, channel: int, limits) -> None:
     """From the end of training; the best with its band, the others thin."""
-    result, fitted, log = view.result, view.result.fitted[name], view.result.problem.scaling.log
-    length = window(view).stop - result.n_train
-    ts = result.table.time[result.n_train : window(view).stop]
-    middle, lower, upper = (clip(a[:length, channel], limits, log) for a in (fitted.median, fitted.lower, fitted.upper))
-    best, colour = name == view.order[0], view.colour(name)
-    if best:
-        every = slice(None, None, max(1, length // 800))
-        axes.fill_between(ts[every], lower[every], upper[every], color=colour, alpha=0.16, linewidth=0, zorder=1)
-    axes.plot(*decimate(ts, middle), color=colour, linewidth=2.2 if best else 0.9, zorder=2.5 if best else 2)
+    result, fitted = view.result, view.result.fitted[name]
+    shown = slice(0, window(view).stop - result.n_train)
+    ts = result.table.time[result.n_train :][shown]
+    median, *band = (a[shown, channel] for a in (fitted.median, fitted.lower, fitted.upper))
+    best = name == view.order[0]
+    draw_forecast(axes, ts, median, band if best else None, view.colour(name), limits, result.problem.scaling.log)
 
 
 def losses(view: View) -> Picture | None:
@@ -138,31 +118,6 @@ def lyapunov(view: View) -> Picture | None:
     if not any(np.isfinite(e).any() for e in spectra.values()):
         return None
     with drawing(PAGE_WIDTH, 3.2) as figure:
-        axes = figure.subplots()
-        axes.axhline(0, color=GREY, linewidth=1)
-        for place, (name, exponents) in enumerate(spectra.items()):
-            offset = (place - (len(spectra) - 1) / 2) * 0.7 / len(spectra)
-            _draw_spectrum(
-                axes,
-                np.where(np.isfinite(exponents), exponents, np.nan),
-                offset,
-                view.colour(name),
-                len(spectra),
-            )
-        largest = max(e.shape[1] for e in spectra.values())
-        axes.set_xticks(range(1, largest + 1))
-        axes.set_xlim(0.4, largest + 0.6)
-        axes.grid(visible=False, axis="x")
-        axes.set_xlabel("exponent, in descending order")
-        axes.set_ylabel(f"λ [{view.unit.rates}]", parse_math=False)
+        colours = [view.colour(name) for name in spectra]
+        plot.lyapunov(spectra, unit=view.unit.rates, colors=colours, ax=figure.subplots())
         return picture(figure, "Lyapunov exponents of each member and their median")
-
-
-def _draw_spectrum(axes, exponents: np.ndarray, offset: float, colour: str, shared: int) -> None:
-    half = 0.24 / shared
-    for index, members in enumerate(exponents.T, start=1):
-        members, at = members[np.isfinite(members)], index + offset
-        if members.size:
-            spread = np.linspace(-half / 2, half / 2, members.size) if members.size > 1 else np.zeros(1)
-            axes.hlines(np.median(members), at - half, at + half, color=colour, linewidth=2.6)
-            axes.plot(at + spread, members, "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
