@@ -41,7 +41,7 @@ def _end(table: Table, inputs: tuple[str, ...]) -> dict:
     return {"known": known, "clock": Timeline.of(table).to_dict()}
 
 
-def of_trial(about: dict, id: str | None, folder: Path) -> dict:
+def of_trial(about: dict, id: str | None, folder: Path | str) -> dict:
     """The same of the trial that goes on."""
     trials = {trial["id"]: trial for trial in about.get("trials", [])}
     if id is None and not trials:

@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +17,8 @@ from ctmodels._core._series import Series
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
 from ctmodels._export import export
+from ctmodels.data import Table
+from ctmodels.data._calendar import dates_of
 from ctmodels.data._read import read_alike
 from ctmodels.data._timeline import Timeline
 from ctmodels.reconstruction._about import of_trial
@@ -50,10 +53,65 @@ def forecast_csv(
     """
     check_whole("steps", steps, 1)
     folder = Path(folder)
-    name, trained, problem, about = _load(folder, model)
-    trained, problem, about = _of_trial(trained, problem, about, id, folder)
+    return _csv(ahead(folder, *_load(folder, model), steps, id, inputs, note))
+
+
+def forecast_frame(
+    source: str,
+    name: str,
+    trained: Trained,
+    problem: Problem,
+    about: dict,
+    steps: int,
+    id: str | None,
+    inputs: str | Path | Table | None,
+) -> Any:
+    """The same of what was just trained, as a `DataFrame` of pandas, with dates as its index where the data have
+    some."""
+    check_whole("steps", steps, 1)
+    try:
+        import pandas
+    except ImportError:
+        raise DataError(
+            "forecast: a DataFrame is made by pandas, which is not installed: pip install 'ctmodels[data]'; "
+            "reconstruction.forecast_csv does without"
+        ) from None
+    found = ahead(source, name, trained, problem, about, steps, id, inputs)
+    rows = np.stack(found.band, axis=2).reshape(len(found.written), -1)
+    dates = dates_of(found.times, about["time_unit"], about["origin"])
+    if dates is None:
+        index = pandas.Index(found.written if about["origin"] else found.times, name=about["time_name"])
+    else:
+        zone = "UTC" if Timeline.from_dict(found.about["clock"]).form.zoned else None
+        index = pandas.DatetimeIndex(dates, name=about["time_name"]).tz_localize(zone)
+    return pandas.DataFrame(rows, index=index, columns=_heads(about))
+
+
+class Ahead(NamedTuple):
+    """A forecast beyond the data. `times` `(step,)`, in the unit of the data; as `written`; `band` of three arrays
+    `(step, channel)`: median, lower, upper; `about`: what is known of what goes on."""
+
+    times: np.ndarray
+    written: list[str]
+    band: tuple[np.ndarray, np.ndarray, np.ndarray]
+    about: dict
+
+
+def ahead(
+    source: str | Path,
+    name: str,
+    trained: Trained,
+    problem: Problem,
+    about: dict,
+    steps: int,
+    id: str | None = None,
+    inputs: str | Path | Table | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Ahead:
+    """From the last datum on. `source`: what messages call it."""
+    trained, problem, about = _of_trial(trained, problem, about, id, source)
     if problem.inputs and inputs is None:
-        raise DataError(f"{_names_inputs(folder, about)}; give their future: {argument('inputs', ...)}")
+        raise DataError(f"{_names_inputs(source, about)}; give their future: {argument('inputs', ...)}")
     if inputs is not None and not problem.inputs:
         raise DataError(f"{argument('inputs', inputs)}: the model has no inputs, and would not see them; leave it out")
     times, written, control = _future(problem, about, steps, inputs, note)
@@ -61,7 +119,7 @@ def forecast_csv(
         warnings.simplefilter("ignore", RuntimeWarning)  # what is not finite is refused below, with its place
         band = forecast_tail(trained, _split(problem, times, control)).band(problem.scaling)
     _check_finite(band, written, name, about)
-    return _csv(about, written, band)
+    return Ahead(times[1:], written, band, about)
 
 
 def export_model(
@@ -77,7 +135,7 @@ def export_model(
     export(out, trained.model, problem.scaling, inputs=problem.input_scaling, ensemble=True, times=times)
 
 
-def _names_inputs(folder: Path, about: dict) -> str:
+def _names_inputs(folder: str | Path, about: dict) -> str:
     return f"{folder}: the model is driven by {', '.join(about['inputs'])}"
 
 
@@ -98,7 +156,7 @@ def _load(folder: Path, model: str | Candidate | None) -> tuple[str, Trained, Pr
 
 
 def _of_trial(
-    trained: Trained, problem: Problem, about: dict, id: str | None, folder: Path
+    trained: Trained, problem: Problem, about: dict, id: str | None, folder: str | Path
 ) -> tuple[Trained, Problem, dict]:
     """Of a folder of trials, what stands at the end of this one, whose clock is then that of the model."""
     about = of_trial(about, id, folder)
@@ -131,15 +189,20 @@ def _future(problem: Problem, about: dict, steps: int, inputs, note) -> tuple[np
     clock = Timeline.from_dict(about["clock"])
     if inputs is None:
         return *clock.ahead(steps), None
-    table = read_alike(inputs, about["time_name"], about["inputs"], about["reading"])
+    if isinstance(inputs, Table):
+        table = inputs.select(about["inputs"])
+    else:
+        table = read_alike(inputs, about["time_name"], about["inputs"], about["reading"])
     for text in table.notes:
         note(text)
     if len(table.time) < steps:
-        raise DataError(f"{inputs}: {len(table.time)} rows of inputs for {steps} steps; give more rows or fewer steps")
+        raise DataError(
+            f"{table.source}: {len(table.time)} rows of inputs for {steps} steps; give more rows or fewer steps"
+        )
     times, written = clock.meet(table)
     if times[0] <= clock.time:
         last = clock.written_last()
-        raise DataError(f"{inputs}: begins at {written[0]}, not after the data's end at {last}; cut it")
+        raise DataError(f"{table.source}: begins at {written[0]}, not after the data's end at {last}; cut it")
     values = np.concatenate([[about["known"]], table.values[:steps]])
     scaled = problem.input_scaling.scale(values)  # pyright: ignore
     times = np.concatenate([[clock.time], times[:steps]])
@@ -169,11 +232,14 @@ def _check_finite(band, written: list[str], name: str, about: dict) -> None:
     )
 
 
-def _csv(about: dict, written: list[str], band) -> str:
+def _heads(about: dict) -> list[str]:
+    return [name + part for name in about["names"] for part in ("", "_lower", "_upper")]
+
+
+def _csv(found: Ahead) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    parts = ("", "_lower", "_upper")
-    writer.writerow([about["time_name"], *(name + part for name in about["names"] for part in parts)])
-    for i, when in enumerate(written):
-        writer.writerow([when, *(f"{band[k][i, c]:.7g}" for c in range(len(about["names"])) for k in range(3))])
+    writer.writerow([found.about["time_name"], *_heads(found.about)])
+    for when, row in zip(found.written, np.stack(found.band, axis=2), strict=True):
+        writer.writerow([when, *(f"{value:.7g}" for value in row.ravel())])
     return text.getvalue()

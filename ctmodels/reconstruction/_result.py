@@ -1,18 +1,30 @@
 """What a reconstruction found, and how sure it is."""
 
 import dataclasses
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ctmodels._core._validation import DataError
+from ctmodels._core._words import argument
 from ctmodels.data import Table, Trials
+from ctmodels.reconstruction import _figures, _notebook
+from ctmodels.reconstruction._about import about
 from ctmodels.reconstruction._candidate import Candidate, Problem
 from ctmodels.reconstruction._delays import Embedding
+from ctmodels.reconstruction._files import check_folder
+from ctmodels.reconstruction._forecast import forecast_frame
 from ctmodels.reconstruction._parameters import Parameters
 from ctmodels.reconstruction._rows import held_out_ids
 from ctmodels.reconstruction._scores import Scores, plain_numbers
 from ctmodels.reconstruction._summary import summary
+from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction._trained import Trained
 from ctmodels.reconstruction._verdict import Evidence
+from ctmodels.reconstruction._writing import write
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +92,76 @@ class Reconstruction:
     def __repr__(self) -> str:
         """The verdict, not all that it was reached by."""
         return f"Reconstruction({self.table.source}: {', '.join(self.fitted)}; {self.verdict})"
+
+    def _repr_html_(self) -> str:
+        """The verdict and a short table, for notebooks."""
+        rows = {name: f.scores for name, f in self.fitted.items()} | self.baselines
+        found = _notebook.table(rows, self.measure) + _notebook.parameters(self.parameters)
+        return f"<p>{escape(plain(self.table.source, 80))}: {escape(plain(self.verdict, 600))}</p>{found}"
+
+    def plot(
+        self,
+        kind: str = "forecast",
+        *,
+        model: str | None = None,
+        channels: Sequence[str] | None = None,
+        id: str | None = None,
+        ax: Any = None,
+    ) -> Any:
+        """A figure of one candidate, by the functions of [`ctmodels.plot`](../plots.md).
+
+        **Arguments:**
+
+        - `kind`: "forecast": the held-out tail and what was forecast of it from the end of training, with its band of
+            90 %; "spectra": of the data and of what the model generates; "lyapunov": its exponents.
+        - `model`: a candidate's name; None: the one that is selected, else the best.
+        - `channels`: names; None: the first six.
+        - `id`: of several trials a held-out one; None: the first of these.
+        - `ax`: axes of matplotlib, a list with one for each channel; None: of a new figure.
+
+        **Returns:** the axes: `result.plot()[0].figure.savefig("forecast.svg")`.
+        """
+        return _figures.draw(self, kind, self._chosen(model), channels, id, ax)
+
+    def forecast(
+        self,
+        steps: int,
+        *,
+        model: str | None = None,
+        id: str | None = None,
+        inputs: str | Path | Table | None = None,
+    ) -> Any:
+        """So many samples beyond the data, as `ctmodels forecast` writes them, as a `DataFrame` of pandas.
+
+        **Arguments:**
+
+        - `steps`: how many, by the typical spacing of the data; months and years by the calendar.
+        - `model`: a candidate's name; None: the one that is selected, else the best.
+        - `id`: of several trials the one that goes on.
+        - `inputs`: of a driven system the future of its inputs, at the times to forecast: a
+            [`ctmodels.data.Table`][], or a file, which is read as the data were.
+
+        **Returns:** a row for each step; the index is the times, dates where the data have dates (in UTC where those
+        have a zone); of each channel `x` the columns `x`, the median, `x_lower` and `x_upper`, limits of 90 %. Raises
+        `DataError` where pandas is not installed, where inputs are missing, and where the forecast is not finite.
+        """
+        name = self._chosen(model)
+        known = about(self.table, self.inputs, "", self.trials)
+        trained = self.fitted[name].trained
+        return forecast_frame(self.table.source, name, trained, self.problem, known, steps, id, inputs)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Models, `metrics.json`, `history.jsonl` and `report.html` in a folder, which `ctmodels forecast` and
+        `ctmodels export` go on from. A folder that holds another reconstruction is refused, unless `overwrite`."""
+        path = check_folder(folder, overwrite)
+        write(self, path)
+        return path
+
+    def _chosen(self, model: str | None) -> str:
+        name = model or self.selected or self.best
+        if name not in self.fitted:
+            raise DataError(f"{argument('model', model)}: no such candidate: there are {', '.join(self.fitted)}")
+        return name
 
     @property
     def parameters(self) -> dict[str, Parameters]:

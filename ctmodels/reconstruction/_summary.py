@@ -32,7 +32,7 @@ def summary(fitted: Mapping, baselines: Mapping[str, Scores], measure: str) -> s
     order = sorted(rows, key=lambda name: ranked(rows[name].get(measure)))
     shown = columns(rows.values(), measure)
     table = [["", *(plain(name) for name in order)]]
-    table += [[plain(s.head), *(_cell(rows[row].get(name)) for row in order)] for name, s in shown.items()]
+    table += [[plain(s.head), *(cell(rows[row].get(name)) for row in order)] for name, s in shown.items()]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(_aligned(line, widths)).rstrip() for line in table]
     meanings = [f"{plain(s.head)}: {plain(s.meaning, 600)} {DIRECTIONS[s.better]}" for s in shown.values()]
@@ -44,7 +44,8 @@ def _aligned(line: list[str], widths: list[int]) -> list[str]:
     return [head.strip().ljust(widths[0]), *cells]
 
 
-def _cell(score: Score | None) -> str:
+def cell(score: Score | None) -> str:
+    """A number in three figures, or what stands for none."""
     if score is None or score.value is None:
         return "–"
     if not np.isfinite(score.value):

@@ -2,17 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ctmodels._core._files import write_whole
 from ctmodels.reconstruction._about import about, run_of
 from ctmodels.reconstruction._files import save_model
-from ctmodels.reconstruction._result import Reconstruction
 
 
-def write(result: Reconstruction, folder: Path) -> None:
-    """Models, `metrics.json`, `history.jsonl` and `report.html`, in place of what another run wrote there."""
+def write(result: Any, folder: Path) -> None:
+    """Of a `Reconstruction`, which writes itself by this: models, `metrics.json`, `history.jsonl` and `report.html`, in
+    place of what another run wrote there."""
     from ctmodels.reconstruction.report import render
 
     metrics: dict = _finite(result.metrics())  # pyright: ignore

@@ -131,7 +131,7 @@ def test_the_report_draws_trials_and_lists_them(fitted):
     assert f"Whole trials are held out: {held}" in page.replace("&#x27;", "'")
 
 
-def test_the_trial_that_goes_on_is_named(fitted, capsys, tmp_path):
+def test_the_trial_that_goes_on_is_named(fitted, capsys, tmp_path, tolerance):
     result, out = fitted
     for name in (result.trials.ids[0], result.held_out[-1]):
         lines = forecast_csv(out, 3, id=name, model=GRID).splitlines()
@@ -139,6 +139,7 @@ def test_the_trial_that_goes_on_is_named(fitted, capsys, tmp_path):
         rows = np.array([line.split(",") for line in lines[1:]], float)
         assert lines[0].startswith("t,x,") and np.allclose(rows[:, 0], table.time[-1] + DT * np.arange(1, 4))
         assert abs(rows[0, 1] - table.values[-1, 0]) < 0.7 * np.std(table.values)
+        assert np.allclose(result.forecast(3, id=name, model="grid").to_numpy(), rows[:, 1:], **tolerance(10))
     assert main(["forecast", str(out), "--steps", "2", "--model", "grid", "--id", "z"]) == 2
     assert "which no name stands for" in capsys.readouterr().err  # a candidate of one's own: not of the command line
     with pytest.raises(ct.DataError, match=r"is of 6 trials, .*say which one is to go on: id=\.\.\."):

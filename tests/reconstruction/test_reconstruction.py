@@ -202,6 +202,34 @@ def test_a_law_and_a_network_in_one_table(free):
     assert all(name in result.verdict for name in ("lotka-volterra", "seasonal"))
 
 
+def test_a_result_forecasts_as_its_folder_does(free, tolerance):
+    result, out = free
+    frame = result.forecast(3)
+    lines = [line.split(",") for line in forecast_csv(out, 3).splitlines()]
+    assert [frame.index.name, *frame.columns] == lines[0] and list(frame.index) == [1921, 1922, 1923]
+    np.testing.assert_allclose(frame.to_numpy(), np.array(lines[1:], float)[:, 1:], **tolerance(10))
+    dated = dataclasses.replace(result.table, time_unit="days", origin="2001-02-03", form=None)
+    dates = dataclasses.replace(result, table=dated).forecast(2, model="lotka-volterra").index
+    first = np.datetime64("2001-02-03") + 1921  # the table's years are days now
+    assert dates.to_numpy().tolist() == (first + np.arange(2)).astype("M8[us]").tolist()
+    with pytest.raises(ct.DataError, match="inputs='u.csv': the model has no inputs"):
+        result.forecast(2, inputs="u.csv")
+    with pytest.raises(ct.DataError, match="model='other': no such candidate: there are lotka-volterra"):
+        result.forecast(2, model="other")
+    with pytest.raises(ct.DataError, match="steps=0"):
+        result.forecast(0)
+
+
+def test_a_result_saves_what_the_command_writes(free, tmp_path):
+    result, out = free
+    path = result.save(tmp_path / "again")
+    assert {p.name for p in out.iterdir()} - {p.name for p in path.iterdir()} == {"notes.txt"}
+    assert (path / "metrics.json").read_bytes() == (out / "metrics.json").read_bytes()
+    with pytest.raises(ct.DataError, match="holds a reconstruction already"):
+        result.save(path)
+    assert result.save(path, overwrite=True) == path
+
+
 @pytest.mark.slow  # what is asked of inputs is in test_clock.py too
 def test_inputs_drive_and_are_needed_for_a_forecast(driven, tmp_path):
     result, out = driven
@@ -215,6 +243,10 @@ def test_inputs_drive_and_are_needed_for_a_forecast(driven, tmp_path):
     ahead = tmp_path / "ahead.csv"
     ahead.write_text("year,u\n1920,0.1\n1920.5,0.2\n1921,0.3\n")
     assert forecast_csv(out, 2, inputs=ahead).splitlines()[1].startswith("1920,")
+    with pytest.raises(ct.DataError, match="driven by u.*inputs="):
+        result.forecast(2)
+    given = Table(np.array([1920.0, 1920.5]), np.array([[0.1], [0.2]]), ("u",), "year", "", "", "ahead")
+    assert result.forecast(2, inputs=given).equals(result.forecast(2, inputs=ahead))
     with pytest.raises(ct.DataError, match="3 rows of inputs for 4 steps"):
         forecast_csv(out, 4, inputs=ahead)
     ahead.write_text("year,u\n1910,0.1\n1910.5,0.2\n")

@@ -5,19 +5,16 @@ import numpy as np
 from ctmodels import plot
 from ctmodels.plot._series import draw_forecast, draw_observed, frame, shade
 from ctmodels.plot._style import axis_limits, drawing, log_axis
+from ctmodels.reconstruction._figures import CHANNELS, window as rows_to_draw
 from ctmodels.reconstruction._result import Fitted
 from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction.report._drawing import PAGE_WIDTH, Picture, picture
 from ctmodels.reconstruction.report._view import View
 
-CHANNELS = 6  # drawn at most
-
 
 def window(view: View) -> slice:
-    """The samples to draw: about three horizons of the tail, and as much of the training."""
-    result = view.result
-    ahead = min(max(3 * result.horizon, 100), len(result.table.time) - result.n_train)
-    return slice(max(0, result.n_train - max(ahead, 100)), result.n_train + ahead)
+    """The samples to draw."""
+    return rows_to_draw(len(view.result.table.time), view.result.n_train, view.result.horizon)
 
 
 def forecasts(view: View) -> Picture:
