@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import PyTree
 from numpy.typing import ArrayLike
 
-from ctmodels._core._arguments import check_kept, check_whole
+from ctmodels._core._arguments import before, check_kept, check_whole
 from ctmodels._core._model import AbstractDynamics
 from ctmodels._core._words import argument, kind_of
 from ctmodels.analysis import FixedPoint
@@ -29,12 +29,23 @@ KINDS = {  # marker, whether it is filled, colour, in words
 }
 
 
+def _check(dynamics, x_limits, y_limits, kind, points, plane, through, **_) -> None:
+    check_dynamics(dynamics)
+    check_limits("x_limits", x_limits)
+    check_limits("y_limits", y_limits)
+    check_kept("kind", kind, ("streamlines", "arrows"))
+    check_whole("points", points, 2)
+    size = 2 if through is None else len(array("through", through, "(state,)"))
+    _check_plane(plane, size, "a law of two; give `through` for one of more" if through is None else "`through`")
+
+
+@before(_check)
 def field(
     dynamics: AbstractDynamics | Map | Callable,
-    x_limits: Sequence[float],
-    y_limits: Sequence[float],
+    x_limits: Sequence[float | int],
+    y_limits: Sequence[float | int],
     *,
-    dt: float | None = None,
+    dt: float | int | None = None,
     control: PyTree = None,
     plane: tuple[int, int] = (0, 1),
     through: ArrayLike | None = None,
@@ -63,12 +74,9 @@ def field(
 
     **Returns:** the axes. Where the law is no finite number nothing is drawn.
     """
-    check_dynamics(dynamics)
-    check_kept("kind", kind, ("streamlines", "arrows"))
-    check_whole("points", points, 2)
     limits = check_limits("x_limits", x_limits), check_limits("y_limits", y_limits)
     names = called(names, 2)
-    states = _states(through, plane)
+    states = np.zeros(2) if through is None else array("through", through, "(state,)")
     slopes = _slopes(motion(dynamics, dt, control), states, plane)
     with panel(ax, width=5.0, height=4.4) as axes:
         x, y = (np.linspace(*pair, points) for pair in limits)
@@ -83,6 +91,14 @@ def field(
         return axes
 
 
+def _check_points(found, plane, **_) -> None:
+    if not isinstance(found, Sequence) or not all(isinstance(point, FixedPoint) for point in found):
+        raise TypeError(f"found: {kind_of(found)}, where a list of FixedPoint is wanted, of analysis.fixed_points")
+    for i, point in enumerate(found):
+        _check_plane(plane, len(point.z), f"found[{i}]")
+
+
+@before(_check_points)
 def fixed_points(
     found: Sequence[FixedPoint], *, plane: tuple[int, int] = (0, 1), legend: bool = True, ax: Any = None
 ) -> Any:
@@ -98,10 +114,6 @@ def fixed_points(
 
     **Returns:** the axes.
     """
-    if isinstance(found, FixedPoint) or not all(isinstance(point, FixedPoint) for point in found):
-        raise TypeError(f"found: {kind_of(found)}, where a list is wanted, as analysis.fixed_points returns it")
-    for i, point in enumerate(found):
-        _check_plane(plane, len(point.z), f"found[{i}]")
     with panel(ax, width=5.0, height=4.4) as axes:
         for kind, (marker, filled, colour, words) in KINDS.items():
             at = np.array([point.z[list(plane)] for point in found if _kind(point) == kind], float).reshape(-1, 2)
@@ -129,14 +141,6 @@ def _check_plane(plane: tuple[int, int], size: int, whose: str) -> None:
     numbers = tuple(check_whole("plane", i, 0) for i in plane)
     if len(numbers) != 2 or numbers[0] == numbers[1] or max(numbers) >= size:
         raise ValueError(f"{argument('plane', plane)}: two of the {size} states of {whose}, from 0 on, are wanted")
-
-
-def _states(through: ArrayLike | None, plane: tuple[int, int]) -> np.ndarray:
-    """The state that the plane goes through."""
-    states = np.zeros(2) if through is None else array("through", through, "(state,)")
-    whose = "a law of two; give `through` for one of more" if through is None else "`through`"
-    _check_plane(plane, len(states), whose)
-    return states
 
 
 def _slopes(moving: AbstractMotion, through: np.ndarray, plane: tuple[int, int]) -> Callable:

@@ -22,7 +22,7 @@ def phase_portrait(
     *,
     delay: int = 0,
     names: Sequence[str] | None = None,
-    limits: Sequence[Sequence[float]] | None = None,
+    limits: Sequence[Sequence[float | int]] | None = None,
     log: bool = False,
     color: str = COLOURS[0],
     ax: Any = None,
@@ -105,13 +105,13 @@ def draw_portrait(axes: Any, points: np.ndarray, limits, labels: Sequence[str], 
         _frame_plane(axes, limits, labels, log)
 
 
-def within(points: np.ndarray, limits: Sequence[Sequence[float]]) -> np.ndarray:
+def within(points: np.ndarray, limits: Sequence[Sequence[float | int]]) -> np.ndarray:
     """`(time,)`: which points are inside."""
     low, high = np.array(limits).T
     return np.all((points >= low) & (points <= high), axis=1)
 
 
-def _checked(limits: Sequence[Sequence[float]], count: int) -> list[tuple[float, float]]:
+def _checked(limits: Sequence[Sequence[float | int]], count: int) -> list[tuple[float, float]]:
     if len(limits) != count:
         raise ValueError(f"{argument('limits', limits)}: {count} pairs (low, high) are wanted, one for each axis")
     return [check_limits(f"limits[{i}]", pair) for i, pair in enumerate(limits)]

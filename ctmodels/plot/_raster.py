@@ -19,7 +19,7 @@ NAMED = 12  # neurons, up to so many each with its name
 def raster(
     spikes: Spikes | Series | Table | Sequence[ArrayLike],
     *,
-    limits: Sequence[float] | None = None,
+    limits: Sequence[float | int] | None = None,
     names: Sequence[str] | None = None,
     color: str = INK,
     ax: Any = None,

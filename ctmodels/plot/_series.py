@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ctmodels._core._arguments import before
 from ctmodels._core._series import Series
 from ctmodels._core._words import argument
-from ctmodels.data import Table
+from ctmodels.data import Table, Trials
 from ctmodels.plot._axes import panels
 from ctmodels.plot._style import COLOURS, GREY, INK, axis_limits, clip, decimate, log_axis
 from ctmodels.plot._values import Values, columns, times, values_of
@@ -17,13 +18,19 @@ FEW = 250  # samples; up to so many, each is a dot
 HELD_OUT = "#f5f7f9"  # the ground of what was not trained on
 
 
+def _check(data, **_) -> None:
+    if isinstance(data, Trials):
+        raise TypeError(f"data: Trials of {len(data)}; give one of them, as trials[{data.ids[0]!r}]")
+
+
+@before(_check)
 def series(
     data: Series | Table | ArrayLike,
     ys: ArrayLike | None = None,
     *,
     names: Sequence[str] | None = None,
-    longest: float | np.timedelta64 | None = None,
-    since: float | np.datetime64 | None = None,
+    longest: float | int | np.timedelta64 | None = None,
+    since: float | int | np.datetime64 | None = None,
     log: bool = False,
     color: str | None = None,
     ax: Any = None,
@@ -92,7 +99,8 @@ def forecast(
     seen = _observed(observed, when, middle, names)
     with panels(ax, middle.shape[1]) as made:
         for c, axes in enumerate(made):
-            limits = _frame(axes, seen.ys[:, c] if observed is not None else middle[:, c], log, ax is None)
+            held = seen.ys if observed is not None else middle if low is None else np.concatenate([low, high])
+            limits = _frame(axes, held[:, c], log, ax is None)
             if observed is not None:
                 shade(axes, when[0], max(when[-1], seen.ts[-1]))
                 draw_observed(axes, seen.ts, seen.ys[:, c], when[0], None)
@@ -106,8 +114,8 @@ def forecast(
 
 def _band(middle: np.ndarray, lower, upper) -> tuple[np.ndarray | None, np.ndarray | None]:
     if (lower is None) != (upper is None):
-        alone = "upper" if lower is None else "lower"
-        raise ValueError(f"{argument(alone)}: a band has both limits; give `lower` and `upper`, or neither")
+        absent = "lower" if lower is None else "upper"
+        raise ValueError(f"{argument(absent, None)}: a band has both limits; give `lower` and `upper`, or neither")
     if lower is None:
         return None, None
     found = columns("lower", lower), columns("upper", upper)

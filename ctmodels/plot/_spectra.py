@@ -23,10 +23,10 @@ _power = jax.jit(power_spectrum, static_argnames="sigma")
 
 def spectra(
     orbit: Series | Table | ArrayLike,
-    dt: float | None = None,
+    dt: float | int | None = None,
     *,
     generated: Mapping[str, ArrayLike] | None = None,
-    sigma: float | None = None,
+    sigma: float | int | None = None,
     names: Sequence[str] | None = None,
     ax: Any = None,
 ) -> np.ndarray:
@@ -65,7 +65,7 @@ def _frequency_label(orbit: Any) -> str:
     return f"frequency [1/{unit.removesuffix('s')}]" if unit else "frequency"
 
 
-def _evenly(orbit: Any, dt: float | None, names: Sequence[str] | None) -> tuple[Values, float]:
+def _evenly(orbit: Any, dt: float | int | None, names: Sequence[str] | None) -> tuple[Values, float]:
     """Values, and the time between two rows."""
     if not isinstance(orbit, Series | Table):
         ys = columns("orbit", orbit)
@@ -115,7 +115,7 @@ def _alike(name: str, values: ArrayLike, seen: Values) -> np.ndarray:
 
 
 def powers_of(
-    orbits: Mapping[str, np.ndarray], dt: float, sigma: float | None = None
+    orbits: Mapping[str, np.ndarray], dt: float, sigma: float | int | None = None
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Frequencies above zero, and of each orbit the shares of power, `(frequency, channel)`, in bins that widen."""
     length = min(map(len, orbits.values()))

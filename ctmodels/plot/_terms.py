@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ctmodels._core._arguments import before
 from ctmodels._core._words import kind_of
 from ctmodels.fields import Law, SparseField
 from ctmodels.plot._axes import panels, plain
@@ -13,6 +14,13 @@ from ctmodels.plot._style import COLOURS, GREY, INK
 Coefficients = Mapping[str, Mapping[str, float]]
 
 
+def _check(found, known, **_) -> None:
+    for name, law in (("found", found), ("known", known)):
+        if not isinstance(law, SparseField | Law | Mapping | None) or law == {}:
+            raise TypeError(f"{name}: {kind_of(law)}, where a SparseField, a Law or a dict of numbers is wanted")
+
+
+@before(_check)
 def terms(
     found: SparseField | Law | Mapping[str, Any],
     known: SparseField | Law | Mapping[str, Any] | None = None,
@@ -67,8 +75,6 @@ def _coefficients(name: str, law: Any, names: Sequence[str] | None) -> Coefficie
         }
     if isinstance(law, Law):
         return {"": {n: float(value) for n, value in law.parameters.items()}}
-    if not isinstance(law, Mapping) or not law:
-        raise TypeError(f"{name}: {kind_of(law)}, where a SparseField, a Law or a dict of numbers is wanted")
     nested = {equation: row for equation, row in law.items() if isinstance(row, Mapping)}
     if nested and len(nested) < len(law):
         raise TypeError(f"{name}: numbers and dicts; it is one dict of numbers, or one of such dicts for each equation")

@@ -7,7 +7,7 @@ import numpy as np
 
 from ctmodels._core._series import Series
 from ctmodels._core._words import argument, kind_of
-from ctmodels.data import Table, Trials
+from ctmodels.data import Table
 from ctmodels.data._calendar import dates_of
 from ctmodels.plot._axes import plain
 
@@ -60,8 +60,6 @@ def times(name: str, x: Any, count: int | None = None) -> np.ndarray:
 
 def values_of(data: Any, ys: Any = None, names: Sequence[str] | None = None) -> Values:
     """Of a `Series`, a `Table`, or times and values."""
-    if isinstance(data, Trials):
-        raise TypeError(f"data: Trials of {len(data)}; give one of them, as trials[{data.ids[0]!r}]")
     if isinstance(data, Series | Table):
         if ys is not None:
             raise TypeError(f"ys: {kind_of(ys)}, beside a {type(data).__name__}, which has its values; leave it out")
@@ -74,7 +72,7 @@ def values_of(data: Any, ys: Any = None, names: Sequence[str] | None = None) -> 
     return found if names is None else found._replace(labels=called(names, found.ys.shape[1]))
 
 
-def called(names: Sequence[str], count: int, name: str = "names") -> tuple[str, ...]:
+def called(names: Sequence[Any], count: int, name: str = "names") -> tuple[str, ...]:
     """A name for each."""
     if isinstance(names, str) or len(names) != count:
         raise ValueError(f"{argument(name, names)}: {count} names are wanted, in a list")
