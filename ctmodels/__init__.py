@@ -130,6 +130,7 @@ if _TYPE_CHECKING:
         analysis as analysis,
         data as data,
         metrics as metrics,
+        plot as plot,
         reconstruction as reconstruction,
         regression as regression,
         symbolic as symbolic,

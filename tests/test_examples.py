@@ -45,6 +45,7 @@ TOYS = {
         "error",
         (0, 0.5),
     ),
+    "figures": (dict(samples=240, draws=2, figure="figures.svg"), "nrmse", (0, 5)),
     "find_the_equation": (
         dict(samples=400, bags=3, width=20, figure="find_the_equation.svg"),
         "wrong",
