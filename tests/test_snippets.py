@@ -23,12 +23,8 @@ TOYS = {
     "plots.md": [(r"steps=300", "steps=4, members=1"), (r"\(64, 2\)", "(4, 2)"), (r"steps=500", "steps=20")],
 }
 ELSEWHERE = {"reconstruction.md", "fit-a-law.md", "adding-a-model.md"}
-SLOW = {
-    "analysis.md",
-    "coming-from.md",
-    "getting-started.md",
-    "plots.md",
-}  # of which the usual suite asks only for the names
+# Of which the usual suite asks only for the names.
+SLOW = {"analysis.md", "coming-from.md", "getting-started.md", "plots.md"}
 WITH_CODE = [page for page in snippets.PAGES if snippets.blocks(page)]
 
 

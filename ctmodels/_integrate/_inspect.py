@@ -30,7 +30,7 @@ def _solved(integrate: Integrate, field, ts, y0s, args):
     flat_field = lambda t, y, args: ravel_pytree(field(t, unravel(y), args))[0]
     problem = Problem(integrate, (), (), flat_field, ts, flat[0], args, Draws())
     layout = laid_out(problem)
-    arrays = [*layout.inexact, *layout.whole]
+    arrays = [jnp.asarray(x) for x in (*layout.inexact, *layout.whole)]  # a field may hold constants of NumPy
     lanes = Lanes(shape=(flat.shape[0],), owned=((False,),) * len(arrays))
     plan = plan_of(integrate, layout.by_components)
     y0 = State.of(flat, plan.by_components)

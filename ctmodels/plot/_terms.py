@@ -122,6 +122,8 @@ def _draw(
 
 def _scale(made: np.ndarray, *laws: Coefficients) -> None:
     """A logarithmic axis where the largest is thirty times the smallest, linear below that one."""
+    for axes in made:
+        axes.locator_params(axis="x", nbins=5)
     sizes = np.abs([value for law in laws for row in law.values() for value in row.values() if value != 0])
     if len(sizes) and sizes.max() > 30 * sizes.min():
         for axes in made:
