@@ -95,29 +95,29 @@ def forecast(
     """
     middle = columns("median", median)
     when = times("ts", ts, len(middle))
-    low, high = _band(middle, lower, upper)
+    band = _band(middle, lower, upper)
     seen = _observed(observed, when, middle, names)
     with panels(ax, middle.shape[1]) as made:
         for c, axes in enumerate(made):
-            held = seen.ys if observed is not None else middle if low is None else np.concatenate([low, high])
+            held = seen.ys if observed is not None else middle if band is None else np.concatenate(band)
             limits = _frame(axes, held[:, c], log, ax is None)
             if observed is not None:
                 shade(axes, when[0], max(when[-1], seen.ts[-1]))
                 draw_observed(axes, seen.ts, seen.ys[:, c], when[0], None)
-            band = None if low is None or high is None else (low[:, c], high[:, c])
-            draw_forecast(axes, when, middle[:, c], band, color, limits, log)
+            edges = None if band is None else [edge[:, c] for edge in band]
+            draw_forecast(axes, when, middle[:, c], edges, color, limits, log)
             if observed is not None or names is not None:
                 axes.set_title(seen.labels[c], parse_math=False)
         label_times(made[-1], seen)
         return made
 
 
-def _band(middle: np.ndarray, lower, upper) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _band(middle: np.ndarray, lower, upper) -> tuple[np.ndarray, np.ndarray] | None:
     if (lower is None) != (upper is None):
         absent = "lower" if lower is None else "upper"
         raise ValueError(f"{argument(absent, None)}: a band has both limits; give `lower` and `upper`, or neither")
     if lower is None:
-        return None, None
+        return None
     found = columns("lower", lower), columns("upper", upper)
     for name, values in zip(("lower", "upper"), found, strict=True):
         if values.shape != middle.shape:

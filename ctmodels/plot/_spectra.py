@@ -143,7 +143,7 @@ def draw_spectrum(
     """Of one channel: lines by name, `observed` above all, whose limits hold: noise has a floor, a model need not."""
     high = max(1e-30, *(float(p.max()) for p in powers.values()))
     low = float(powers[observed].min())
-    for name in [*(n for n in reversed(powers) if n != observed), observed]:
+    for name in [*(n for n in reversed(list(powers)) if n != observed), observed]:
         shown = np.where(powers[name] > 0, powers[name], np.nan)
         width = 1.5 if name in (observed, *thick) else 0.9
         axes.plot(frequency, shown, color=colours[name], linewidth=width, label=name)
