@@ -1,12 +1,17 @@
-"""The page's style sheet: the reader's own fonts, two themes; figures stay on white paper."""
+"""The page's style sheet: the reader's own fonts, two themes, nothing wider than a telephone."""
+
+from ctmodels.plot._style import COLOURS, GREY, INK
+from ctmodels.reconstruction.report._themes import page_rules
+
+PHONE = 640  # pixels; up to so many, figures drawn for narrow pages are shown
 
 CSS = """
 :root { --paper: #fff; --ink: #1b1f24; --soft: #59626d; --rule: #e1e5ea; --wash: #f5f7f9; --yes:
-  #0072b2; --no: #b34700;
+  #0072b2; --no: #b34700; --shade: #0002;
   color-scheme: light dark; }
 @media (prefers-color-scheme: dark) { :root { --paper: #15181c; --ink: #e6e9ed; --soft: #a2abb6;
   --rule: #31373f;
-  --wash: #1e2328; --yes: #56b4e9; --no: #f0884a; } }
+  --wash: #1e2328; --yes: #56b4e9; --no: #f0884a; --shade: #000c; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 -apple-system,
   "Segoe UI", Roboto,
@@ -25,7 +30,11 @@ ul.facts b { color: var(--ink); font-weight: 600; }
   background: var(--wash);
   border-radius: 0 6px 6px 0; font-size: 1.4rem; line-height: 1.4; }
 .verdict.none { border-color: var(--no); }
-.scroll, .one > div { overflow-x: auto; }
+.scroll { overflow-x: auto; background: linear-gradient(to right, var(--paper) 2rem, transparent)
+  0 / 4rem 100% local no-repeat, linear-gradient(to left, var(--paper) 2rem, transparent)
+  100% / 4rem 100% local no-repeat, linear-gradient(to right, var(--shade), transparent)
+  0 / .7rem 100% no-repeat, linear-gradient(to left, var(--shade), transparent)
+  100% / .7rem 100% no-repeat; }
 table { width: 100%; border-collapse: collapse; font-size: .93rem; font-variant-numeric:
   tabular-nums;
   overflow-wrap: normal; }
@@ -38,7 +47,9 @@ th:first-child { text-align: left; padding-left: .4rem; }
 tbody th { font-weight: 500; }
 tr.base { color: var(--soft); }
 tr.base th { padding-left: 1.5rem; }
-tr.first { background: var(--wash); }
+tr.first { background: color-mix(in srgb, var(--ink) 4%, transparent); }
+.scroll th:first-child { position: sticky; left: 0; background: var(--paper); }
+.scroll tr.first th:first-child { background: color-mix(in srgb, var(--ink) 4%, var(--paper)); }
 td.none { color: var(--soft); } td.bad { color: var(--no); }
 sub, sup { line-height: 0; font-size: .75em; }
 .way { color: var(--soft); }
@@ -54,7 +65,7 @@ dl { display: grid; grid-template-columns: minmax(7.5rem, max-content) 1fr; gap:
 dl.facts { font-size: .93rem; }
 dt { font-weight: 600; } dd { margin: 0; color: var(--soft); } dd em { font-style: normal; color:
   var(--ink); }
-.key { gap: .2rem 1.4rem; margin-bottom: .6rem; font-size: .9rem; }
+ul.key { gap: .2rem 1.4rem; margin-bottom: .6rem; font-size: .9rem; }
 .key i { display: inline-block; width: 1.6em; margin-right: .5em; vertical-align: middle;
   border-top: 2px solid var(--c); }
 .key i.thick { border-top-width: 4px; } .key i.dashes { border-top-style: dashed; }
@@ -63,19 +74,17 @@ dt { font-weight: 600; } dd { margin: 0; color: var(--soft); } dd em { font-styl
   color-mix(in srgb, var(--c) 22%, transparent); }
 .figures { display: grid; gap: .8rem; }
 .two { grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
-.three { grid-template-columns: repeat(auto-fit, minmax(min(17.5rem, 100%), 1fr)); }
-.figures > div { background: #fff; border-radius: 6px; }
-.one img { min-width: 620px; }
+.three { grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); }
 img { display: block; width: 100%; height: auto; }
 .two img { max-width: 500px; margin: 0 auto; } .three img { max-width: 380px; margin: 0 auto; }
 .note { margin: .7rem 0 0; color: var(--soft); font-size: .9rem; }
 pre { margin: .5rem 0 0; padding: .7rem 1rem; background: var(--wash); border-radius: 6px;
-  overflow-x: auto; }
-@media (prefers-color-scheme: dark) { .figures > div { padding: .5rem; } .key i {
-  background-color: transparent; }
-  .key i[style*="#1b1f24"] { border-top-color: var(--ink); } }
-@media (max-width: 600px) { main { padding: 1.4rem 1rem 3rem; } h1 { font-size: 1.6rem; } .verdict
+  white-space: pre-wrap; }
+@media (max-width: PHONEpx) { .one img { max-width: 520px; margin: 0 auto; }
+  .tag { display: block; width: max-content; margin: .2rem 0 0; }
+  tbody th { white-space: normal; } .dot { margin-right: .35em; }
+  main { padding: 1.4rem 1rem 3rem; } h1 { font-size: 1.6rem; } .verdict
   { font-size: 1.15rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }
 @media print { main { max-width: none; padding: 0; } section { break-inside: avoid; } }
-"""
+""".replace("PHONE", str(PHONE)) + page_rules((*COLOURS, INK, GREY))

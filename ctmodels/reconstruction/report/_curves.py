@@ -26,9 +26,7 @@ def forecasts(view: View) -> Picture:
             _panel(axes, view, channel)
         times = view.result.table.time[window(view)]
         panels[-1].set_xlim(times[0], times[-1])
-        if np.all(times % 1 == 0):
-            panels[-1].locator_params(axis="x", integer=True)  # no half years
-        panels[-1].set_xlabel(view.time_label(), parse_math=False)
+        view.time_axis(panels[-1])
         figure.align_ylabels(panels)
         return picture(figure, f"Observations and forecasts of {', '.join(view.names[:channels])} over time")
 

@@ -1,5 +1,6 @@
 """Pieces of HTML that the sections are made of."""
 
+from ctmodels.reconstruction.report._css import PHONE
 from ctmodels.reconstruction.report._drawing import Picture
 from ctmodels.reconstruction.report._view import html
 
@@ -22,7 +23,10 @@ def full_width(drawn: Picture) -> str:
 
 
 def _image(drawn: Picture) -> str:
-    return f'<div><img src="{drawn.address}" alt="{html(drawn.alt, 600)}"></div>'
+    image = f'<img src="{drawn.address}" alt="{html(drawn.alt, 600)}">'
+    if not drawn.narrow:
+        return f"<div>{image}</div>"
+    return f'<div><picture><source media="(max-width: {PHONE}px)" srcset="{drawn.narrow}">{image}</picture></div>'
 
 
 def note(*sentences: str) -> str:

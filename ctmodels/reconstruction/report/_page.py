@@ -63,7 +63,7 @@ def _head(view: View) -> str:
         _trials(view),
         f"{len(ts)} samples: {result.n_train} to train on, {len(ts) - result.n_train} held out",
         f"{missing} values missing" if missing else "",
-        f"time: {html(view.time_label(), 120)}, {_number(ts[0])} to {_number(ts.max())}",
+        f"time: {html(view.span())}",
     ]
     items = "".join(f"<li>{fact}</li>" for fact in facts if fact)
     kind = "none" if result.selected is None else "some"
@@ -85,10 +85,6 @@ def _list_names(view: View, names, kind: str, most: int = 8) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     shown = ", ".join(f"<b>{html(view.label(n), 60)}</b>" for n in names[:most])
     return f"{len(names)} {kind}{'s' * (len(names) != 1)} ({shown}{more})"
-
-
-def _number(x: float) -> str:
-    return f"{x:.6g}".replace("-", "−")
 
 
 def _how_it_was_made(view: View) -> str:

@@ -87,7 +87,7 @@ def explanation(view: View) -> str:
     meaning = lambda score: f"{html(score.meaning, 2000)} <em>{summary.DIRECTIONS[score.better]}</em>"
     items = {_head(score): meaning(score) for score in columns(view).values()}
     return (
-        "<details open><summary>What the columns mean</summary>"
+        "<details><summary>What the columns mean</summary>"
         f"{definitions('legend', items)}</details>"
         '<p class="note">Rows are ranked by the first column. Forecast errors are pooled over '
         "several origins in the held-out tail, each forecast reaching "

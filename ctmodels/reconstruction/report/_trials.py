@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ctmodels.plot._series import shade
 from ctmodels.plot._style import GREY, INK, axis_limits, clip, drawing, log_axis
 from ctmodels.reconstruction._split import warm_up
 from ctmodels.reconstruction._text import plain
@@ -79,8 +80,7 @@ def _draw_trained(view: View, axes, channel: int) -> None:
 def _draw_held_out(view: View, axes, part: slice, channel: int, limits) -> None:
     result, origin, log = view.result, _origin(part), view.result.problem.scaling.log
     ts, ys = result.table.time, view.observed[:, channel]
-    axes.axvspan(ts[origin], ts[part.stop - 1], color="#f5f7f9", zorder=0)
-    axes.axvline(ts[origin], color=GREY, linewidth=1)
+    shade(axes, ts[origin], ts[part.stop - 1])
     for rows, colour in ((slice(part.start, origin + 1), GREY), (slice(origin, part.stop), INK)):
         axes.plot(ts[rows], ys[rows], color=colour, linewidth=0.8, marker="o", markersize=2.5, zorder=3)
     ahead = slice(origin + 1, part.stop)

@@ -6,6 +6,8 @@ from html import escape
 
 import numpy as np
 
+from ctmodels.data._timeline import form_of, instants
+from ctmodels.plot._dates import date_axis
 from ctmodels.plot._style import COLOURS
 from ctmodels.reconstruction._joined import gaps
 from ctmodels.reconstruction._result import Fitted, Reconstruction
@@ -60,6 +62,26 @@ class View:
             return plain(table.time_name)
         since = f" since {table.origin}" if table.origin else " from its start" if self.result.trials else ""
         return plain(f"{table.time_name} [{table.time_unit}{since}]", 80)
+
+    def time_axis(self, axes) -> None:
+        """Label the times below `axes`, which have their limits; with dates, where they are dates."""
+        table = self.result.table
+        zone = " [UTC]" if table.origin.endswith("Z") else ""
+        if date_axis(axes.xaxis, table.time_unit, table.origin):
+            axes.set_xlabel(plain(table.time_name) + zone, parse_math=False)
+            return
+        if np.all(table.time % 1 == 0):
+            axes.locator_params(axis="x", integer=True)  # no half years
+        axes.set_xlabel(self.time_label(), parse_math=False)
+
+    def span(self) -> str:
+        """The first and the last time, as the data write them."""
+        table = self.result.table
+        if self.result.trials is None and form_of(table).dated and table.time_unit:
+            first, last = form_of(table).write([f(instants(table)) for f in (min, max)])
+            return f"{plain(table.time_name)}, {first} to {last}"
+        ends = (f"{t:.6g}".replace("-", "−") for t in (table.time[0], table.time.max()))
+        return f"{plain(self.time_label(), 120)}, {' to '.join(ends)}"
 
     @property
     def unit(self) -> TimeUnit:

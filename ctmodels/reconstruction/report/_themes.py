@@ -1,0 +1,75 @@
+"""What colours the page and its figures have on light and on dark paper: both follow the reader's setting.
+
+Figures are drawn in the colours of [`ctmodels.plot`][]. Where one of these would be hard to see on the paper, a rule
+inside the image gives another of the same hue: text has a contrast of 4.5 to 1, a line 3 to 1 (WCAG 2.2, 1.4.3 and
+1.4.11).
+"""
+
+from collections.abc import Iterable
+
+LIGHT, DARK = "#ffffff", "#15181c"  # paper
+INK_DARK = "#e6e9ed"  # on dark paper
+BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+
+LINES_LIGHT = {PINK: "#c0699a", ORANGE: "#b57d00", SKY: "#2f8fc9", "#8c939c": "#848b94"}
+TEXT_LIGHT = {VERMILION: "#b34700", GREEN: "#007a59", PINK: "#a14d7c", ORANGE: "#8a5f00", SKY: "#1f78ad"}
+ON_DARK = {
+    BLUE: "#2b8fd0",
+    VERMILION: "#e8722a",
+    SKY: "#8fd0f7",
+    "#1b1f24": INK_DARK,
+    "#000000": INK_DARK,
+    "#3d444d": "#c3cad3",  # labels of axes
+    "#59626d": "#a2abb6",  # ticks
+    "#aab1ba": "#565e68",  # edges of axes
+    "#eceff2": "#2a3037",  # grid
+    "#cccccc": "#31373f",  # frame of a legend
+    "#d5d9de": "#3d444d",  # bars behind others
+    "#f5f7f9": "#1e2328",  # ground of what is held out
+    "#f6f8fa": "#1e2328",  # planes behind an orbit in space
+    "#ffffff": DARK,
+}
+
+
+def line(colour: str, dark: bool) -> str:
+    """What a line or a ground drawn in a colour is seen in."""
+    return (ON_DARK if dark else LINES_LIGHT).get(colour.lower(), colour.lower())
+
+
+def text(colour: str, dark: bool) -> str:
+    """What letters drawn in a colour are seen in."""
+    return ON_DARK.get(colour.lower(), colour.lower()) if dark else TEXT_LIGHT.get(colour.lower(), colour.lower())
+
+
+def svg_rules(svg: str, photographs: bool = False) -> str:
+    """The style sheet of a figure that matplotlib wrote, with rules for those colours alone that are in it.
+
+    - `photographs`: whether pixels in it are a map of colours, which stay; else they are lines too many to be paths.
+    """
+    light = _rules(svg, LINES_LIGHT.items()) + _rules(svg, TEXT_LIGHT.items(), "text", ("fill",))
+    dark = f"svg{{fill:{INK_DARK}}}" + _rules(svg, ON_DARK.items())  # black is written by leaving it out
+    pixels = "" if photographs or "<image" not in svg else "image{filter:invert(1) hue-rotate(180deg)}"
+    # A band's tint is more of the paper than of its colour.
+    band = '[style*="fill-opacity: 0.16"]{fill-opacity:.3!important}'
+    return f"@media not all and (prefers-color-scheme:dark){{{light}}}@media (prefers-color-scheme:dark){{{dark}{pixels}{band}}}"
+
+
+def _rules(
+    svg: str, changes: Iterable[tuple[str, str]], element: str = "", properties: tuple[str, ...] = ("stroke", "fill")
+) -> str:
+    return "".join(
+        f'{element}[style*="{name}: {old}"]{{{name}:{new}!important}}'
+        for old, new in changes
+        for name in properties
+        if f"{name}: {old}" in svg
+    )
+
+
+def page_rules(colours: Iterable[str]) -> str:
+    """For the page's own swatches, which name their colours in `style`."""
+    rules = lambda dark: "".join(
+        f'.key i[style*="{c}" i]{{--c:{new}!important}}.dot[style*="{c}" i]{{background:{new}!important}}'
+        for c in colours
+        if (new := line(c, dark)) != c.lower()
+    )
+    return f"{rules(False)}\n@media (prefers-color-scheme: dark) {{ {rules(True)} }}"
