@@ -24,7 +24,7 @@ from ctmodels.reconstruction.report._view import View
 
 pytestmark = pytest.mark.only("float32")
 
-VOID = {"meta", "img", "br", "hr", "link", "input"}
+VOID = {"source", "meta", "img", "br", "hr", "link", "input"}
 
 
 class Page(HTMLParser):
@@ -156,7 +156,7 @@ def test_one_channel_is_embedded_by_delays():
     result = reconstruction()
     page = check(result, figures=1 + 3 + 1 + 1 + 1)
     assert "8 samples earlier" in page.text
-    assert "days since 2001-02-03" in page.svgs()[0]
+    assert "Feb 2001" in page.svgs()[0]
     # Sorted, the best marked, what is missing a dash.
     assert [row[0] for row in page.rows[1:]] == [
         "neuralbest",

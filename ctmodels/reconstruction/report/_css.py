@@ -5,7 +5,8 @@ from ctmodels.reconstruction.report._themes import page_rules
 
 PHONE = 640  # pixels; up to so many, figures drawn for narrow pages are shown
 
-CSS = """
+CSS = (
+    """
 :root { --paper: #fff; --ink: #1b1f24; --soft: #59626d; --rule: #e1e5ea; --wash: #f5f7f9; --yes:
   #0072b2; --no: #b34700; --shade: #0002;
   color-scheme: light dark; }
@@ -80,6 +81,8 @@ img { display: block; width: 100%; height: auto; }
 .note { margin: .7rem 0 0; color: var(--soft); font-size: .9rem; }
 pre { margin: .5rem 0 0; padding: .7rem 1rem; background: var(--wash); border-radius: 6px;
   white-space: pre-wrap; }
+@media (prefers-color-scheme: dark) { .key i.band { background: linear-gradient(var(--c), var(--c)) center / 100% 3px
+  no-repeat, color-mix(in srgb, var(--c) 30%, transparent); } }
 @media (max-width: PHONEpx) { .one img { max-width: 520px; margin: 0 auto; }
   .tag { display: block; width: max-content; margin: .2rem 0 0; }
   tbody th { white-space: normal; } .dot { margin-right: .35em; }
@@ -87,4 +90,6 @@ pre { margin: .5rem 0 0; padding: .7rem 1rem; background: var(--wash); border-ra
   { font-size: 1.15rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }
 @media print { main { max-width: none; padding: 0; } section { break-inside: avoid; } }
-""".replace("PHONE", str(PHONE)) + page_rules((*COLOURS, INK, GREY))
+""".replace("PHONE", str(PHONE))
+    + page_rules((*COLOURS, INK, GREY))
+)

@@ -51,7 +51,8 @@ def svg_rules(svg: str, photographs: bool = False) -> str:
     pixels = "" if photographs or "<image" not in svg else "image{filter:invert(1) hue-rotate(180deg)}"
     # A band's tint is more of the paper than of its colour.
     band = '[style*="fill-opacity: 0.16"]{fill-opacity:.3!important}'
-    return f"@media not all and (prefers-color-scheme:dark){{{light}}}@media (prefers-color-scheme:dark){{{dark}{pixels}{band}}}"
+    when = "(prefers-color-scheme:dark)"
+    return f"@media not all and {when}{{{light}}}@media {when}{{{dark}{pixels}{band}}}"
 
 
 def _rules(
