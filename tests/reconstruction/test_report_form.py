@@ -91,6 +91,12 @@ def test_every_figure_follows_the_theme(figures):
                 assert colour is None or contrast(text(colour[1], dark), paper) >= TEXT, (colour, dark)
 
 
+def test_tints_are_stronger_in_the_dark_but_for_those_of_grey(figures):
+    assert "fill-opacity: 0.16" in figures[0]
+    rule = '[style*="fill-opacity: 0.16"]:not([style*="#8c939c"]){fill-opacity:0.29!important}'
+    assert rule in figures[0].partition("</style>")[0]
+
+
 def test_swatches_are_of_the_colours_of_lines():
     light, dark = CSS.rpartition("@media (prefers-color-scheme: dark)")[::2]
     assert '.key i[style*="#1b1f24" i]{--c:#e6e9ed!important}' in dark

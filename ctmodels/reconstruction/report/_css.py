@@ -73,7 +73,7 @@ ul.key { gap: .2rem 1.4rem; margin-bottom: .6rem; font-size: .9rem; }
 .key i.band { height: .95em; border: 0; background: linear-gradient(var(--c), var(--c)) center /
   100% 3px no-repeat,
   color-mix(in srgb, var(--c) 22%, transparent); }
-.figures { display: grid; gap: .8rem; }
+.figures { display: grid; gap: .8rem; } .figures + .figures { margin-top: .8rem; }
 .two { grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
 .three { grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); }
 img { display: block; width: 100%; height: auto; }

@@ -28,7 +28,7 @@ def panel_width(count: int) -> float:
 def picture(figure: Any, alt: str) -> Picture:
     """The figure as an image; to be called inside `drawing`."""
     address = _address(figure)
-    if figure.get_figwidth() <= 1.4 * NARROW:
+    if figure.get_figwidth() <= panel_width(2):
         return Picture(address, alt)
     _narrow(figure)
     return Picture(address, alt, _address(figure))

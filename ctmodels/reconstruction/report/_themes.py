@@ -5,27 +5,31 @@ inside the image gives another of the same hue: text has a contrast of 4.5 to 1,
 1.4.11).
 """
 
+import re
 from collections.abc import Iterable
+
+from ctmodels.plot._series import HELD_OUT
+from ctmodels.plot._style import COLOURS, GREY, INK, STYLE
 
 LIGHT, DARK = "#ffffff", "#15181c"  # paper
 INK_DARK = "#e6e9ed"  # on dark paper
-BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = (c.lower() for c in COLOURS)  # as matplotlib writes them
 
-LINES_LIGHT = {PINK: "#c0699a", ORANGE: "#b57d00", SKY: "#2f8fc9", "#8c939c": "#848b94"}
+LINES_LIGHT = {PINK: "#c0699a", ORANGE: "#b57d00", SKY: "#2f8fc9", GREY: "#848b94"}
 TEXT_LIGHT = {VERMILION: "#b34700", GREEN: "#007a59", PINK: "#a14d7c", ORANGE: "#8a5f00", SKY: "#1f78ad"}
 ON_DARK = {
     BLUE: "#2b8fd0",
     VERMILION: "#e8722a",
     SKY: "#8fd0f7",
-    "#1b1f24": INK_DARK,
+    INK: INK_DARK,
     "#000000": INK_DARK,
-    "#3d444d": "#c3cad3",  # labels of axes
-    "#59626d": "#a2abb6",  # ticks
-    "#aab1ba": "#565e68",  # edges of axes
-    "#eceff2": "#2a3037",  # grid
+    STYLE["axes.labelcolor"]: "#c3cad3",
+    STYLE["xtick.color"]: "#a2abb6",
+    STYLE["axes.edgecolor"]: "#565e68",
+    STYLE["grid.color"]: "#2a3037",
     "#cccccc": "#31373f",  # frame of a legend
     "#d5d9de": "#3d444d",  # bars behind others
-    "#f5f7f9": "#1e2328",  # ground of what is held out
+    HELD_OUT: "#1e2328",
     "#f6f8fa": "#1e2328",  # planes behind an orbit in space
     "#ffffff": DARK,
 }
@@ -49,10 +53,15 @@ def svg_rules(svg: str, photographs: bool = False) -> str:
     light = _rules(svg, LINES_LIGHT.items()) + _rules(svg, TEXT_LIGHT.items(), "text", ("fill",))
     dark = f"svg{{fill:{INK_DARK}}}" + _rules(svg, ON_DARK.items())  # black is written by leaving it out
     pixels = "" if photographs or "<image" not in svg else "image{filter:invert(1) hue-rotate(180deg)}"
-    # A band's tint is more of the paper than of its colour.
-    band = '[style*="fill-opacity: 0.16"]{fill-opacity:.3!important}'
     when = "(prefers-color-scheme:dark)"
-    return f"@media not all and {when}{{{light}}}@media {when}{{{dark}{pixels}{band}}}"
+    return f"@media not all and {when}{{{light}}}@media {when}{{{dark}{pixels}{_tints(svg)}}}"
+
+
+def _tints(svg: str) -> str:
+    """A tint on dark paper is more of its colour, or it would be lost; but for those of grey."""
+    found = sorted({o for o in re.findall(r"fill-opacity: ([\d.]+)", svg) if float(o) <= 0.5})
+    rule = '[style*="fill-opacity: {0}"]:not([style*="{1}"]){{fill-opacity:{2:.2g}!important}}'
+    return "".join(rule.format(o, GREY, 1.8 * float(o)) for o in found)
 
 
 def _rules(
