@@ -61,7 +61,7 @@ def _calendar(first: float, scale: float) -> tuple[Any, Any]:
             return concise(first + scale * x, pos)
 
         def format_ticks(self, values):
-            return concise.format_ticks(_rounded(first + scale * np.asarray(values)))
+            return concise.format_ticks(_rounded(first + scale * np.asarray(values)).tolist())
 
         def get_offset(self):
             return concise.get_offset()
