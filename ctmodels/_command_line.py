@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ctmodels._core._words import UNSAID, plain
@@ -24,6 +24,10 @@ class CommandLine:
     def knows(self, name: str) -> bool:
         """Whether the command has an option for the argument."""
         return SAME.get(name, name) in self._actions
+
+    def called(self, function: str, arguments: Mapping[str, str]) -> str:
+        """What was typed, whatever it calls."""
+        return shlex.join(["ctmodels", *self._argv])
 
     def argument(self, name: str, value: Any = UNSAID) -> str:
         """The option and its value, as typed or to be typed."""

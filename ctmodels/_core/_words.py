@@ -7,7 +7,7 @@ line does (`--held-out 0`). A message never writes an argument by itself.
 import contextlib
 import contextvars
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -18,11 +18,14 @@ UNSAID = object()  # stands for no value
 
 @runtime_checkable
 class Language(Protocol):
-    """How arguments are written; `knows(name)`: whether whoever reads can give this one at all."""
+    """How arguments are written; `knows(name)`: whether whoever reads can give this one at all; `called`: what was
+    typed to call a function."""
 
     def argument(self, name: str, value: Any = UNSAID) -> str: ...
 
     def knows(self, name: str) -> bool: ...
+
+    def called(self, function: str, arguments: Mapping[str, str]) -> str: ...
 
 
 def plain(value: Any) -> Any:
@@ -47,6 +50,9 @@ class Python:
     def knows(self, name: str) -> bool:
         return True
 
+    def called(self, function: str, arguments: Mapping[str, str]) -> str:
+        return f"{function}({', '.join(f'{name}={value}' for name, value in arguments.items())})"
+
 
 PYTHON = Python()
 _language: contextvars.ContextVar[Language] = contextvars.ContextVar("language")
@@ -60,6 +66,12 @@ def argument(name: str, value: Any = UNSAID) -> str:
 def knows(name: str) -> bool:
     """Whether whoever reads can give this argument: a remedy is one only then."""
     return _language.get(PYTHON).knows(name)
+
+
+def called(function: str, arguments: Mapping[str, str]) -> str:
+    """The call that is under way, of a function with these arguments, written as Python has them; or the whole command
+    line."""
+    return _language.get(PYTHON).called(function, arguments)
 
 
 @contextlib.contextmanager

@@ -55,7 +55,7 @@ def calibrate(trained: Trained, split: Split, known: Known, forecasts: Spread) -
 def training_ratios(trained: Trained, split: Split, known: Known) -> Ratios:
     """Forecasts from samples of the training part, as far as that, or the trial, goes."""
     training = split.train()
-    rows = np.concatenate([_possible_origins(part) for part in training.slices()])
+    rows = np.concatenate([possible_origins(part) for part in training.slices()])
     place = np.linspace(rows[0], rows[0] + len(rows) - 1, ORIGINS).astype(int) - rows[0]
     origins = np.unique(rows[place])
     length = min(max(split.horizon, split.tail_length), max(1, training.longest // 2))
@@ -63,7 +63,7 @@ def training_ratios(trained: Trained, split: Split, known: Known) -> Ratios:
     return ratios(spread, split, origins, split.n_train)
 
 
-def _possible_origins(part: slice) -> np.ndarray:
+def possible_origins(part: slice) -> np.ndarray:
     """Of one trial: when a filter has found its state, and before the last row."""
     length = part.stop - part.start
     return part.start + np.arange(min(length // 8, length - 2), length - 1)

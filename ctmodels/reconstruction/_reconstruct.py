@@ -1,6 +1,7 @@
 """From a table of measurements to fitted dynamical systems, judged on the held-out tail."""
 
 import contextlib
+import dataclasses
 import shutil
 import sys
 import time
@@ -25,8 +26,11 @@ from ctmodels.reconstruction._candidates import CANDIDATES
 from ctmodels.reconstruction._draws import Known
 from ctmodels.reconstruction._files import check_folder
 from ctmodels.reconstruction._fitting import train
+from ctmodels.reconstruction._lead_times import by_lead_time
 from ctmodels.reconstruction._preparing import Task, check_candidates, default_models, prepare
+from ctmodels.reconstruction._provenance import Begun
 from ctmodels.reconstruction._recipe import Recipe
+from ctmodels.reconstruction._residuals import residuals
 from ctmodels.reconstruction._result import Fitted, Reconstruction
 from ctmodels.reconstruction._rows import Rows, check_length
 from ctmodels.reconstruction._scores import Scores, forecast_errors, scores_of
@@ -94,6 +98,7 @@ def reconstruct(
 
     **Returns:** [`ctmodels.reconstruction.Reconstruction`][]. Raises `DataError` naming place and remedy.
     """
+    begun = Begun.now(reconstruct, locals())
     read = to_data(data, time, id, columns, inputs)
     chosen = [_candidate(m) for m in models or ()]
     rows = Rows.of(read, held_out)
@@ -104,7 +109,8 @@ def reconstruct(
     check_candidates(candidates, task, rows)
     folder = None if out is None else check_folder(out, overwrite)
     fitted = _fit_all(candidates, task, how, seed, folder, resume=resume, progress=progress)
-    return _written(_compare(task, fitted), folder)
+    result = _compare(task, fitted)
+    return _written(dataclasses.replace(result, provenance=begun.done(task.table)), folder)
 
 
 def _written(result: Reconstruction, folder: Path | None) -> Reconstruction:
@@ -137,7 +143,9 @@ def _compare(task: Task, fitted: dict[str, Fitted]) -> Reconstruction:
     scores = {name: f.scores for name, f in fitted.items()}
     selected, verdict, best = judge(found, scores, bases, measure, table.time_unit)
     facts = table, inputs, problem, split.n_train, split.horizon, season, measure
-    return Reconstruction(*facts, fitted, bases, selected, verdict, found, best, trials, embedding)
+    medians, limits = ({n: getattr(f, kind) for n, f in fitted.items()} for kind in ("predicted", "limits"))
+    ahead = by_lead_time(split, medians, limits, forecasts, weights, scaling.time_scale)
+    return Reconstruction(*facts, fitted, bases, selected, verdict, found, best, trials, embedding, ahead)
 
 
 def _noise(trained: Trained) -> np.ndarray:
@@ -174,6 +182,7 @@ def _fit(candidate: Candidate, task: Task, recipe: Recipe, seed: int, **run) -> 
     forecasts = forecasts.widened(calibration.origins)
     scores = scores_of(forecasts, split, scaling, task.season, task.unit)
     tail = evaluation.forecast_tail(trained._replace(widths=calibration.tail), split, known)
+    off = residuals(trained, split, known, scaling)
     generated, exponents = None, None
     if not problem.inputs:
         generated, exponents, own = _autonomous(trained, known, task)
@@ -181,7 +190,8 @@ def _fit(candidate: Candidate, task: Task, recipe: Recipe, seed: int, **run) -> 
     latest = _latest(trained, known, split)._replace(widths=calibration.beyond)
     seconds = time.monotonic() - start
     band = tail.band(scaling)
-    return Fitted(candidate, latest, scores, *band, generated, exponents, trained.history, seconds, forecasts.median)
+    own = forecasts.median, np.stack(forecasts.limits()), off
+    return Fitted(candidate, latest, scores, *band, generated, exponents, trained.history, seconds, *own)
 
 
 def _latest(trained: Trained, known: Known, split: Split) -> Trained:

@@ -13,11 +13,14 @@ from ctmodels._core._words import argument
 from ctmodels.data import Table, Trials
 from ctmodels.reconstruction import _figures, _notebook
 from ctmodels.reconstruction._about import about
+from ctmodels.reconstruction._advice import advice
 from ctmodels.reconstruction._candidate import Candidate, Problem
 from ctmodels.reconstruction._delays import Embedding
 from ctmodels.reconstruction._files import check_folder
 from ctmodels.reconstruction._forecast import forecast_frame
+from ctmodels.reconstruction._lead_times import LeadTimes
 from ctmodels.reconstruction._parameters import Parameters
+from ctmodels.reconstruction._provenance import Provenance
 from ctmodels.reconstruction._rows import held_out_ids
 from ctmodels.reconstruction._scores import Scores, plain_numbers
 from ctmodels.reconstruction._summary import summary
@@ -37,7 +40,9 @@ class Fitted:
     trials, from the end of each one's warm-up, NaN before; `generated`
     `(time, channel)`: a free run of the first member, with its noise if it has some, or None;
     `exponents` `(member, state)`: Lyapunov exponents per unit of time, or None; `history`: of the training;
-    `predicted` `(origin, horizon, channel)`: the scored forecasts' medians, scaled.
+    `predicted` `(origin, horizon, channel)`: the scored forecasts' medians, scaled, and `limits`
+    `(2, origin, horizon, channel)` of 90 %; `residuals` `(time, channel)`: what was observed less what was forecast one
+    row before, of logarithms in theirs; NaN in rows that were left out, the earlier ones of a long series.
     """
 
     candidate: Candidate
@@ -51,6 +56,8 @@ class Fitted:
     history: list[dict]
     seconds: float
     predicted: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0)))
+    limits: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 0, 0, 0)))
+    residuals: np.ndarray | None = None
 
     @property
     def parameters(self) -> Parameters | None:
@@ -70,7 +77,8 @@ class Reconstruction:
     `measure`: the score that ranks; `selected`: the best candidate's name, or None where the evidence is weak or there
     is none; `verdict`: says so; `evidence`: for each candidate; `best`: the best candidate, accepted or not.
     `trials`: of which the table's rows are, end to end, those trained on first, each on a clock from its own start;
-    None where the data are one series. `embedding`: how states are made of delays, or None.
+    None where the data are one series. `embedding`: how states are made of delays, or None. `lead_times`: errors and
+    coverage by how far ahead they are; `provenance`: what was called, on which data, when, and with which versions.
     """
 
     table: Table
@@ -88,6 +96,8 @@ class Reconstruction:
     best: str = ""
     trials: Trials | None = None
     embedding: Embedding | None = None
+    lead_times: LeadTimes | None = None
+    provenance: Provenance | None = None
 
     def __repr__(self) -> str:
         """The verdict, not all that it was reached by."""
@@ -168,6 +178,11 @@ class Reconstruction:
         """Of each law among the candidates, with intervals in the units of the data."""
         return {name: f.parameters for name, f in self.fitted.items() if f.parameters is not None}
 
+    @property
+    def advice(self) -> str:
+        """What to try next: a sentence that follows from the scores of the best candidate."""
+        return advice(self)
+
     def summary(self) -> str:
         """The scores of models and baselines as a table for the terminal, and what each means; and the parameters of
         laws."""
@@ -189,11 +204,14 @@ class Reconstruction:
             "selected": self.selected,
             "best": self.best,
             "verdict": self.verdict,
+            "advice": self.advice,
             "notes": list(self.table.notes),
             **self._trials(),
             **({} if self.embedding is None else {"embedding": self.embedding.to_dict()}),
             "candidates": {name: self._of(name, f) for name, f in self.fitted.items()},
             "baselines": {name: plain_numbers(scores) for name, scores in self.baselines.items()},
+            **({} if self.lead_times is None else {"lead_times": self.lead_times.to_dict()}),
+            **({} if self.provenance is None else {"provenance": self.provenance.to_dict()}),
         }
 
     @property
