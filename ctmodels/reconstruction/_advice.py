@@ -10,7 +10,7 @@ from ctmodels.reconstruction._residuals import whiteness
 from ctmodels.reconstruction._rows import breaks_of
 from ctmodels.reconstruction._scores import Scores
 from ctmodels.reconstruction._text import TimeUnit, plain
-from ctmodels.reconstruction._verdict import FEW_ROWS, Evidence
+from ctmodels.reconstruction._verdict import FEW_ROWS, SKILL, Evidence
 
 if TYPE_CHECKING:
     from ctmodels.reconstruction._result import Reconstruction
@@ -22,14 +22,15 @@ PAST, MOTIONLESS = ("autoregression",), ("mean", "persistence", "drift")
 
 
 class Facts(NamedTuple):
-    """Of the best model: its name, scores and evidence, whether it finds a law in words or is one; the channel whose
-    residuals are the least white, with their correlation, "" where all are white; and the horizon, in the unit of
-    `unit`."""
+    """Of the best model: its name, scores and evidence, whether it finds a law in words or is one; whether its
+    state is more than what is measured; the channel whose residuals are the least white, with their correlation, ""
+    where all are white; and the horizon, in the unit of `unit`."""
 
     name: str
     scores: Scores
     evidence: Evidence | None
     law: bool
+    remembers: bool
     channel: str
     correlation: float
     horizon: float
@@ -52,11 +53,15 @@ class Rule(NamedTuple):
 def _loses_to(f: Facts, bases: tuple[str, ...] | None) -> bool:
     """Whether one of these baselines, None: any, does as well."""
     e = f.evidence
-    return e is not None and not e.accepted and not e.skill > 0.03 and (bases is None or e.baseline in bases)
+    return e is not None and not e.accepted and not e.skill >= SKILL and (bases is None or e.baseline in bases)
 
 
 def _diverged(f: Facts) -> bool:
     return f.evidence is not None and "diverged" in f.evidence.objection
+
+
+def _coloured(f: Facts) -> str:
+    return f"Residuals of {f.channel} are not white (correlation {f.correlation:.2f})".replace("(correlation -", "(correlation −")
 
 
 def _short(f: Facts) -> bool:
@@ -109,10 +114,15 @@ RULES = (
     ),
     Rule(
         "memory",
+        lambda f: f.channel != "" and not f.remembers,
+        lambda f: f"{_coloured(f)}: something that moves the system is not in the state; try hidden states "
+        f"({argument('models', ['augmented'])}) or delays ({argument('embed', 'auto')}).",
+    ),
+    Rule(
+        "unseen",
         lambda f: f.channel != "",
-        lambda f: f"Residuals of {f.channel} are not white (correlation {f.correlation:.2f}): something that moves the "
-        f"system is not in the state; try hidden states ({argument('models', ['augmented'])}) or delays "
-        f"({argument('embed', 'auto')}).".replace("-", "−", int(f.correlation < 0)),
+        lambda f: f"{_coloured(f)}, though {f.name} has a memory: train for longer ({argument('steps', ...)}), or "
+        f"measure what else moves the system ({argument('inputs', ...)}).",
     ),
     Rule(
         "narrow",
@@ -169,9 +179,9 @@ def facts(result: "Reconstruction") -> Facts:
     best = result.fitted[name]
     spacing = float(np.median(np.diff(result.table.time)))
     law = best.parameters is not None or best.trained.formula is not None
-    found = result.evidence.get(name)
-    horizon = result.horizon * spacing
-    return Facts(plain(name), best.scores, found, law, *_least_white(result, name), horizon, TimeUnit.of(result.table))
+    remembers = result.embedding is not None or best.trained.model.size > result.problem.channels
+    of_model = plain(name), best.scores, result.evidence.get(name), law, remembers
+    return Facts(*of_model, *_least_white(result, name), result.horizon * spacing, TimeUnit.of(result.table))
 
 
 def _least_white(result: "Reconstruction", name: str) -> tuple[str, float]:

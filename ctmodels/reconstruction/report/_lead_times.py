@@ -1,0 +1,103 @@
+"""The section on lead times: how errors grow with the horizon, against which baselines, and whether bands hold."""
+
+import numpy as np
+
+from ctmodels.plot._lead_times import lead_times as draw
+from ctmodels.plot._style import COLOURS, drawing
+from ctmodels.reconstruction._lead_times import LeadTimes
+from ctmodels.reconstruction._split import BAND
+from ctmodels.reconstruction._text import plain
+from ctmodels.reconstruction.report._drawing import Picture, panel_width, picture
+from ctmodels.reconstruction.report._html import note, pictures, section
+from ctmodels.reconstruction.report._view import View
+
+LIMIT = 1.96  # of 95 % of a normal distribution
+HEIGHT = 3.1
+
+
+def lead_times(view: View) -> str:
+    """Errors of all, the best model's skill against each baseline, and every model's coverage; nothing where they were
+    not kept, or nothing was observed."""
+    found = view.result.lead_times
+    if found is None or not found.counts.any():
+        return ""
+    about = (
+        f"Over {found.origins} forecasts, by how far ahead they reach. Skill is the share of a baseline's squared error "
+        f"that {plain(view.order[0])} saves: above the dashed line it is the better of the two, at 1 it makes no error. "
+        "Coverage is the share of what came within the band of 90 %; grey: how far it strays by chance, were origins "
+        "independent."
+    )
+    worst = _lost(view, found)
+    drawn = [_errors(view, found), _skill(view, found), _coverage(view, found)]
+    return section("By lead time", pictures([d for d in drawn if d is not None]), note(about, *worst))
+
+
+def _time(view: View) -> str:
+    return f"lead time [{view.unit.durations}]"
+
+
+def _errors(view: View, found: LeadTimes) -> Picture | None:
+    """Of the models that have some, in the units of the score that ranks; not that of baselines that are far off."""
+    models = {plain(n): found.errors[n] for n in view.order if np.isfinite(found.errors.get(n, np.nan)).any()}
+    if not models:
+        return None
+    score = view.best.scores.get(view.result.measure)
+    with drawing(panel_width(3), HEIGHT) as figure:
+        axes = figure.subplots()
+        colours = {plain(n): view.colour(n) for n in view.order}
+        highest = max(float(np.nanmax(e[np.isfinite(e)])) for e in [*models.values(), *found.baselines.values()])
+        how = {"colors": colours, "limits": (0.0, min(highest, _most(found))), "legend": len(models) > 1}
+        draw(found.time, models, label=score.head if score else view.result.measure, time=_time(view), ax=axes, **how)
+        axes.set_title("error of models")
+        return picture(figure, "Errors of the models by lead time")
+
+
+def _most(found: LeadTimes) -> float:
+    """Twice the largest error of a baseline: what is worse leaves the frame."""
+    return 2 * max(float(np.nanmax(e, initial=0.0)) for e in found.baselines.values())
+
+
+def _skill(view: View, found: LeadTimes) -> Picture | None:
+    """Of the best model against each baseline."""
+    name = view.order[0]
+    curves = {plain(base): found.skill(name, base) for base in found.baselines} if name in found.errors else {}
+    if not any(np.isfinite(c).any() for c in curves.values()):
+        return None
+    low = min(0.0, max(-1.0, min(float(np.nanmin(c, initial=0.0)) for c in curves.values())))
+    colours = dict(zip(curves, COLOURS[1:] + COLOURS[:1], strict=False))
+    colours |= {name: COLOURS[-1] for name in curves if name not in colours}
+    with drawing(panel_width(3), HEIGHT) as figure:
+        axes = figure.subplots()
+        draw(found.time, curves, wanted=0.0, limits=(low, 1.0), time=_time(view), colors=colours, ax=axes)
+        axes.set_title(f"skill of {plain(name, 20)} against", parse_math=False)
+        return picture(figure, f"Skill of {name} against each baseline by lead time")
+
+
+def _coverage(view: View, found: LeadTimes) -> Picture | None:
+    """Of every model's band, with the line where it is to be."""
+    curves = {plain(n): found.coverage[n] for n in view.order if n in found.coverage}
+    if not curves:
+        return None
+    around = np.full(len(found.time), LIMIT * np.sqrt(BAND * (1 - BAND) / found.origins))
+    low = min(0.5, max(0.0, min(float(np.nanmin(c, initial=0.5)) for c in curves.values())))
+    with drawing(panel_width(3), HEIGHT) as figure:
+        axes = figure.subplots()
+        how = {"colors": {plain(n): view.colour(n) for n in view.order}, "legend": len(curves) > 1}
+        draw(found.time, curves, wanted=BAND, around=around, limits=(low, 1.0), time=_time(view), ax=axes, **how)
+        axes.set_title("coverage of the 90 % band")
+        return picture(figure, "Coverage of the bands of 90 % by lead time")
+
+
+def _lost(view: View, found: LeadTimes) -> list[str]:
+    """From where on the best model is no better than a baseline."""
+    name = view.order[0]
+    if name not in found.errors:
+        return []
+    sentences = []
+    for base in found.baselines:
+        skill = found.skill(name, base)
+        known = np.isfinite(skill)
+        if known.any() and (skill[known] <= 0).any():
+            first = found.time[known][np.argmax(skill[known] <= 0)]
+            sentences.append(f"{plain(base)} is as good at {first:.3g} {view.unit.durations}.")
+    return sentences
