@@ -2,8 +2,8 @@ r"""Whether errors are white: their autocorrelation, and Ljung and Box's test, o
 
 $$r_k = \frac{\overline{x_t x_{t+k}}}{\overline{x_t^2}}, \qquad Q = \sum_k n_k r_k^2 \sim \chi^2_K,$$
 
-over the n_k pairs of which both are there; of white noise, r lies within 1.96 / sqrt(n) 95 times in 100. (Ljung and Box,
-Biometrika 65 (1978); of missing values: Dunsmuir and Robinson, JASA 76 (1981).)
+over the n_k pairs of which both are there; of white noise, r lies within 1.96 / sqrt(n) 95 times in 100. (Ljung and
+Box, Biometrika 65 (1978); of missing values: Dunsmuir and Robinson, JASA 76 (1981).)
 """
 
 from typing import NamedTuple

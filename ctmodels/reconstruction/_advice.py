@@ -61,7 +61,9 @@ def _diverged(f: Facts) -> bool:
 
 
 def _coloured(f: Facts) -> str:
-    return f"Residuals of {f.channel} are not white (correlation {f.correlation:.2f})".replace("(correlation -", "(correlation −")
+    return f"Residuals of {f.channel} are not white (correlation {f.correlation:.2f})".replace(
+        "(correlation -", "(correlation −"
+    )
 
 
 def _short(f: Facts) -> bool:
@@ -83,82 +85,107 @@ RULES = (
     Rule(
         "unjudged",
         lambda f: f.evidence is None or (f.evidence.rows < FEW_ROWS and not f.evidence.accepted),
-        lambda f: f"Hold out more rows ({argument('held_out', ...)}) or measure for longer: by so few nothing can be "
-        "told.",
+        lambda f: (
+            f"Hold out more rows ({argument('held_out', ...)}) or measure for longer: by so few nothing can be told."
+        ),
     ),
     Rule(
         "diverged",
         _diverged,
-        lambda f: f"Forecasts of {f.name} diverged: try a model with less freedom ({argument('models', ['linear'])} or "
-        f"{argument('models', ['sparse-law'])}), more rows, or, of positive values of many magnitudes, logarithms "
-        f"({argument('log', True)}).",
+        lambda f: (
+            f"Forecasts of {f.name} diverged: try a model with less freedom ({argument('models', ['linear'])} or "
+            f"{argument('models', ['sparse-law'])}), more rows, or, of positive values of many magnitudes, logarithms "
+            f"({argument('log', True)})."
+        ),
     ),
     Rule(
         "linear",
         lambda f: _loses_to(f, PAST),
-        lambda f: f"A linear model of past values does as well as {f.name}: give the model a past too, by delays "
-        f"({argument('embed', 'auto')}) or hidden states ({argument('models', ['augmented'])}), or more rows.",
+        lambda f: (
+            f"A linear model of past values does as well as {f.name}: give the model a past too, by delays "
+            f"({argument('embed', 'auto')}) or hidden states ({argument('models', ['augmented'])}), or more rows."
+        ),
     ),
     Rule(
         "motionless",
         lambda f: _loses_to(f, MOTIONLESS),
-        lambda f: f"A forecast without motion does as well as {f.name}: what moves the system is not in these columns, "
-        f"or its rows are too far apart; measure what drives it ({argument('inputs', ...)}), more often, or for "
-        "longer.",
+        lambda f: (
+            f"A forecast without motion does as well as {f.name}: what moves the system is not in these columns, "
+            f"or its rows are too far apart; measure what drives it ({argument('inputs', ...)}), more often, or for "
+            "longer."
+        ),
     ),
     Rule(
         "season",
         lambda f: _loses_to(f, None),
-        lambda f: f"Repeating the last season does as well as {f.name}: give what makes the season as an input "
-        f"({argument('inputs', ...)}), such as temperature or the time of the year, or measure more seasons.",
+        lambda f: (
+            f"Repeating the last season does as well as {f.name}: give what makes the season as an input "
+            f"({argument('inputs', ...)}), such as temperature or the time of the year, or measure more seasons."
+        ),
     ),
     Rule(
         "memory",
         lambda f: f.channel != "" and not f.remembers,
-        lambda f: f"{_coloured(f)}: something that moves the system is not in the state; try hidden states "
-        f"({argument('models', ['augmented'])}) or delays ({argument('embed', 'auto')}).",
+        lambda f: (
+            f"{_coloured(f)}: something that moves the system is not in the state; try hidden states "
+            f"({argument('models', ['augmented'])}) or delays ({argument('embed', 'auto')})."
+        ),
     ),
     Rule(
         "unseen",
         lambda f: f.channel != "",
-        lambda f: f"{_coloured(f)}, though {f.name} has a memory: train for longer ({argument('steps', ...)}), or "
-        f"measure what else moves the system ({argument('inputs', ...)}).",
+        lambda f: (
+            f"{_coloured(f)}, though {f.name} has a memory: train for longer ({argument('steps', ...)}), or "
+            f"measure what else moves the system ({argument('inputs', ...)})."
+        ),
     ),
     Rule(
         "narrow",
         lambda f: (f.value("coverage") or 1.0) < NARROW,
-        lambda f: f"The band of 90 % held {f.value('coverage'):.0%}: more members tell better how far models differ "
-        f"({argument('members', 8)}); until then take the band for narrower than it says.",
+        lambda f: (
+            f"The band of 90 % held {f.value('coverage'):.0%}: more members tell better how far models differ "
+            f"({argument('members', 8)}); until then take the band for narrower than it says."
+        ),
     ),
     Rule(
         "chaos",
         _chaotic,
-        lambda f: f"The system is chaotic, and {_valid(f)}: cleaner or more rows lengthen that but slowly; further on "
-        "compare what is typical (the attractor, the spectrum, the exponents), not the path.",
+        lambda f: (
+            f"The system is chaotic, and {_valid(f)}: cleaner or more rows lengthen that but slowly; further on "
+            "compare what is typical (the attractor, the spectrum, the exponents), not the path."
+        ),
     ),
     Rule(
         "short",
         _short,
-        lambda f: f"Of {f.name} {_valid(f)}: train for longer ({argument('steps', ...)}), on more rows, or try other "
-        f"models beside it ({argument('models', ['sparse-law'])}).",
+        lambda f: (
+            f"Of {f.name} {_valid(f)}: train for longer ({argument('steps', ...)}), on more rows, or try other "
+            f"models beside it ({argument('models', ['sparse-law'])})."
+        ),
     ),
     Rule(
         "weak",
         lambda f: f.evidence is not None and (not f.evidence.accepted or f.evidence.grade == "weak"),
-        lambda f: f"{f.name} may be right, but the evidence is weak: measure for longer, or hold out more rows "
-        f"({argument('held_out', ...)}).",
+        lambda f: (
+            f"{f.name} may be right, but the evidence is weak: measure for longer, or hold out more rows "
+            f"({argument('held_out', ...)})."
+        ),
     ),
     Rule(
         "equation",
         lambda f: not f.law,
-        lambda f: f"Nothing in the scores asks for another model; for an equation of what {f.name} does, try "
-        f"{argument('models', ['sparse-law'])}, or a law of your own.",
+        lambda f: (
+            f"Nothing in the scores asks for another model; for an equation of what {f.name} does, try "
+            f"{argument('models', ['sparse-law'])}, or a law of your own."
+        ),
     ),
     Rule(
         "done",
         lambda f: True,
-        lambda f: "Nothing in the scores asks for another model: hold it against data of another day, or of another "
-        "place, before you rely on it.",
+        lambda f: (
+            "Nothing in the scores asks for another model: hold it against data of another day, or of another "
+            "place, before you rely on it."
+        ),
     ),
 )
 

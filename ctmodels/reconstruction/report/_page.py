@@ -1,19 +1,21 @@
 """The page itself: sections in the order in which a scientist asks."""
 
-import platform
 from pathlib import PurePath
 
-import jax
 import numpy as np
 
 from ctmodels.reconstruction._result import Reconstruction
 from ctmodels.reconstruction.report import _sections
 from ctmodels.reconstruction.report._css import CSS
 from ctmodels.reconstruction.report._delays import delays, formulas
-from ctmodels.reconstruction.report._html import definitions, note, section
+from ctmodels.reconstruction.report._html import note
+from ctmodels.reconstruction.report._inputs import inputs
 from ctmodels.reconstruction.report._laws import laws
-from ctmodels.reconstruction.report._view import View, digits, html
-from ctmodels.train._structure import version
+from ctmodels.reconstruction.report._lead_times import lead_times
+from ctmodels.reconstruction.report._making import how_it_was_made
+from ctmodels.reconstruction.report._plane import plane
+from ctmodels.reconstruction.report._residuals import residuals
+from ctmodels.reconstruction.report._view import View, html
 
 NOTES = 12  # of the reader; a table of many columns may have one for each
 
@@ -32,14 +34,18 @@ def render(result: Reconstruction) -> str:
         _head,
         laws,
         formulas,
-        delays,
-        _sections.score_table,
         _sections.forecasts,
+        inputs,
+        _sections.score_table,
+        lead_times,
+        residuals,
         _sections.portraits,
+        plane,
         _sections.spectra,
-        _sections.losses,
         _sections.lyapunov,
-        _how_it_was_made,
+        delays,
+        _sections.losses,
+        how_it_was_made,
     )
     body = "\n".join(part(view) for part in sections)
     return (
@@ -71,6 +77,7 @@ def _head(view: View) -> str:
         f'<header><p class="kicker">Reconstruction</p><h1>{html(_name(result))}</h1>'
         f'<ul class="facts">{items}</ul>'
         f'<p class="verdict {kind}">{html(result.verdict, 2000)}</p>'
+        f"<p><b>What to try next.</b> {html(result.advice, 2000)}</p>"
         f"{''.join(note(text) for text in result.table.notes[:NOTES])}</header>"
     )
 
@@ -85,62 +92,3 @@ def _list_names(view: View, names, kind: str, most: int = 8) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     shown = ", ".join(f"<b>{html(view.label(n), 60)}</b>" for n in names[:most])
     return f"{len(names)} {kind}{'s' * (len(names) != 1)} ({shown}{more})"
-
-
-def _how_it_was_made(view: View) -> str:
-    result = view.result
-    facts = {
-        "Source": html(result.table.source),
-        "Values inside": _scaling(view),
-        "Time inside": f"one unit is {digits(result.problem.scaling.time_scale)} "
-        f"{html(view.unit.durations)}, in which the data move at speed one",
-        "Solver, in the time inside": html("; ".join(_solvers(view)), 2000),
-        "Season": _duration(view, result.season),
-        "Horizon": _duration(view, result.horizon),
-        "Training": "; ".join(_training(view, name) for name in view.order),
-        "Versions": _versions(),
-    }
-    on = (
-        "<p>To forecast on, DIR being the folder that this page was written to:</p>"
-        f"<pre><code>ctmodels forecast DIR --steps N{' --id TRIAL' * (result.trials is not None)}</code></pre>"
-    )
-    return section("How it was made", definitions("facts", facts), on)
-
-
-def _solvers(view: View) -> list[str]:
-    """How the models are solved: all alike, or each by its own."""
-    solvers = {name: view.result.fitted[name].trained.model.describe() for name in view.order}
-    if len(set(solvers.values())) == 1:
-        return [next(iter(solvers.values()))]
-    return [f"{name}: {solver}" for name, solver in solvers.items()]
-
-
-def _scaling(view: View, most: int = 12) -> str:
-    scaling = view.result.problem.scaling
-    units = [
-        f"{html(view.label(n), 40)}: {digits(m)} ± {digits(s)}"
-        for n, m, s in zip(view.names, scaling.mean, scaling.std, strict=True)
-    ]
-    first = "natural logarithms, " if scaling.log else ""
-    more = "; …" if len(units) > most else ""
-    return f"{first}less the mean, over the standard deviation ({'; '.join(units[:most])}{more})"
-
-
-def _duration(view: View, samples: int) -> str:
-    return f"{samples} samples ({digits(samples * view.spacing())} {html(view.unit.durations)})"
-
-
-def _training(view: View, name: str) -> str:
-    fitted = view.result.fitted[name]
-    steps = f"{fitted.history[-1]['step']} steps, " if fitted.history else ""
-    return f"{html(name)}: {steps}{digits(fitted.seconds)} s"
-
-
-def _versions() -> str:
-    versions = {
-        "ctmodels": version("ctmodels"),
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "Python": platform.python_version(),
-    }
-    return ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -1,5 +1,7 @@
 """The section on residuals: what the best model leaves, one row ahead."""
 
+import contextlib
+
 import numpy as np
 
 from ctmodels.metrics._autocorrelation import Autocorrelation
@@ -8,8 +10,8 @@ from ctmodels.plot._style import drawing
 from ctmodels.reconstruction._residuals import whiteness
 from ctmodels.reconstruction._rows import breaks_of
 from ctmodels.reconstruction._text import plain
-from ctmodels.reconstruction.report._drawing import PAGE_WIDTH, Picture, picture
-from ctmodels.reconstruction.report._html import full_width, note, section
+from ctmodels.reconstruction.report._drawing import Picture, panel_width, picture
+from ctmodels.reconstruction.report._html import note, pictures, section
 from ctmodels.reconstruction.report._view import View
 
 CHANNELS = 4  # drawn at most
@@ -29,29 +31,25 @@ def residuals(view: View) -> str:
         "in 100."
     )
     log = "Residuals are those of natural logarithms: 0.1 is about 10 %." if view.result.problem.scaling.log else ""
-    return section("Residuals", full_width(_figure(view, off)), note(about, log, *_whiteness(view, off)))
+    rows = [pictures(_figures(view, off, channel)) for channel in range(min(CHANNELS, len(view.names)))]
+    return section("Residuals", *rows, note(about, log, *_whiteness(view, off)))
 
 
-def _figure(view: View, off: np.ndarray) -> Picture:
-    channels, result = min(CHANNELS, len(view.names)), view.result
-    ts = result.table.time
+def _figures(view: View, off: np.ndarray, channel: int) -> list[Picture]:
+    """Three, which stand one under the other where there is no room."""
+    result, name = view.result, view.names[channel]
+    ts, breaks = result.table.time, breaks_of(result.trials)
     # Trials are on clocks of their own: one after the other they are told apart by rows alone.
-    times, since = (ts, ts[result.n_train - 1]) if result.trials is None else (np.arange(len(ts)), result.n_train - 0.5)
-    time = view.time_label() if result.trials is None else "row"
-    with drawing(PAGE_WIDTH, 0.3 + 2.2 * channels) as figure:
-        panels = figure.subplots(channels, 3, squeeze=False, width_ratios=(2, 1, 1.2))
-        for channel, row in enumerate(panels):
-            name = plain(_label(view, view.names[channel]), 24)
-            breaks = breaks_of(result.trials)
-            how = {"since": since, "breaks": breaks, "time": time, "color": view.colour(view.order[0])}
-            draw(times, off[:, channel], label=name, ax=row, **how)
-            if channel < channels - 1:
-                row[0].set_xlabel("")
-                row[2].set_xlabel("")
-        figure.align_ylabels(panels[:, 0])
-        return picture(
-            figure, f"Residuals of {', '.join(view.names[:channels])}: in time, their histogram, their autocorrelation"
-        )
+    alone = result.trials is None
+    times, since = (ts, ts[result.n_train - 1]) if alone else (np.arange(len(ts)), result.n_train - 0.5)
+    how = {"since": since, "breaks": breaks, "time": view.time_label() if alone else "row"}
+    with contextlib.ExitStack() as open:
+        figures = [open.enter_context(drawing(panel_width(3), 2.5)) for _ in range(3)]
+        axes = [figure.subplots() for figure in figures]
+        label = plain(_label(view, name), 24)
+        draw(times, off[:, channel], label=label, color=view.colour(view.order[0]), ax=axes, **how)
+        what = ("over time", "as a histogram", "autocorrelation")
+        return [picture(f, f"Residuals of {name}, {text}") for f, text in zip(figures, what, strict=True)]
 
 
 def _label(view: View, name: str) -> str:
