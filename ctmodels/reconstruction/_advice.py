@@ -61,9 +61,8 @@ def _diverged(f: Facts) -> bool:
 
 
 def _coloured(f: Facts) -> str:
-    return f"Residuals of {f.channel} are not white (correlation {f.correlation:.2f})".replace(
-        "(correlation -", "(correlation −"
-    )
+    size = f"{f.correlation:.2f}".replace("-", "−")
+    return f"Residuals of {f.channel} are not white (correlation {size})"
 
 
 def _short(f: Facts) -> bool:

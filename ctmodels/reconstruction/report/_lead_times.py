@@ -22,8 +22,9 @@ def lead_times(view: View) -> str:
     if found is None or not found.counts.any():
         return ""
     about = (
-        f"Over {found.origins} forecasts, by how far ahead they reach. Skill is the share of a baseline's squared error "
-        f"that {plain(view.order[0])} saves: above the dashed line it is the better of the two, at 1 it makes no error. "
+        f"Over {found.origins} forecasts, by how far ahead they reach. Skill is the share of a baseline's squared "
+        f"error that {plain(view.order[0])} saves: above the dashed line it is the better of the two, at 1 it makes no "
+        "error. "
         "Coverage is the share of what came within the band of 90 %; grey: how far it strays by chance, were origins "
         "independent."
     )

@@ -45,9 +45,8 @@ def plane(view: View) -> str:
         "On a coloured line one of the two channels stands still; where two of them meet, both do."
     )
     drift = "That of its drift, without the noise." if trained.draws > 1 else ""
-    return section(
-        "Field and fixed points", pictures([_figure(view, made, found)]), note(about, drift, *_words(view, made, found))
-    )
+    remarks = note(about, drift, *_words(view, made, found))
+    return section("Field and fixed points", pictures([_figure(view, made, found)]), remarks)
 
 
 def _plane(view: View) -> Plane:
