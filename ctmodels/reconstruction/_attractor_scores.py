@@ -94,9 +94,10 @@ def exponent_scores(exponents: np.ndarray, steps: int, unit: TimeUnit) -> Scores
     }
 
 
-def in_lyapunov_times(valid: Score, exponent: Score) -> Scores:
-    """The valid prediction time in units of the model's own Lyapunov time; nothing where it is not chaotic."""
-    if valid.value is None or exponent.value is None or exponent.value <= 0:
+def in_lyapunov_times(valid: Score, exponent: Score, dt: float) -> Scores:
+    """The valid prediction time in units of the model's own Lyapunov time; nothing where it is not chaotic. `dt`: of a
+    step of the exponent's."""
+    if valid.value is None or exponent.value is None or not _chaotic(exponent.value, exponent.count or 1, dt):
         return {}
     head = "Valid time [Lyapunov times]"
     meaning = "The valid time, times the model's own largest Lyapunov exponent; only for models that are chaotic."
@@ -104,3 +105,9 @@ def in_lyapunov_times(valid: Score, exponent: Score) -> Scores:
     return {
         "valid_prediction_time_lyapunov": Score(value, head, meaning, "higher", valid.count, at_least=valid.at_least)
     }
+
+
+def _chaotic(exponent: float, steps: int, dt: float) -> bool:
+    """Whether states parted by more than twice what they do beside a cycle, linearly in time, whose exponent is an
+    average over so many steps that is not zero yet."""
+    return exponent * steps * dt > 2 * np.log(1 + steps)

@@ -186,7 +186,8 @@ def _fit(candidate: Candidate, task: Task, recipe: Recipe, seed: int, **run) -> 
     generated, exponents = None, None
     if not problem.inputs:
         generated, exponents, own = _autonomous(trained, known, task)
-        scores |= in_lyapunov_times(scores["valid_prediction_time"], own["lyapunov_max"]) | own
+        dt = float(np.median(split.whole.gaps())) * scaling.time_scale
+        scores |= in_lyapunov_times(scores["valid_prediction_time"], own["lyapunov_max"], dt) | own
     latest = _latest(trained, known, split)._replace(widths=calibration.beyond)
     seconds = time.monotonic() - start
     band = tail.band(scaling)

@@ -17,6 +17,7 @@ from ctmodels.reconstruction._text import TimeUnit
 FEWEST = 3  # observed values; of fewer, an error says nothing
 THRESHOLD = 0.4  # standard deviations, up to which a forecast is valid
 LIMIT = 1e3  # standard deviations, beyond which a forecast has diverged, whatever its number
+SIGNS = "values on both sides of zero, where per cent say nothing"
 ERRORS = ("nrmse", "rmse_log", "rmse", "smape", "mase")
 
 Scores = dict[str, Score]  # by name; in the order in which they are shown
@@ -95,7 +96,16 @@ def _found(median: np.ndarray, split: Split, scaling: Scaling, season: int) -> d
         return dict.fromkeys(ERRORS, _Found(np.inf, count, f"diverged from {lost.sum()} of {len(lost)} origins"))
     values = _scaled_errors(median, split, scaling, count) | _physical_errors(median, split, scaling, season)
     undefined = _Found(None, 0, "the training part has no two different values a season apart")
-    return {name: _Found(value, count) if np.isfinite(value) else undefined for name, value in values.items()}
+    found = {name: _Found(value, count) if np.isfinite(value) else undefined for name, value in values.items()}
+    return found | ({"smape": _Found(None, 0, SIGNS)} if _two_signs(split, scaling) else {})
+
+
+def _two_signs(split: Split, scaling: Scaling) -> bool:
+    """Whether a channel has values on both sides of zero: of what is near zero, per cent say nothing."""
+    if scaling.log:
+        return False
+    ys, mask = scaling.unscale(np.asarray(split.series.ys, np.float64)), np.asarray(split.series.mask)
+    return any((y[seen] > 0).any() and (y[seen] < 0).any() for y, seen in zip(ys.T, mask.T, strict=True))
 
 
 def _too_few(count: int) -> str:

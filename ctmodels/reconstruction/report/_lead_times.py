@@ -3,7 +3,7 @@
 import numpy as np
 
 from ctmodels.plot._lead_times import lead_times as draw
-from ctmodels.plot._style import COLOURS, drawing
+from ctmodels.plot._style import COLOURS, GREY, drawing
 from ctmodels.reconstruction._lead_times import LeadTimes
 from ctmodels.reconstruction._split import BAND
 from ctmodels.reconstruction._text import plain
@@ -38,24 +38,28 @@ def _time(view: View) -> str:
 
 
 def _errors(view: View, found: LeadTimes) -> Picture | None:
-    """Of the models that have some, in the units of the score that ranks; not that of baselines that are far off."""
+    """Of the models that have some, and of the best baseline, in the units of the score that ranks."""
     models = {plain(n): found.errors[n] for n in view.order if np.isfinite(found.errors.get(n, np.nan)).any()}
     if not models:
         return None
-    score = view.best.scores.get(view.result.measure)
+    score, best = view.best.scores.get(view.result.measure), _best_baseline(found)
+    highest = 1.25 * float(np.nanmax(found.baselines[best], initial=0.0)) if best else 1.0
+    most = max(float(np.nanmax(np.where(np.isfinite(e), e, np.nan))) for e in models.values())
+    models |= {plain(best): found.baselines[best]} if best else {}
     with drawing(panel_width(3), HEIGHT) as figure:
         axes = figure.subplots()
-        colours = {plain(n): view.colour(n) for n in view.order}
-        highest = max(float(np.nanmax(e[np.isfinite(e)])) for e in [*models.values(), *found.baselines.values()])
-        how = {"colors": colours, "limits": (0.0, min(highest, _most(found))), "legend": len(models) > 1}
+        colours = {plain(best): GREY} | {plain(n): view.colour(n) for n in view.order}
+        # What is far worse than a baseline leaves the frame.
+        how = {"colors": colours, "limits": (0.0, max(highest, min(1.25 * most, 2 * highest)))}
         draw(found.time, models, label=score.head if score else view.result.measure, time=_time(view), ax=axes, **how)
-        axes.set_title("error of models")
-        return picture(figure, "Errors of the models by lead time")
+        axes.set_title("error")
+        return picture(figure, "Errors of the models and the best baseline by lead time")
 
 
-def _most(found: LeadTimes) -> float:
-    """Twice the largest error of a baseline: what is worse leaves the frame."""
-    return 2 * max(float(np.nanmax(e, initial=0.0)) for e in found.baselines.values())
+def _best_baseline(found: LeadTimes) -> str:
+    """Over all leads together, each counting as the values behind it; "" where there is none."""
+    total = {name: float(np.nansum(found.counts * e**2)) for name, e in found.baselines.items()}
+    return min(total, key=total.__getitem__, default="")
 
 
 def _skill(view: View, found: LeadTimes) -> Picture | None:

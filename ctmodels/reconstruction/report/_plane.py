@@ -39,7 +39,7 @@ def plane(view: View) -> str:
     made = _plane(view)
     starts = made.observed[np.isfinite(made.observed).all(axis=1)]
     starts = starts[np.linspace(0, len(starts) - 1, min(STARTS, len(starts))).astype(int)]
-    found = _within(fixed_points(made.whole, jnp.asarray(starts, trained.end[0].dtype)), made.limits)
+    found = _within(fixed_points(made.whole, jnp.asarray(starts, jnp.zeros(()).dtype)), made.limits)
     about = (
         f"Where {plain(view.order[0])} goes from each state, in the mean of its members, and the observations (thin). "
         "On a coloured line one of the two channels stands still; where two of them meet, both do."
@@ -52,7 +52,7 @@ def plane(view: View) -> str:
 def _plane(view: View) -> Plane:
     result, trained = view.result, view.best.trained
     scaling, model = result.problem.scaling, MeanDynamics(trained.model)
-    mean, std = (jnp.asarray(a, trained.end[0].dtype) for a in (scaling.mean, scaling.std))
+    mean, std = (jnp.asarray(a, jnp.zeros(()).dtype) for a in (scaling.mean, scaling.std))
     spacing = result.problem.spacing if view.best.candidate.even_times else None
     row = view.spacing() / scaling.time_scale if spacing is None else spacing
 
@@ -78,13 +78,14 @@ def _within(found: list[FixedPoint], limits) -> list[FixedPoint]:
 
 
 def _figure(view: View, made: Plane, found: list[FixedPoint]) -> Picture:
-    names = [plain(view.label(n), 24) for n in view.names]
     with drawing(0.6 * PAGE_WIDTH, 0.5 * PAGE_WIDTH) as figure:
         axes = figure.subplots()
-        draw_field(made.short, *made.limits, names=names, ax=axes)
+        draw_field(made.short, *made.limits, names=[plain(n, 24) for n in view.names], ax=axes)
         axes.plot(*made.observed.T, color=GREY, linewidth=0.6, alpha=0.7, zorder=2)
         if found:
             draw_fixed_points(found, ax=axes)
+        axes.set_xlabel(plain(view.label(view.names[0]), 40), parse_math=False)
+        axes.set_ylabel(plain(view.label(view.names[1]), 40), parse_math=False)
         if made.log:
             for axis, (low, high) in zip((axes.xaxis, axes.yaxis), made.limits, strict=True):
                 _logarithmic(axis, low, high)

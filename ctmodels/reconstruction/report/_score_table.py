@@ -42,12 +42,19 @@ def _head(score: Score) -> str:
 def _row(view: View, name: str, base: bool, scores: Scores, best: dict[str, float | None], first: bool) -> str:
     swatch = "" if base else f'<i class="dot" style="background:{view.colour(name)}"></i>'
     tags = '<span class="tag">baseline</span>' if base else ""
-    tags += '<span class="tag best">best</span>' if first else ""
     found = None if base else view.result.evidence.get(name)
+    tags += '<span class="tag best">best</span>' if first and _stands(view, name, base, scores) else ""
     tags += f'<span class="tag">{html(_grade(found))}</span>' if found else ""
     cells = "".join(_cell(scores.get(key), base, value) for key, value in best.items())
     kind = " ".join(k for k, on in (("base", base), ("first", first)) if on)
     return f'<tr class="{kind}"><th scope="row">{swatch}{html(name)}{tags}</th>{cells}</tr>'
+
+
+def _stands(view: View, name: str, base: bool, scores: Scores) -> bool:
+    """Whether to be first means something: that there is a number, and no evidence against it."""
+    found, score = view.result.evidence.get(name), scores.get(view.result.measure)
+    accepted = base or found is None or found.accepted
+    return accepted and score is not None and score.value is not None and bool(np.isfinite(score.value))
 
 
 def _grade(found: Evidence) -> str:
@@ -69,10 +76,13 @@ def _cell(score: Score | None, base: bool, best: float | None) -> str:
 
 
 def _best(scores: list[Score | None], better: str | None) -> float | None:
+    """The value to print in bold: of two different ones at least, and more than nothing where more is better; a lower
+    bound beside others that are as high is best of nothing."""
     values = [s.value for s in scores if s is not None and s.value is not None and np.isfinite(s.value)]
-    if not values or better is None:
+    if len(set(values)) < 2 or better is None:
         return None
-    return max(values) if better == "higher" else min(values)
+    best = max(values) if better == "higher" else min(values)
+    return None if better == "higher" and best <= 0 else best
 
 
 def _arrow(score: Score) -> str:
@@ -91,7 +101,7 @@ def explanation(view: View) -> str:
         f"{definitions('legend', items)}</details>"
         '<p class="note">Rows are ranked by the first column. Forecast errors are pooled over '
         "several origins in the held-out tail, each forecast reaching "
-        f"{view.result.horizon} samples. Bold: the best of its column. ≥: a lower bound, as the forecasts ended there. "
+        f"{view.result.horizon} samples. Bold: the best of its column, where not all are alike. ≥: a lower bound, as the forecasts ended there. "
         f"–: not computed.{_absent(view)}</p>"
     )
 

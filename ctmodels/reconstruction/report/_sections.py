@@ -182,7 +182,7 @@ def losses(view: View) -> str:
     drawn = _curves.losses(view)
     if drawn is None:
         return section("Loss", note("No loss was recorded."))
-    entries = [("line thick", view.colour(n), html(n)) for n in view.order]
+    entries = [("line thick", view.colour(n), html(n)) for n in view.order if view.result.fitted[n].history]
     if any("validation" in line for f in view.result.fitted.values() for line in f.history):
         entries.append(("dashes", GREY, "validation: longer windows near the end of the training data"))
     about = "Thick: mean of the members; thin: each member. A loss may rise while windows grow."
