@@ -1,7 +1,9 @@
 """The command line: bad input gets one line and leaves nothing behind; good input gets a report."""
 
 import ast
+import hashlib
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -142,6 +144,9 @@ def test_calendar_times_are_read_and_forecast_as_dates(tmp_path, capsys, monkeyp
     said = capsys.readouterr().out
     assert "report: " in said and (out / "report.html").stat().st_size > 1000
     assert "Valid time [" in said and "Lower is better." in said
+    made = json.loads((out / "metrics.json").read_text())["provenance"]
+    assert made["call"].startswith(f"ctmodels reconstruct {path} --time when --out {out} --model neural")
+    assert made["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() and made["of"] == "file"
     assert main(["forecast", str(out), "--steps", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "when,x,x_lower,x_upper" and lines[1].startswith("2024-03-21")

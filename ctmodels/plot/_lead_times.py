@@ -1,12 +1,13 @@
 """What forecasts are worth by how far ahead they reach: errors, skill or coverage, a curve for each name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ctmodels._core._words import argument
+from ctmodels.plot._axes import check_limits, keep_style
 from ctmodels.plot._style import COLOURS, GREY, drawing
 
 FEW = 30  # leads; up to so many, each is a dot
@@ -16,9 +17,9 @@ def lead_times(
     leads: ArrayLike,
     curves: Mapping[str, ArrayLike],
     *,
-    wanted: float | None = None,
+    wanted: float | int | None = None,
     around: ArrayLike | None = None,
-    limits: tuple[float, float] | None = None,
+    limits: Sequence[float | int] | None = None,
     label: str = "",
     time: str = "lead time",
     colors: Mapping[str, str] | None = None,
@@ -50,9 +51,12 @@ def lead_times(
                 f"curves[{name!r}]: shape {curve.shape} at {argument('leads')} of shape {leads.shape}, where both are "
                 "to be (lead,)"
             )
+    if limits is not None:
+        limits = check_limits("limits", limits)
     if ax is None:
         with drawing(6.4, 3.4) as figure:
             ax = figure.subplots()
+            keep_style(ax)
     if wanted is not None:
         ax.axhline(wanted, color=GREY, linewidth=1.4, linestyle=(0, (4, 2)), zorder=1)
         if around is not None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ctmodels.metrics._autocorrelation import autocorrelation
+from ctmodels.plot._axes import keep_style
 from ctmodels.plot._style import COLOURS, GREY, INK, drawing
 
 LAGS = 24  # rows, at most
@@ -51,6 +52,8 @@ def residuals(
     if ax is None:
         with drawing(9.6, 2.6) as figure:
             ax = figure.subplots(1, 3, width_ratios=(2, 1, 1.2))
+            for axes in ax:
+                keep_style(axes)
     axes = np.asarray(ax, object)
     if axes.shape != (3,):
         raise ValueError(f"ax: shape {axes.shape}, where three axes are wanted; or leave it out")

@@ -110,4 +110,4 @@ def in_lyapunov_times(valid: Score, exponent: Score, dt: float) -> Scores:
 def _chaotic(exponent: float, steps: int, dt: float) -> bool:
     """Whether states parted by more than twice what they do beside a cycle, linearly in time, whose exponent is an
     average over so many steps that is not zero yet."""
-    return exponent * steps * dt > 2 * np.log(1 + steps)
+    return bool(exponent * steps * dt > 2 * np.log(1 + steps))

@@ -133,6 +133,24 @@ def test_the_forecast_has_the_shape_of_the_tail_and_its_limits_are_ordered(smoot
     assert fitted.generated.shape == (600, 3) and fitted.exponents.shape == (2, 3)
 
 
+def test_numbers_by_lead_time_are_those_of_the_scores_and_residuals_those_of_one_row(smoothed, within):
+    result, out = smoothed
+    fitted, ahead, scores = result.fitted["grid"], result.lead_times, result.fitted["grid"].scores
+    pooled = lambda x: np.sum(ahead.counts * x) / ahead.counts.sum()
+    assert np.sqrt(pooled(ahead.errors["grid"] ** 2)) == pytest.approx(scores["nrmse"].value)
+    assert pooled(ahead.coverage["grid"]) == pytest.approx(scores["coverage"].value)
+    for name, base in ahead.baselines.items():
+        assert np.sqrt(pooled(base**2)) == pytest.approx(result.baselines[name]["nrmse"].value)
+    # The forecast of the tail begins one row ahead of what was trained on.
+    np.testing.assert_allclose(fitted.residuals[480], result.table.values[480] - fitted.median[0], **within(1e-3, 1e-3))
+    assert np.isfinite(fitted.residuals[-500:]).all() and np.isnan(fitted.residuals[:100]).all()
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["lead_times"]["errors"]["grid"] == pytest.approx(ahead.errors["grid"].tolist())
+    assert metrics["advice"] == result.advice and metrics["advice"] in (out / "report.html").read_text()
+    assert metrics["provenance"]["of"] == "times and values" and metrics["provenance"]["seed"] == 0
+    assert "models=['grid']" in metrics["provenance"]["call"] and "progress" not in metrics["provenance"]["call"]
+
+
 def test_a_model_comes_back_from_its_file(smoothed):
     result, out = smoothed
     trained, problem, about = load_model(out / "model-grid.safetensors", GRID)

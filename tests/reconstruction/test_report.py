@@ -77,7 +77,8 @@ def fitted(table: Table, n_train: int, channels: int, score: float, driven: bool
     phases = np.arange(channels) + np.linspace(0, 30, steps)[:, None]
     kept = {
         "candidate": Candidate("any", lambda problem, key: None),
-        "trained": Trained(NeuralODE(lambda t, y, args: y, channels), None, None, [], "finished"),
+        # A hidden variable besides: what has two states is drawn in their plane, and that compiles.
+        "trained": Trained(NeuralODE(lambda t, y, args: y, channels, 1), None, None, [], "finished"),
         "scores": scores(nrmse=score, rmse=2 * score, smape=12.0, mase=0.5, valid_prediction_time=1.5),
         "median": median,
         "lower": median - 1,
@@ -186,7 +187,7 @@ def test_three_channels_stand_in_space_and_many_are_not_all_drawn():
 
 
 def test_driven_systems_have_no_attractor():
-    page = check(reconstruction(("x", "y"), inputs=("u",)), figures=1 + 1)
+    page = check(reconstruction(("x", "y"), inputs=("u",)), figures=1 + 1 + 1)
     assert page.text.count("driven by u") >= 4
     assert "Phase portrait" in page.text and "no phase portrait" in page.text
 
@@ -221,7 +222,7 @@ def test_what_diverged_is_said_and_wrecks_no_axis():
 def test_units_and_notes_of_the_reader_are_shown():
     result = reconstruction(("x", "y"), inputs=("u",), candidates=("neural",))
     table = dataclasses.replace(result.table, units=("m/s", "", "°C"), notes=("a.csv: <suspect>",), origin="")
-    page = check(Reconstruction(**{**vars(result), "table": table}), figures=1 + 1)
+    page = check(Reconstruction(**{**vars(result), "table": table}), figures=1 + 1 + 1)
     assert "2 channels (x [m/s], y)" in page.text and "driven by 1 input (u [°C])" in page.text
     assert "a.csv: <suspect>" in page.text
     drawn = "".join(ElementTree.fromstring(page.svgs()[0]).itertext())

@@ -101,7 +101,8 @@ def explanation(view: View) -> str:
         f"{definitions('legend', items)}</details>"
         '<p class="note">Rows are ranked by the first column. Forecast errors are pooled over '
         "several origins in the held-out tail, each forecast reaching "
-        f"{view.result.horizon} samples. Bold: the best of its column, where not all are alike. ≥: a lower bound, as the forecasts ended there. "
+        f"{view.result.horizon} samples. Bold: the best of its column, where not all are alike. ≥: a lower bound, as "
+        "the forecasts ended there. "
         f"–: not computed.{_absent(view)}</p>"
     )
 
