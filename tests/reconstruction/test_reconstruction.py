@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import html
 import json
 import os
 import signal
@@ -146,7 +147,7 @@ def test_numbers_by_lead_time_are_those_of_the_scores_and_residuals_those_of_one
     assert np.isfinite(fitted.residuals[-500:]).all() and np.isnan(fitted.residuals[:100]).all()
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["lead_times"]["errors"]["grid"] == pytest.approx(ahead.errors["grid"].tolist())
-    assert metrics["advice"] == result.advice and metrics["advice"] in (out / "report.html").read_text()
+    assert metrics["advice"] == result.advice and html.escape(result.advice) in (out / "report.html").read_text()
     assert metrics["provenance"]["of"] == "times and values" and metrics["provenance"]["seed"] == 0
     assert "models=['grid']" in metrics["provenance"]["call"] and "progress" not in metrics["provenance"]["call"]
 
