@@ -15,6 +15,7 @@ from test_report import Page, check, reconstruction
 from toys import scores
 
 import ctmodels as ct
+from ctmodels.metrics import Score
 from ctmodels.metrics._autocorrelation import autocorrelation
 from ctmodels.plot._lead_times import lead_times
 from ctmodels.plot._residuals import residuals
@@ -136,6 +137,7 @@ def test_lead_times_and_residuals_have_sections():
     off = RNG.normal(size=(120, 2))
     off[:20] = np.nan
     off[1:, 1] += 2 * off[:-1, 1]  # of one channel what is left remembers
+    off[:, 1] += 5
     result = with_residuals(dataclasses.replace(result, lead_times=ahead(result)), off)
     page = check(result, figures=1 + 3 + 3 * 2 + 3 + 2 + 1 + 1)
     alts = [image["alt"] for image in page.images]
@@ -145,8 +147,11 @@ def test_lead_times_and_residuals_have_sections():
     assert alts[6] == "Residuals of x, autocorrelation"
     # neural errs by 0.1 a lead: at ten leads as much as the mean does.
     assert "mean is as good at 2 days." in page.text and "persistence is as good" not in page.text
-    assert "the last 100 rows" in page.text and "x: as white as noise." in page.text
+    assert "the last 100 rows" in page.text and "x: nothing says that they are not white." in page.text
     assert "y: not white; noise would have so much correlation with a chance of under one in 1000" in page.text
+    mean = np.nanmean(off[:, 1])
+    assert f"On average forecasts of y are too low by {mean:.2g}." in page.text
+    assert "forecasts of x are" not in page.text
     skill = texts(page.svgs()[2])
     assert "persistence" in skill and "lead time [days]" in skill
     assert "Residuals of y are not white" in page.text  # what to try next
@@ -280,15 +285,22 @@ def test_bold_is_the_best_of_different_numbers_and_no_model_without_evidence_is_
         best = dataclasses.replace(result.fitted["neural"], scores=ranked(**first))
         return dataclasses.replace(result, fitted={"neural": best, "second": result.fitted["second"]})
 
-    assert bold(of_two({"nrmse": 0.2, "mase": 0.5, "time": 1.5}, {"nrmse": 1.2, "mase": 0.5, "time": 2.5})) == [
-        "0.2",
-        "2.5",
-    ]
+    differ = of_two({"nrmse": 0.2, "mase": 0.5, "time": 1.5}, {"nrmse": 1.2, "mase": 0.5, "time": 2.5})
+    assert bold(differ) == ["0.2", "2.5"]
     assert bold(of_two({"nrmse": 0.2, "mase": 0.5, "time": 0.0}, {"nrmse": 0.2, "time": -1.0})) == ["0.2", "0.2"]
-    lost = dict.fromkeys(("neural", "second"), LOST)
-    for evidence, tag in ((lost, "neuralgood evidence"), ({}, "neuralbest")):
-        page = Page(render(of_two({"nrmse": 0.2}, {"nrmse": 0.3}, evidence=evidence)))
-        assert page.rows[1][0] == tag
+    lost = of_two({"nrmse": 0.2, "d": 0.1}, {"nrmse": 0.3}, evidence=dict.fromkeys(("neural", "second"), LOST))
+    page = Page(render(lost))
+    assert page.rows[1][0] == "neuralgood evidence" and bold(lost) == []
+    assert Page(render(differ)).rows[1][0] == "neuralbest"
+
+
+def test_what_no_model_has_is_no_column_and_of_one_forecast_coverage_is_not_drawn():
+    result = reconstruction(candidates=("neural",))
+    result.fitted["neural"].scores["none"] = Score(None, "N_one", "Nothing.", "lower", reason="too few rows")
+    page = Page(render(dataclasses.replace(result, lead_times=dataclasses.replace(ahead(result), origins=1))))
+    assert "None" not in page.rows[0] and "None: too few rows." in page.text
+    assert "Over one forecast" in page.text and "nothing of how often the band holds" in page.text
+    assert not any("Coverage" in image["alt"] for image in page.images)
 
 
 def test_a_cycle_has_no_lyapunov_time_and_what_crosses_zero_no_per_cent():

@@ -13,6 +13,7 @@ from ctmodels.reconstruction.report._view import View
 
 LIMIT = 1.96  # of 95 % of a normal distribution
 HEIGHT = 3.1
+FEWEST = 5  # forecasts; of fewer, coverage at one lead is a matter of chance
 
 
 def lead_times(view: View) -> str:
@@ -21,23 +22,30 @@ def lead_times(view: View) -> str:
     found = view.result.lead_times
     if found is None or not found.counts.any():
         return ""
+    many = f"{found.origins} forecasts" if found.origins > 1 else "one forecast"
     about = (
-        f"Over {found.origins} forecasts, by how far ahead they reach. Skill is the share of a baseline's squared "
+        f"Over {many}, by how far ahead they reach. Skill is the share of a baseline's squared "
         f"error that {plain(view.order[0])} saves: above the dashed line it is the better of the two, at 1 it makes no "
-        "error. "
+        "error."
+    )
+    held = (
         "Coverage is the share of what came within the band of 90 %; grey: how far it strays by chance, were origins "
         "independent."
+        if found.origins >= FEWEST
+        else "So few say nothing of how often the band holds at each lead."
     )
     worst = _lost(view, found)
-    drawn = [_errors(view, found), _skill(view, found), _coverage(view, found)]
-    return section("By lead time", pictures([d for d in drawn if d is not None]), note(about, *worst))
+    # As wide as there are figures; coverage is there with enough forecasts.
+    width = panel_width(3 if found.origins >= FEWEST else 2)
+    drawn = [figure(view, found, width) for figure in (_errors, _skill, _coverage)]
+    return section("By lead time", pictures([d for d in drawn if d is not None]), note(about, held, *worst))
 
 
 def _time(view: View) -> str:
     return f"lead time [{view.unit.durations}]"
 
 
-def _errors(view: View, found: LeadTimes) -> Picture | None:
+def _errors(view: View, found: LeadTimes, width: float) -> Picture | None:
     """Of the models that have some, and of the best baseline, in the units of the score that ranks."""
     models = {plain(n): found.errors[n] for n in view.order if np.isfinite(found.errors.get(n, np.nan)).any()}
     if not models:
@@ -46,7 +54,7 @@ def _errors(view: View, found: LeadTimes) -> Picture | None:
     highest = 1.25 * float(np.nanmax(found.baselines[best], initial=0.0)) if best else 1.0
     most = max(float(np.nanmax(np.where(np.isfinite(e), e, np.nan))) for e in models.values())
     models |= {plain(best): found.baselines[best]} if best else {}
-    with drawing(panel_width(3), HEIGHT) as figure:
+    with drawing(width, HEIGHT) as figure:
         axes = figure.subplots()
         colours = {plain(best): GREY} | {plain(n): view.colour(n) for n in view.order}
         # What is far worse than a baseline leaves the frame.
@@ -62,7 +70,7 @@ def _best_baseline(found: LeadTimes) -> str:
     return min(total, key=total.__getitem__, default="")
 
 
-def _skill(view: View, found: LeadTimes) -> Picture | None:
+def _skill(view: View, found: LeadTimes, width: float) -> Picture | None:
     """Of the best model against each baseline."""
     name = view.order[0]
     curves = {plain(base): found.skill(name, base) for base in found.baselines} if name in found.errors else {}
@@ -71,21 +79,21 @@ def _skill(view: View, found: LeadTimes) -> Picture | None:
     low = min(0.0, max(-1.0, min(float(np.nanmin(c, initial=0.0)) for c in curves.values())))
     colours = dict(zip(curves, COLOURS[1:] + COLOURS[:1], strict=False))
     colours |= {name: COLOURS[-1] for name in curves if name not in colours}
-    with drawing(panel_width(3), HEIGHT) as figure:
+    with drawing(width, HEIGHT) as figure:
         axes = figure.subplots()
         draw(found.time, curves, wanted=0.0, limits=(low, 1.0), time=_time(view), colors=colours, ax=axes)
         axes.set_title(f"skill of {plain(name, 20)} against", parse_math=False)
         return picture(figure, f"Skill of {name} against each baseline by lead time")
 
 
-def _coverage(view: View, found: LeadTimes) -> Picture | None:
+def _coverage(view: View, found: LeadTimes, width: float) -> Picture | None:
     """Of every model's band, with the line where it is to be."""
     curves = {plain(n): found.coverage[n] for n in view.order if n in found.coverage}
-    if not curves:
+    if not curves or found.origins < FEWEST:
         return None
     around = np.full(len(found.time), LIMIT * np.sqrt(BAND * (1 - BAND) / found.origins))
     low = min(0.5, max(0.0, min(float(np.nanmin(c, initial=0.5)) for c in curves.values())))
-    with drawing(panel_width(3), HEIGHT) as figure:
+    with drawing(width, HEIGHT) as figure:
         axes = figure.subplots()
         how = {"colors": {plain(n): view.colour(n) for n in view.order}, "legend": len(curves) > 1}
         draw(found.time, curves, wanted=BAND, around=around, limits=(low, 1.0), time=_time(view), ax=axes, **how)

@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from ctmodels.metrics._autocorrelation import Autocorrelation
+from ctmodels.metrics._autocorrelation import FEWEST, Autocorrelation
 from ctmodels.plot._residuals import residuals as draw
 from ctmodels.plot._style import drawing
 from ctmodels.reconstruction._residuals import whiteness
@@ -16,6 +16,7 @@ from ctmodels.reconstruction.report._view import View
 
 CHANNELS = 4  # drawn at most
 RARE = 0.05  # of white noise: less often than this
+SURE = 3.0  # standard errors of a mean
 
 
 def residuals(view: View) -> str:
@@ -58,13 +59,23 @@ def _label(view: View, name: str) -> str:
 
 def _whiteness(view: View, off: np.ndarray) -> list[str]:
     found = whiteness(off, breaks_of(view.result.trials))
-    return [_sentence(plain(name), one) for name, one in zip(view.names, found, strict=True)][:CHANNELS]
+    said = [_sentence(plain(name), one) for name, one in zip(view.names, found, strict=True)]
+    aside = [_offset(plain(_label(view, name)), x) for name, x in zip(view.names, off.T, strict=True)]
+    return said[:CHANNELS] + aside[:CHANNELS]
+
+
+def _offset(name: str, x: np.ndarray) -> str:
+    """What forecasts are off on average, if that is more than chance does."""
+    x = x[np.isfinite(x)]
+    if len(x) < FEWEST or not abs(mean := float(x.mean())) > SURE * float(x.std()) / np.sqrt(len(x)):
+        return ""
+    return f"On average forecasts of {name} are too {'low' if mean > 0 else 'high'} by {abs(mean):.2g}."
 
 
 def _sentence(name: str, found: Autocorrelation) -> str:
     if not np.isfinite(found.chance):
         return f"{name}: {found.count} residuals are too few to tell whether they are white."
     if found.chance >= RARE:
-        return f"{name}: as white as noise."
+        return f"{name}: nothing says that they are not white."
     chance = "under one in 1000" if found.chance < 1e-3 else f"{100 * found.chance:.2g} %"
     return f"{name}: not white; noise would have so much correlation with a chance of {chance} (Ljung and Box's test)."

@@ -13,8 +13,11 @@ from ctmodels.reconstruction.report._view import View, digits, html
 
 
 def columns(view: View) -> Scores:
-    """One of each score that a model or a baseline has, the measure that ranks first."""
-    return summary.columns(rows(view).values(), view.result.measure)
+    """One of each score that a model or a baseline has a number of, the measure that ranks first and in any case."""
+    table = list(rows(view).values())
+    there = {name for scores in table for name, score in scores.items() if score.value is not None}
+    shown = summary.columns(table, view.result.measure)
+    return {name: score for name, score in shown.items() if name in there | {view.result.measure}}
 
 
 def rows(view: View) -> dict[tuple[str, bool], Scores]:
@@ -43,18 +46,15 @@ def _row(view: View, name: str, base: bool, scores: Scores, best: dict[str, floa
     swatch = "" if base else f'<i class="dot" style="background:{view.colour(name)}"></i>'
     tags = '<span class="tag">baseline</span>' if base else ""
     found = None if base else view.result.evidence.get(name)
-    tags += '<span class="tag best">best</span>' if first and _stands(view, name, base, scores) else ""
+    stands = base or found is None or found.accepted
+    score = scores.get(view.result.measure)
+    known = score is not None and score.value is not None and np.isfinite(score.value)
+    tags += '<span class="tag best">best</span>' if first and stands and known else ""
     tags += f'<span class="tag">{html(_grade(found))}</span>' if found else ""
-    cells = "".join(_cell(scores.get(key), base, value) for key, value in best.items())
+    # The best of what was not accepted is best of nothing.
+    cells = "".join(_cell(scores.get(key), base, value if stands else None) for key, value in best.items())
     kind = " ".join(k for k, on in (("base", base), ("first", first)) if on)
     return f'<tr class="{kind}"><th scope="row">{swatch}{html(name)}{tags}</th>{cells}</tr>'
-
-
-def _stands(view: View, name: str, base: bool, scores: Scores) -> bool:
-    """Whether to be first means something: that there is a number, and no evidence against it."""
-    found, score = view.result.evidence.get(name), scores.get(view.result.measure)
-    accepted = base or found is None or found.accepted
-    return accepted and score is not None and score.value is not None and bool(np.isfinite(score.value))
 
 
 def _grade(found: Evidence) -> str:
