@@ -36,7 +36,7 @@ def _figure(view: View) -> Picture:
         for axes, name, driven in zip(panels, names, values.T, strict=True):
             _panel(axes, view, driven) if view.result.trials is None else _trials(axes, view, driven)
             axes.set_title(plain(view.label(name)), parse_math=False)
-        panels[-1].set_xlabel(view.time_label(), parse_math=False)
+        view.time_axis(panels[-1])
         figure.align_ylabels(panels)
         return picture(figure, f"Inputs {', '.join(names)} over time")
 

@@ -43,12 +43,14 @@ def _figures(view: View, off: np.ndarray, channel: int) -> list[Picture]:
     # Trials are on clocks of their own: one after the other they are told apart by rows alone.
     alone = result.trials is None
     times, since = (ts, ts[result.n_train - 1]) if alone else (np.arange(len(ts)), result.n_train - 0.5)
-    how = {"since": since, "breaks": breaks, "time": view.time_label() if alone else "row"}
+    how = {"since": since, "breaks": breaks, "time": "row"}
     with contextlib.ExitStack() as open:
         figures = [open.enter_context(drawing(panel_width(3), 2.5)) for _ in range(3)]
         axes = [figure.subplots() for figure in figures]
         label = plain(_label(view, name), 24)
         draw(times, off[:, channel], label=label, color=view.colour(view.order[0]), ax=axes, **how)
+        if alone:
+            view.time_axis(axes[0])
         what = ("over time", "as a histogram", "autocorrelation")
         return [picture(f, f"Residuals of {name}, {text}") for f, text in zip(figures, what, strict=True)]
 
