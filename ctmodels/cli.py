@@ -171,7 +171,7 @@ def _reconstruct(arguments) -> int:
     models = [*arguments.models, *(law_candidate(place) for place in arguments.laws)]
     how |= {"models": models} if models else {}
     result = reconstruct(_read(arguments), recipe=recipe, **how)
-    print(printable(f"{result.summary()}\n\n{result.verdict}"))
+    print(printable(f"{result.summary()}\n\n{result.verdict}\nWhat to try next: {result.advice}"))
     print(f"report: {Path(arguments.out) / 'report.html'}")
     return 0
 

@@ -22,15 +22,17 @@ PAST, MOTIONLESS = ("autoregression",), ("mean", "persistence", "drift")
 
 
 class Facts(NamedTuple):
-    """Of the best model: its name, scores and evidence, whether it finds a law in words or is one; whether its
-    state is more than what is measured; the channel whose residuals are the least white, with their correlation, ""
-    where all are white; and the horizon, in the unit of `unit`."""
+    """Of the best model: its name, scores and evidence; whether it finds a law in words or is one; whether its state is
+    more than what is measured; whether times are even, so that states may be made of delays; the channel whose
+    residuals are the least white, with their correlation, "" where all are white; and the horizon, in the unit of
+    `unit`."""
 
     name: str
     scores: Scores
     evidence: Evidence | None
     law: bool
     remembers: bool
+    even: bool
     channel: str
     correlation: float
     horizon: float
@@ -63,6 +65,11 @@ def _diverged(f: Facts) -> bool:
 def _coloured(f: Facts) -> str:
     size = f"{f.correlation:.2f}".replace("-", "−")
     return f"Residuals of {f.channel} are not white (correlation {size})"
+
+
+def _memory(f: Facts) -> str:
+    hidden = f"hidden states ({argument('models', ['augmented'])})"
+    return f"delays ({argument('embed', 'auto')}) or {hidden}" if f.even else hidden
 
 
 def _short(f: Facts) -> bool:
@@ -101,8 +108,13 @@ RULES = (
         "linear",
         lambda f: _loses_to(f, PAST),
         lambda f: (
-            f"A linear model of past values does as well as {f.name}: give the model a past too, by delays "
-            f"({argument('embed', 'auto')}) or hidden states ({argument('models', ['augmented'])}), or more rows."
+            f"A linear model of past values does as well as {f.name}: "
+            + (
+                f"train for longer ({argument('steps', ...)})"
+                if f.remembers
+                else f"give it a past too, by {_memory(f)}"
+            )
+            + ", or measure more rows."
         ),
     ),
     Rule(
@@ -125,10 +137,7 @@ RULES = (
     Rule(
         "memory",
         lambda f: f.channel != "" and not f.remembers,
-        lambda f: (
-            f"{_coloured(f)}: something that moves the system is not in the state; try hidden states "
-            f"({argument('models', ['augmented'])}) or delays ({argument('embed', 'auto')})."
-        ),
+        lambda f: f"{_coloured(f)}: something that moves the system is not in the state; try {_memory(f)}.",
     ),
     Rule(
         "unseen",
@@ -206,7 +215,8 @@ def facts(result: "Reconstruction") -> Facts:
     spacing = float(np.median(np.diff(result.table.time)))
     law = best.parameters is not None or best.trained.formula is not None
     remembers = result.embedding is not None or best.trained.model.size > result.problem.channels
-    of_model = plain(name), best.scores, result.evidence.get(name), law, remembers
+    even = result.problem.spacing is not None
+    of_model = plain(name), best.scores, result.evidence.get(name), law, remembers, even
     return Facts(*of_model, *_least_white(result, name), result.horizon * spacing, TimeUnit.of(result.table))
 
 

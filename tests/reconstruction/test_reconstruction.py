@@ -30,6 +30,7 @@ from ctmodels.reconstruction import (
     reconstruct,
 )
 from ctmodels.reconstruction._preparing import dominant_period
+from ctmodels.reconstruction.report import _page
 
 pytestmark = pytest.mark.only("float32")
 
@@ -65,6 +66,7 @@ def few_stages_and_few_steps_to_exponents():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Problem, "integrate", lambda problem: dataclasses.replace(usual(problem), method=diffrax.Heun()))
         patch.setattr(sys.modules[reconstruct.__module__], "LYAPUNOV_STEPS", 100)
+        patch.setattr(_page, "plane", lambda view: "")  # compiled for each report: test_report_contents.py
         yield
 
 

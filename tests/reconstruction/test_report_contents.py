@@ -185,7 +185,7 @@ class Spiral(eqx.Module):
         return self.matrix @ (z - self.centre)
 
 
-@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("log", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_states_have_a_plane_with_their_fixed_points(log):
     values = np.sin(np.linspace(0, 24, 120)[:, None] + np.arange(2)) + 3
     result = reconstruction(("x", "y"), candidates=("neural",), values=values, log=log, measure="nrmse")
@@ -209,7 +209,7 @@ LOST = FOUND._replace(skill=-0.1, accepted=False, objection="a baseline does as 
 
 def of(evidence: Evidence | None = FOUND, law=False, remembers=False, channel="", **values) -> Facts:
     named = scores(**{"valid_prediction_time": 9.0, "coverage": 0.9} | values)
-    return Facts("neural", named, evidence, law, remembers, channel, -0.6, 10.0, DAYS)
+    return Facts("neural", named, evidence, law, remembers, True, channel, -0.6, 10.0, DAYS)
 
 
 CASES = {
@@ -237,6 +237,8 @@ def test_every_rule_of_what_to_try_next_is_reached_and_is_one_sentence():
         sentence = rule.sentence(case)
         assert sentence.endswith(".") and not re.search(r"\. [A-Z]", sentence), sentence
     assert "embed='auto'" in chosen(CASES["memory"]).sentence(CASES["memory"])
+    uneven = CASES["memory"]._replace(even=False)
+    assert "embed" not in chosen(uneven).sentence(uneven) and "augmented" in chosen(uneven).sentence(uneven)
     assert "correlation −0.60" in chosen(CASES["memory"]).sentence(CASES["memory"])
     assert "valid for 2 of the 10 days" in chosen(CASES["short"]).sentence(CASES["short"])
 

@@ -33,8 +33,7 @@ class Plane(NamedTuple):
 def plane(view: View) -> str:
     """Of the best model; nothing where its state is not the two channels, or where it is driven."""
     trained, result = view.best.trained, view.result
-    two = trained.model.channels == trained.model.size == len(view.names) == 2
-    if result.inputs or not two or result.embedding is not None:
+    if result.inputs or result.embedding is not None or not _two_seen(MeanDynamics(trained.model)):
         return ""
     made = _plane(view)
     starts = made.observed[np.isfinite(made.observed).all(axis=1)]
@@ -47,6 +46,14 @@ def plane(view: View) -> str:
     drift = "That of its drift, without the noise." if trained.draws > 1 else ""
     remarks = note(about, drift, *_words(view, made, found))
     return section("Field and fixed points", pictures([_figure(view, made, found)]), remarks)
+
+
+def _two_seen(model: MeanDynamics) -> bool:
+    """Whether the state is what is measured, two channels of it."""
+    if model.channels != 2 or model.size != 2:
+        return False
+    z = jnp.array([0.25, -0.5])
+    return bool(jnp.allclose(model.observe(z), z, atol=1e-6))
 
 
 def _plane(view: View) -> Plane:
@@ -67,6 +74,8 @@ def _plane(view: View) -> Plane:
 
     observed = np.log(view.observed) if scaling.log else view.observed
     limits = [axis_limits(y, False, 0.15) for y in observed.T]
+    edge = np.full((1, 2), np.nan)  # between two trials
+    observed = np.concatenate([piece for part in view.slices for piece in (observed[part], edge)])
     whole = stepping(row)
     # A map has no shorter step than its own.
     return Plane(whole if spacing is not None else stepping(SHORT * row), whole, limits, observed, scaling.log)
