@@ -228,4 +228,5 @@ def label_times(axes: Any, seen: Values) -> None:
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     elif len(seen.ts) and np.all(seen.ts % 1 == 0):
         axes.locator_params(axis="x", integer=True)
-    axes.set_xlabel(seen.time, parse_math=False)
+    if not axes.get_xlabel():  # what is drawn first says what times are
+        axes.set_xlabel(seen.time, parse_math=False)

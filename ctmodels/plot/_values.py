@@ -68,7 +68,8 @@ def values_of(data: Any, ys: Any = None, names: Sequence[str] | None = None) -> 
         raise TypeError(f"data: {kind_of(data)}, where a Series or a Table is wanted, or times and {argument('ys')}")
     else:
         ys = columns("ys", ys)
-        found = Values(times("ts", data, len(ys)), ys, _numbered(ys), "t")
+        ts = times("ts", data, len(ys))
+        found = Values(ts, ys, _numbered(ys), "" if ts.dtype.kind == "M" else "t")
     return found if names is None else found._replace(labels=called(names, found.ys.shape[1]))
 
 

@@ -66,6 +66,8 @@ def test_a_table_has_names_units_and_dates():
     assert num2date(second.get_xlim()[0]).year == 2001 and second.get_xlabel() == ""
     second.figure.draw_without_rendering()
     assert "2001-Feb" in second.xaxis.get_major_formatter().get_offset()
+    ct.plot.forecast(dates[8:], YS[8:], ax=[first, second])
+    assert second.get_xlabel() == ""
     # Seconds with a zone; years that no calendar of NumPy's has are numbers.
     zoned = Table(TS * 3600, YS, ("a", "b"), "t", "seconds", "2001-02-03T23:00:00Z", "a.csv")
     assert line_of(ct.plot.series(zoned)[0], INK).get_xdata()[1] == np.datetime64("2001-02-04T00:00")
