@@ -103,13 +103,19 @@ def forecast(
             limits = _frame(axes, held[:, c], log, ax is None)
             if observed is not None:
                 shade(axes, when[0], max(when[-1], seen.ts[-1]))
-                draw_observed(axes, seen.ts, seen.ys[:, c], when[0], None)
+                draw_observed(axes, seen.ts, seen.ys[:, c], _last_before(seen.ts, when[0]))
             edges = None if band is None else [edge[:, c] for edge in band]
             draw_forecast(axes, when, middle[:, c], edges, color, limits, log)
             if observed is not None or names is not None:
                 axes.set_title(seen.labels[c], parse_math=False)
         label_times(made[-1], seen)
         return made
+
+
+def _last_before(ts: np.ndarray, first: Any) -> Any:
+    """The last time before the forecast's first, from which a line goes on to what is held out."""
+    before = ts[ts < first]
+    return before[-1] if len(before) else first
 
 
 def _band(middle: np.ndarray, lower, upper) -> tuple[np.ndarray, np.ndarray] | None:

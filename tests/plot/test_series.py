@@ -84,6 +84,7 @@ def test_a_forecast_lies_in_the_frame_of_what_was_observed():
     ahead, blown = TS[8:], 10.0 ** np.arange(4)[:, None] - 10
     (axes,) = ct.plot.forecast(ahead, blown, blown - 2, blown + 2, observed=(TS, YS[:, 1]))
     low, high = axes.get_ylim()
+    assert line_of(axes, GREY, "o").get_xdata()[-1] == 7 and line_of(axes, INK, "o").get_xdata()[1] == 8
     assert low < -11 and 0 < high < 5
     median = line_of(axes, COLOURS[0]).get_ydata()
     assert median[:2].tolist() == [-9, 0] and median[3] <= high + (high - low)  # no further
