@@ -1,6 +1,7 @@
 """What a result draws of itself, and how it stands in a notebook."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -74,3 +75,9 @@ def test_a_notebook_shows_the_verdict_and_a_short_table():
     assert page.rows[1][1] == "0.2" and len(page.rows[0]) == 5 and page.rows[4][-1] == "–"
     assert "Selected is <neural>." in page.text
     assert repr(result) == "Reconstruction(folder/a.csv: <neural>, second; Selected is <neural>.)"
+
+
+def test_a_forecast_without_pandas_says_what_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ct.DataError, match=r"not installed: pip install 'ctmodels\[data\]'"):
+        reconstruction().forecast(3)
