@@ -59,9 +59,10 @@ def svg_rules(svg: str, photographs: bool = False) -> str:
 
 def _tints(svg: str) -> str:
     """A tint on dark paper is more of its colour, or it would be lost; but for those of grey."""
-    found = sorted({o for o in re.findall(r"fill-opacity: ([\d.]+)", svg) if float(o) <= 0.5})
-    rule = '[style*="fill-opacity: {0}"]:not([style*="{1}"]){{fill-opacity:{2:.2g}!important}}'
-    return "".join(rule.format(o, GREY, 1.8 * float(o)) for o in found)
+    found = sorted(set(re.findall(r"(?:; |fill-)opacity: [\d.]+", svg)))
+    rule = '[style*="{0}"]:not([style*="{1}"]){{{2}:{3:.2g}!important}}'
+    split = lambda tint: (tint.strip("; ").partition(":")[0], float(tint.rpartition(" ")[2]))
+    return "".join(rule.format(t, GREY, name, 1.8 * o) for t in found for name, o in [split(t)] if o <= 0.5)
 
 
 def _rules(
