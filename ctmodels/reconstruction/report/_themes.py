@@ -83,4 +83,5 @@ def page_rules(colours: Iterable[str]) -> str:
         for c in colours
         if (new := line(c, dark)) != c.lower()
     )
-    return f"{rules(False)}\n@media (prefers-color-scheme: dark) {{ {rules(True)} }}"
+    when = "(prefers-color-scheme: dark)"
+    return f"@media not all and {when} {{ {rules(False)} }}\n@media {when} {{ {rules(True)} }}"
