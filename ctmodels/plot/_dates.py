@@ -71,12 +71,15 @@ def _calendar(first: float, scale: float) -> tuple[Any, Any]:
 
 def _locator(axis: Any) -> Any:
     """As many ticks as there is room for: looked up whenever one is drawn, since a figure's size may change."""
-    from matplotlib.dates import AutoDateLocator
+    from matplotlib.dates import MINUTELY, SECONDLY, AutoDateLocator
 
     inches = axis.axes.bbox.width / axis.axes.figure.dpi
     most = int(np.clip(inches / WIDE, FEWEST, MOST))
     # Half as many at least: matplotlib has no step between six months and a year, nor between twelve hours and a day.
-    return AutoDateLocator(minticks=(most - 1) // 2, maxticks=most)
+    locator = AutoDateLocator(minticks=(most - 1) // 2, maxticks=most)
+    for unit in (MINUTELY, SECONDLY):
+        locator.intervald[unit] = [1, 2, 5, 10, 15, 30]  # from one to five is too far
+    return locator
 
 
 def _rounded(days: np.ndarray, second: float = 86_400.0) -> np.ndarray:

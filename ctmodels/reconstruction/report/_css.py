@@ -31,9 +31,9 @@ ul.facts b { color: var(--ink); font-weight: 600; }
   background: var(--wash);
   border-radius: 0 6px 6px 0; font-size: 1.4rem; line-height: 1.4; }
 .verdict.none { border-color: var(--no); }
-.scroll { overflow-x: auto; background: linear-gradient(to right, var(--paper) 2rem, transparent)
-  0 / 4rem 100% local no-repeat, linear-gradient(to left, var(--paper) 2rem, transparent)
-  100% / 4rem 100% local no-repeat, linear-gradient(to right, var(--shade), transparent)
+.scroll { overflow-x: auto; background: linear-gradient(to right, var(--paper) .7rem, transparent)
+  0 / 1.4rem 100% local no-repeat, linear-gradient(to left, var(--paper) .7rem, transparent)
+  100% / 1.4rem 100% local no-repeat, linear-gradient(to right, var(--shade), transparent)
   0 / .7rem 100% no-repeat, linear-gradient(to left, var(--shade), transparent)
   100% / .7rem 100% no-repeat; }
 table { width: 100%; border-collapse: collapse; font-size: .93rem; font-variant-numeric:
@@ -85,7 +85,7 @@ pre { margin: .5rem 0 0; padding: .7rem 1rem; background: var(--wash); border-ra
   no-repeat, color-mix(in srgb, var(--c) 30%, transparent); } }
 @media (max-width: PHONEpx) { .one img { max-width: 520px; margin: 0 auto; }
   .tag { display: block; width: max-content; margin: .2rem 0 0; }
-  tbody th { white-space: normal; } .dot { margin-right: .35em; }
+  th, td { padding: .4rem; } tbody th { white-space: normal; } .dot { margin-right: .35em; }
   main { padding: 1.4rem 1rem 3rem; } h1 { font-size: 1.6rem; } .verdict
   { font-size: 1.15rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ctmodels.plot._style import GREY, drawing
+from ctmodels.plot._style import COLOURS, GREY, drawing
 from ctmodels.reconstruction._delays import Embedding
 from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction.report._drawing import PAGE_WIDTH, Picture, picture
@@ -36,8 +36,8 @@ def _curves(view: View, found: Embedding) -> Picture:
         left, right = figure.subplots(1, 2)
         for i, (name, delay, dimension) in enumerate(zip(view.names, found.delays, found.dimensions, strict=True)):
             label = plain(view.label(name), 24) if len(view.names) > 1 else None
-            left.plot(delay.lags[1:], delay.information[1:], color=f"C{i}", label=label)
-            right.plot(dimension.dimensions, 100 * np.asarray(dimension.false), "o-", color=f"C{i}")
+            left.plot(delay.lags[1:], delay.information[1:], color=COLOURS[i % len(COLOURS)], label=label)
+            right.plot(dimension.dimensions, 100 * np.asarray(dimension.false), "o-", color=COLOURS[i % len(COLOURS)])
         for axes, at in ((left, found.delay), (right, found.dimension)):
             axes.axvline(at, color=GREY, linewidth=1)
         left.set_xlabel("delay, in samples")

@@ -62,7 +62,7 @@ def _tints(svg: str) -> str:
     found = sorted(set(re.findall(r"(?:; |fill-)opacity: [\d.]+", svg)))
     rule = '[style*="{0}"]:not([style*="{1}"]){{{2}:{3:.2g}!important}}'
     split = lambda tint: (tint.strip("; ").partition(":")[0], float(tint.rpartition(" ")[2]))
-    return "".join(rule.format(t, GREY, name, 1.8 * o) for t in found for name, o in [split(t)] if o <= 0.5)
+    return "".join(rule.format(t, GREY, name, 1.8 * o) for t in found for name, o in [split(t)] if o <= 0.55)
 
 
 def _rules(

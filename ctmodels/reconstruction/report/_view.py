@@ -68,7 +68,8 @@ class View:
         table = self.result.table
         zone = " [UTC]" if table.origin.endswith("Z") else ""
         if date_axis(axes.xaxis, table.time_unit, table.origin):
-            axes.set_xlabel(plain(table.time_name) + zone, parse_math=False)
+            # What the dates have in common stands at the right.
+            axes.set_xlabel(plain(table.time_name, 24) + zone, parse_math=False, loc="left")
             return
         if np.all(table.time % 1 == 0):
             axes.locator_params(axis="x", integer=True)  # no half years
