@@ -133,19 +133,21 @@ if _TYPE_CHECKING:
         plot as plot,
         reconstruction as reconstruction,
         regression as regression,
+        sweeps as sweeps,
         symbolic as symbolic,
         systems as systems,
     )
     from ctmodels.data import bin_spikes as bin_spikes
     from ctmodels.reconstruction import reconstruct as reconstruct
+    from ctmodels.sweeps import sweep as sweep
 
 _warn_if_bad(_jax_version)
 
 __version__ = "0.1.0"
 
 
-_LATER = ("analysis", "data", "metrics", "plot", "reconstruction", "regression", "symbolic", "systems")
-_LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
+_LATER = ("analysis", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic", "systems")
+_LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction", "sweep": "ctmodels.sweeps"}
 
 
 def __getattr__(name: str):

@@ -17,7 +17,7 @@ FLOORS = {
     5: ("_posteriors",),
     6: ("models",),
     7: ("plot", "regression"),
-    8: ("_command_line", "reconstruction"),
+    8: ("_command_line", "reconstruction", "sweeps"),
     9: ("demo", "doctor", "symbolic"),
     10: ("cli",),
 }

@@ -1,7 +1,7 @@
 """From data and indices to a batch: compiled where the data are a PyTree on the device, by their own `[]` on the host
 where they are anything else (NumPy, a memmap, a list of samples, a data set that reads files)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -87,6 +87,16 @@ class Source:
             f"{index.shape}, as a list, and one by one; none gave arrays with a leading axis of {index.shape}"
         )
         raise first  # pyright: ignore
+
+
+def shuffled(n: int, size: int, seed: tuple[int, ...], first: int) -> Iterator[np.ndarray]:
+    """The rows of one batch after another, from step `first` on, in an order of each epoch's own."""
+    epoch, at = divmod(first, n // size)
+    while True:
+        order = np.random.default_rng((*seed, epoch)).permutation(n)
+        for i in range(at, n // size):
+            yield order[i * size : (i + 1) * size]
+        epoch, at = epoch + 1, 0
 
 
 @eqx.filter_jit

@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from ctmodels._core._arguments import before, check_kept, check_seed, check_whole
 from ctmodels._core._words import kind_of
-from ctmodels.train._batches import Source, check_data
+from ctmodels.train._batches import Source, check_data, shuffled
 from ctmodels.train._interrupts import explain_out_of_memory, interruptible
 from ctmodels.train._progress import Progress
 from ctmodels.train._resume import Best, LoopState, restore_run, run_identity
@@ -170,18 +170,9 @@ def _batches(n: int, size: int, seed: int, ensemble: tuple[int, ...], first: int
     """Indices of one batch after another, `(*ensemble, size)`, from step `first` on: a function of seed and step, so
     that a run in parts sees what an unbroken one does."""
     if not ensemble:
-        return _shuffled(n, size, (seed,), first)
-    members = [_shuffled(n, size, (seed, member), first) for member in range(*ensemble)]
+        return shuffled(n, size, (seed,), first)
+    members = [shuffled(n, size, (seed, member), first) for member in range(*ensemble)]
     return map(np.stack, zip(*members, strict=True))
-
-
-def _shuffled(n: int, size: int, seed: tuple[int, ...], first: int):
-    epoch, at = divmod(first, n // size)
-    while True:
-        order = np.random.default_rng((*seed, epoch)).permutation(n)
-        for i in range(at, n // size):
-            yield order[i * size : (i + 1) * size]
-        epoch, at = epoch + 1, 0
 
 
 def _plain(x):

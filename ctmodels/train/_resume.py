@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -87,6 +87,17 @@ def _flat(said: dict, at: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(value, f"{at}{name}.") if isinstance(value, dict) else [(at + name, value)]
 
 
+def refuse_another(path, was: dict, identity: dict, accept: Collection[str] | None = None) -> None:
+    """Refuse a run of which anything differs that is not accepted; with None, nothing can be."""
+    differ = [name for name in {**identity, **was} if was.get(name) != identity.get(name)]
+    differ = [name for name in differ if name.partition(".")[0] not in (accept or ())]
+    if differ:
+        shown = "".join(f"\n  {_named(name)}: {was.get(name)} then, {identity.get(name)} now" for name in differ)
+        kinds, may = sorted({name.partition(".")[0] for name in differ}), accept is not None and knows("accept")
+        else_ = f"pass {argument('accept', kinds)} to go on" if may else "begin anew in another folder"
+        raise DataError(f"{path}: of another run:{shown}\nGive what was given then, or {else_}")
+
+
 def restore_run(run, identity, loop: LoopState, steps: int, resume: bool, accept) -> tuple[LoopState, list[dict]]:
     """What the folder's newest checkpoint holds, and its history; or an error that says what differs."""
     found = run.newest()
@@ -99,13 +110,7 @@ def restore_run(run, identity, loop: LoopState, steps: int, resume: bool, accept
             f"{run.folder}: holds a run of {at} steps; go on with it ({argument('resume', True)}), or name another "
             "folder"
         )
-    differ = [name for name in {**identity, **was} if was.get(name) != identity.get(name)]
-    differ = [name for name in differ if name.partition(".")[0] not in accept]
-    if differ:
-        shown = "".join(f"\n  {_named(name)}: {was.get(name)} then, {identity.get(name)} now" for name in differ)
-        kinds = sorted({name.partition(".")[0] for name in differ})
-        else_ = f"pass {argument('accept', kinds)} to go on" if knows("accept") else "begin anew in another folder"
-        raise DataError(f"{path}: of another run:{shown}\nGive what was given then, or {else_}")
+    refuse_another(path, was, identity, accept)
     if at > steps:
         raise DataError(f"{argument('steps', steps)}: the checkpoint is at step {at} already; give at least as many")
     if was["data"] != identity["data"]:

@@ -58,7 +58,7 @@ class TrainStep:
         self.mesh = None if mesh is None else one_axis(mesh, objective)
         self.places: tuple[str, ...] = ()  # names of what is watched for faults, known once it is traced
         # Counts how often JAX traces the step; a whole run must trace it once.
-        self._counted = eqx.debug.assert_max_traces(self._advance, max_traces=None)
+        self._counted = eqx.debug.assert_max_traces(self.advance, max_traces=None)
         over = eqx.filter_vmap(self._counted, in_axes=eqx.if_array(0)) if ensemble else self._counted
         options = {} if compiler_options is None else {"compiler_options": compiler_options}
         self._jitted = eqx.filter_jit(self._constrained(over), donate="all-except-first", **options)
@@ -73,7 +73,7 @@ class TrainStep:
         """A fresh state. With `ensemble`, every array of the model has a leading axis of members."""
         # Copied, since the step will reuse the buffers and the caller may want the model again.
         model, key = jax.tree.map(lambda x: jnp.array(x) if eqx.is_array(x) else x, (model, key))
-        state = self._members(model, key) if self.ensemble else self._fresh(model, key)
+        state = self._members(model, key) if self.ensemble else self.fresh(model, key)
         return state if self.mesh is None else replicated(state, self.mesh)
 
     def __call__(self, state: State, batch: PyTree) -> tuple[State, dict]:
@@ -95,19 +95,21 @@ class TrainStep:
 
     def _members(self, model, key) -> State:
         members = jax.tree.leaves(eqx.filter(model, eqx.is_array))[0].shape[0]
-        return eqx.filter_vmap(self._fresh)(model, jax.random.split(key, members))
+        return eqx.filter_vmap(self.fresh)(model, jax.random.split(key, members))
 
     def _constrained(self, advance: Callable) -> Callable:
         mesh = self.mesh
         return advance if mesh is None else lambda batch, state: stay_replicated(advance(batch, state), mesh)
 
-    def _fresh(self, model, key) -> State:
+    def fresh(self, model, key) -> State:
+        """The state before the first step of one model."""
         trained, _ = self.split(model)
         # Copied: an optimiser may keep the parameters, or one array of zeros twice, and buffers are reused one by one.
         opt_state = jax.tree.map(lambda x: jnp.array(x) if eqx.is_array(x) else x, self.optimiser.init(trained))
         return State(model, opt_state, jnp.zeros((), jnp.int32), key, Faults.none(trained))
 
-    def _advance(self, batch, state: State) -> tuple[State, dict]:
+    def advance(self, batch, state: State) -> tuple[State, dict]:
+        """One step of one model, not compiled: what a call is within."""
         trained, rest = self.split(state.model)
         key = jax.random.fold_in(state.key, state.step)
         of_batch = self._of_batch(rest, batch, key, state.step)
