@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -63,7 +64,7 @@ class Side:
         """As it was then, and shapes where its arrays are to come."""
         self.done, self.lanes, self.on = said["done"], said["lanes"], np.array(said["on"], bool)
         lanes = np.arange(len(self.lanes))
-        shapes = lambda tree: eqx.filter_eval_shape(lambda tree: take(tree, jax.numpy.asarray(lanes * 0)), tree)
+        shapes = lambda tree: eqx.filter_eval_shape(lambda tree: take(tree, jnp.asarray(lanes * 0)), tree)
         self.states, self.best = shapes((self.states, self.best))
 
     def off(self, members: Sequence[int]) -> None:
@@ -98,7 +99,7 @@ class Course:
         self.rung, self.contenders = said["rung"], said["contenders"]
         self.records = {int(member): Record(**record) for member, record in said["records"].items()}
         programs = {member: side.program for side in self.sides for member in side.program.group.members}
-        of_one = lambda arrays: take(arrays, jax.numpy.asarray(0))
+        of_one = lambda arrays: take(arrays, jnp.asarray(0))
         self.shelf = {m: eqx.filter_eval_shape(of_one, programs[m].group.arrays) for m in said["shelf"]}
         for side, was in zip(self.sides, said["sides"], strict=True):
             side.resumed(was)
@@ -196,10 +197,10 @@ class Course:
         side.states, side.best = side.program.gather((side.states, side.best), index)
         side.lanes, side.on = [side.lanes[lane] for lane in index], np.arange(lanes) < len(on)
 
-    def _shelve(self, side: Side, members: Sequence[int]) -> None:
+    def _shelve(self, side: Side, members: Collection[int]) -> None:
         best = side.program.home(side.best.model)
         for member in sorted(members):
-            self.shelf[member] = take(best, jax.numpy.asarray(side.lanes.index(member)))
+            self.shelf[member] = take(best, jnp.asarray(side.lanes.index(member)))
 
     def models(self) -> dict[int, PyTree]:
         """The best model of each member."""

@@ -21,8 +21,10 @@ def draw(members: Sequence[dict], history: Sequence[dict], by: str, best: int, a
 def _lines(members: Sequence[dict], history: Sequence[dict], by: str, best: int, ax: Any) -> Any:
     colours = _colours([row[by] for row in members])
     ends: set[str] = set()
+    top = _top(history)
     for member, row in enumerate(members):
         steps, scores = _line(history, member)
+        scores = np.minimum(scores, top)
         colour, wide = colours[repr(row[by])], member == best
         ax.plot(steps, scores, color=colour, linewidth=2.2 if wide else 0.9, alpha=1.0 if wide else 0.65)
         if row["stopped"] in ENDS and len(steps):
@@ -38,6 +40,13 @@ def _lines(members: Sequence[dict], history: Sequence[dict], by: str, best: int,
     if len(colours) <= 12:
         ax.legend(frameon=False, fontsize="small", ncols=1 if len(colours) <= 6 else 2)
     return ax
+
+
+def _top(history: Sequence[dict]) -> float:
+    """What is beyond is drawn there: one member that was lost would hide how the others differ."""
+    scores = np.array([score for line in history for score in line["validation"]])
+    scores = scores[np.isfinite(scores)]
+    return 10 * float(np.median(np.abs(scores))) if scores.size else np.inf
 
 
 def _line(history: Sequence[dict], member: int) -> tuple[np.ndarray, np.ndarray]:

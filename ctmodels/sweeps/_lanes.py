@@ -128,8 +128,8 @@ def _judged(validation: Callable, static: PyTree, shared: PyTree, on, step, arra
 
 
 @eqx.filter_jit
-def take(tree: PyTree, index: Int[Array, " lane"]) -> PyTree:
-    """Lanes of a tree of arrays."""
+def take(tree: PyTree, index: Int[Array, "*lane"]) -> PyTree:
+    """Lanes of a tree of arrays, or one of them."""
     return jax.tree.map(lambda x: x[index] if eqx.is_array(x) else x, tree)
 
 

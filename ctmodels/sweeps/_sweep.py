@@ -61,7 +61,7 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
 @before(_check_sweep)
 def sweep(
     build: Callable[..., PyTree],
-    grid: Mapping[str, Sequence | np.ndarray] | Sequence[Mapping[str, Any]],
+    grid: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     data: Any,
     loss: Callable,
     *,
