@@ -7,6 +7,7 @@ is run, and pages whose results are not there say so: for those who write other 
 
 import ast
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -44,6 +45,8 @@ SETTINGS: dict[str, dict] = {
     "streaming": dict(number=64, samples=12, hidden=16, steps=60),
     "teacher_forcing": dict(samples=4000, steps=1500, lengths=(50, 200, 800)),
 }
+# What an example imports that not every installation has: without it, its page says that it was not run.
+NEEDS = {"two_processes": ("grain", "orbax")}
 
 # Words that are not written small.
 PROPER = {"gan": "GAN", "ode": "ODE", "sde": "SDE"}
@@ -84,6 +87,11 @@ def code(source: str) -> str:
 
 def settings(name: str) -> dict:
     return {"figure": f"{Path(name).name}.svg"} | SETTINGS.get(name, {})
+
+
+def runs_here(name: str) -> bool:
+    """Whether all that it imports is installed."""
+    return all(importlib.util.find_spec(package) for package in NEEDS.get(name, ()))
 
 
 def said(settings: dict) -> str:
@@ -210,7 +218,7 @@ def on_files(files, config):
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     if os.environ.get("CTMODELS_GALLERY") != "pages":
         with ThreadPoolExecutor(max(1, min(2, cores))) as pool:
-            list(pool.map(execute, names()))
+            list(pool.map(execute, filter(runs_here, names())))
     for name in names():
         source, folder = (EXAMPLES / f"{name}.py").read_text("utf-8"), results(name)
         made = {f"{name}.md": page(name, source, folder), f"{name}.ipynb": notebook(name, source)}

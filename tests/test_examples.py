@@ -154,6 +154,11 @@ TOYS = {
         "state_space_apart",
         (-1, 1e-4),
     ),
+    "sweep_seeds": (
+        dict(widths=(4,), rates=(1e-2, 1e-1), seeds=2, samples=6, steps=8, halve=1, figure="sweep_seeds.svg"),
+        "trainings",
+        (2.9, 3.1),
+    ),
     "tasks/classify": (dict(number=8, samples=8, steps=3, figure="classify.svg"), "accuracy", (-1, 1.01)),
     "tasks/ensemble": (dict(members=2, steps=3, ahead=3, figure="ensemble.svg"), "spread", (0, 5)),
     "tasks/estimate_a_parameter": (
@@ -167,11 +172,16 @@ TOYS = {
     "tasks/generate": (dict(number=8, steps=3, figure="generate.svg"), "new", (-0.01, 1.01)),
     "tasks/reconstruct_trials": (dict(trials=6, samples=20, figure="trials.svg"), "nrmse", (0, 2)),
     "tasks/stream": (dict(number=4, samples=8, hidden=4, steps=3, figure="stream.svg"), "error", (0, 5)),
-    "tasks/sweep": (dict(rates=(1e-3, 1e-2), seeds=2, steps=3, figure="sweep.svg"), "best", (0, 1e3)),
+    "tasks/sweep": (dict(rates=(1e-3, 1e-2), seeds=2, steps=4, figure="sweep.svg"), "best", (0, 1e3)),
     "teacher_forcing": (
         dict(samples=400, width=8, window=10, steps=60, batch_size=16, lengths=(5, 10), figure="forcing.svg"),
         "forced",
         (0, 100),
+    ),
+    "two_processes": (
+        dict(files=2, each=16, samples=5, steps=4, batch_size=8, width=4, folder="two", figure="two_processes.svg"),
+        "loss",
+        (0, 10),
     ),
     "universal_lotka_volterra": (
         dict(samples=20, window=6, width=8, steps=6, figure="universal_lotka_volterra.svg"),
@@ -200,10 +210,13 @@ def test_an_example_is_imported_and_has_its_settings(name):
 
 # One of each kind, a training, a loop over series, a figure and two files; the others compile much, whatever the size.
 USUAL = {"export_model", "many_trials", "neural_sde", "resume_training"}
+NEEDS = {"two_processes": ("grain", "orbax.checkpoint")}
 
 
 @pytest.mark.parametrize("name", [n if n in USUAL else pytest.param(n, marks=pytest.mark.slow) for n in TOYS])
 def test_example(name, tmp_path, monkeypatch):
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package, reason="the extra `multihost` is not installed")
     settings, metric, (low, high) = TOYS[name]
     monkeypatch.chdir(tmp_path)  # what it writes
     numbers = main_of(name)(**settings)

@@ -19,12 +19,21 @@ TOYS = {
     "analysis.md": [(r"steps=(2000|500)\b", "steps=60"), (r"\b4000\b", "400"), (r"\(64, 3\)", "(4, 3)")],
     "coming-from.md": [(r"steps=300", "steps=4")],
     "faq.md": [],
+    "large-data.md": [(r"steps=100", "steps=4")],
+    "sweeps.md": [
+        (r"steps=800, batch_size=16,\n +every=40", "steps=8, batch_size=16, every=4"),
+        (r"steps=400, batch_size=16, every=40", "steps=8, batch_size=16, every=4"),
+        (r"steps=80, batch_size=16, every=20", "steps=4, batch_size=16, every=2"),
+        (r"seeds=8", "seeds=2"),
+        (r"range\(16\)", "range(3)"),
+        (r"\[8, 32\]", "[8]"),
+    ],
     "getting-started.md": [(r"\bsteps=\d+, members=\d+", "steps=4, members=1")],
     "plots.md": [(r"steps=300", "steps=4, members=1"), (r"\(64, 2\)", "(4, 2)"), (r"steps=500", "steps=20")],
 }
 ELSEWHERE = {"reconstruction.md", "fit-a-law.md", "adding-a-model.md"}
 # Of which the usual suite asks only for the names.
-SLOW = {"analysis.md", "coming-from.md", "getting-started.md", "plots.md"}
+SLOW = {"analysis.md", "coming-from.md", "getting-started.md", "plots.md", "sweeps.md"}
 WITH_CODE = [page for page in snippets.PAGES if snippets.blocks(page)]
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ctmodels.sweeps._lanes import Best, Program, padded, take
+from ctmodels.sweeps._lanes import Program, padded, take
 from ctmodels.train._batches import Source, shuffled
 from ctmodels.train._interrupts import explain_out_of_memory
 from ctmodels.train._nonfinite import IN_A_ROW

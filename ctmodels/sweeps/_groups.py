@@ -47,8 +47,8 @@ def grouped(build: Callable, points: Sequence[Point], seeds: Sequence[int]) -> l
             found.append([member]) if alike is None else alike.append(member)
         if len(found) > before + 1:
             warnings.warn(
-                f"build: its models differ in more than numbers from seed to seed at {point.hyper}, and train one after "
-                "another: define functions outside of `build`, and draw numbers as JAX's arrays",
+                f"build: its models differ in more than numbers from seed to seed at {point.hyper}, and train one "
+                "after another: define functions outside of `build`, and draw numbers as JAX's arrays",
                 RuntimeWarning,
                 stacklevel=4,
             )

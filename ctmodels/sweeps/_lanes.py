@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels.sweeps._groups import Group
 from ctmodels.train._parallel import to_default_device
-from ctmodels.train._step import TrainStep, make_step
+from ctmodels.train._step import TrainStep
 
 
 class Best(eqx.Module):
@@ -43,11 +43,11 @@ def over_lanes(function: Callable, mesh: Mesh | None, *, donate: bool = False) -
 
 
 class Program:
-    """What one group compiles: `start`, `advance` and `judge`."""
+    """What one group compiles: `start`, `advance` and `judge`. `make`: optimiser -> a step."""
 
-    def __init__(self, group: Group, objective: Callable, optimiser: Any, validation: Callable, mesh: Mesh | None):
+    def __init__(self, group: Group, make: Callable, optimiser: Any, validation: Callable, mesh: Mesh | None):
         self.group, self.mesh = group, mesh
-        self._objective, self._optimiser = objective, optimiser
+        self._make, self._optimiser = make, optimiser
         traced = {name: values[0] for name, values in group.traced.items()}
         self._step = self._step_of(traced)
         first = jax.tree.map(lambda x: x[0], (group.arrays, group.keys))
@@ -107,7 +107,7 @@ class Program:
         return eqx.combine(arrays, self.group.static)
 
     def _step_of(self, traced: dict) -> TrainStep:
-        return make_step(self._objective, self.group.optimiser(self._optimiser, traced))
+        return self._make(self.group.optimiser(self._optimiser, traced))
 
     def _fresh(self, arrays, key, traced):
         return self._step_of(traced).fresh(eqx.combine(arrays, self.group.static), key)

@@ -28,6 +28,7 @@ from ctmodels.train._objective import objective as plain_objective, pooled
 from ctmodels.train._progress import Progress
 from ctmodels.train._resume import refuse_another, run_identity
 from ctmodels.train._run_folder import NullRun, Run
+from ctmodels.train._step import make_step
 from ctmodels.train._structure import fingerprint, text
 
 
@@ -71,6 +72,7 @@ def sweep(
     seeds: int | Sequence[int] = 1,
     optimiser: Any = optax.adam,
     objective: Callable = plain_objective,
+    trainable: Callable[[PyTree], PyTree] | PyTree | None = None,
     every: int = 100,
     patience: int | None = None,
     halve: int = 0,
@@ -110,6 +112,7 @@ def sweep(
       (`lambda learning_rate: optax.chain(optax.clip_by_global_norm(1.0), optax.adam(learning_rate))`), or one that is
       made, the same for all.
     - `objective`: what makes the objective of the loss: `functools.partial(ct.objective, failed="drop")`.
+    - `trainable`: as of [`ctmodels.make_step`][].
     - `patience`: a member stops after so many validations without a better one. It stands still from then on.
     - `halve`: how often the worse half of the members leaves: after $2^{-h}$ of the steps, $2^{1-h}$, ..., one half
       (successive halving). Members that stopped early are judged with the others. 32 members and `halve=3` cost as
@@ -136,7 +139,9 @@ def sweep(
     _check_rungs(plan, len(points) * len(numbers))
     groups, take = grouped(build, points, numbers), Source(data)
     judge, held_out = _validation(validation, loss)
-    programs = [Program(group, objective(loss), optimiser, judge, mesh) for group in groups]
+    chosen = {} if trainable is None else {"trainable": trainable}
+    make = lambda optimiser: make_step(objective(loss), optimiser, **chosen)
+    programs = [Program(group, make, optimiser, judge, mesh) for group in groups]
     course = Course(plan, [Side(program) for program in programs], take, len(data), held_out)
     said = {} if folder is None else _identity(groups, points, numbers, plan, take, (loss, optimiser, validation))
     total = steps * len(groups)
