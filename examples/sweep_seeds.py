@@ -1,10 +1,9 @@
-"""How much of a comparison is chance? Two widths and three learning rates, by sixteen seeds each: 96 neural ODEs, in two
-compiled steps.
+"""How much of a comparison is chance? Two widths and three learning rates, by sixteen seeds each.
 
-Members of one seed see the same batches, so that a width is compared with another on the same luck. Three times the
-worse half leaves: the sweep costs as much as 30 to 40 trainings. What is learned is how a pendulum swings, from noisy series of
-four swings; what decides is the error on swings that were held out, and the spread over seeds says which differences of
-a single seed would have meant nothing.
+96 neural ODEs learn how a pendulum swings from four noisy series, in two compiled steps, one for each width. Members of
+one seed see the same batches, so that a width is compared with another on the same luck. Three times the worse half
+leaves: the sweep takes the steps of 30 trainings. What decides is the error on swings that were held out; the spread
+over seeds says which differences between two single runs mean nothing.
 """
 
 import jax.numpy as jnp

@@ -14,6 +14,7 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import equinox as eqx
@@ -110,18 +111,18 @@ def both(folder: Path, until: int, settings: dict) -> dict:
     return json.loads(first.stdout.splitlines()[-1])
 
 
-def main(
-    files=32, each=1024, samples=40, steps=300, batch_size=64, width=32, seed=0, folder="two_processes", figure=None
-):
-    folder = Path(folder)
-    write_series(folder / "data", files, each, samples)
-    size = sum(path.stat().st_size for path in (folder / "data").iterdir())
+def main(files=32, each=1024, samples=40, steps=300, batch_size=64, width=32, seed=0, figure=None):
     settings = {"steps": steps, "batch_size": batch_size, "width": width, "seed": seed}
-    before = both(folder, steps // 2, settings)
-    after = both(folder, steps, settings)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_series(folder / "data", files, each, samples)
+        size = sum(path.stat().st_size for path in (folder / "data").iterdir())
+        before = both(folder, steps // 2, settings)
+        after = both(folder, steps, settings)
+
     losses = before["losses"] + after["losses"]
     read = steps * batch_size / (files * each)
-    print(f"{size / 1e6:.0f} MB in {files} files, of which {read:.0%} were read; {before['devices']} devices")
+    print(f"{size / 1e6:.1f} MB in {files} files, of which {read:.0%} were read; {before['devices']} devices")
     print(f"two processes to step {steps // 2}, two others from step {after['first']}: loss {losses[-1]:.4f}")
     if figure is not None:
         draw(losses, after["first"], figure)

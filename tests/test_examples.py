@@ -179,7 +179,7 @@ TOYS = {
         (0, 100),
     ),
     "two_processes": (
-        dict(files=2, each=16, samples=5, steps=4, batch_size=8, width=4, folder="two", figure="two_processes.svg"),
+        dict(files=2, each=16, samples=5, steps=4, batch_size=8, width=4, figure="two_processes.svg"),
         "loss",
         (0, 10),
     ),

@@ -115,9 +115,9 @@ def sweep(
     - `trainable`: as of [`ctmodels.make_step`][].
     - `patience`: a member stops after so many validations without a better one. It stands still from then on.
     - `halve`: how often the worse half of the members leaves: after $2^{-h}$ of the steps, $2^{1-h}$, ..., one half
-      (successive halving). Members that stopped early are judged with the others. 32 members and `halve=3` cost as
-      much as 10 to 13 of them would to the end. Only where those that end well begin well: slow learning rates
-      are sent away first.
+      (successive halving). Members that stopped early are judged with the others. 32 members and `halve=3`
+      take the steps of 10 trainings. It supposes that those that end well begin well: slow learning rates are sent
+      away first.
     - `mesh`: devices that share the members, as a mesh of one axis: `jax.make_mesh((len(jax.devices()),),
       ("member",))`. Each solves its own in a loop of its own, with all data.
     - `folder`: of checkpoints, every `save_every` steps of a group and at each halving. The same call goes on from the

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 
 import equinox as eqx
@@ -193,7 +194,7 @@ def test_a_mesh_shares_the_members(tolerance):
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout.splitlines()[-1])
     alone = swept(**OF_THREE)
-    assert said["devices"] == 2 and said["stopped"] == [row["stopped"] for row in alone.members]
+    assert said["devices"] == 2 and said["same"] and said["stopped"] == [row["stopped"] for row in alone.members]
     np.testing.assert_allclose(said["models"], [arrays(m)[0].tolist() for m in alone.models], **tolerance(5))
 
 
@@ -201,7 +202,10 @@ OF_THREE = {"rates": (1e-2, 3e-2, 3e-3), "seeds": 1, "steps": 8}
 
 
 if __name__ == "__main__":
-    found = swept(mesh=jax.make_mesh((2,), ("member",)), **OF_THREE)
+    with tempfile.TemporaryDirectory() as folder:
+        whole_and_again = [swept(mesh=jax.make_mesh((2,), ("member",)), folder=folder, **OF_THREE) for _ in range(2)]
+    found, again = whole_and_again
     stopped = [row["stopped"] for row in found.members]
     models = [arrays(m)[0].tolist() for m in found.models]
-    print(json.dumps({"devices": len(jax.devices()), "stopped": stopped, "models": models}))
+    same = models == [arrays(m)[0].tolist() for m in again.models]
+    print(json.dumps({"devices": len(jax.devices()), "stopped": stopped, "models": models, "same": same}))
