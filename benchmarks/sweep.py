@@ -2,7 +2,8 @@
 
 The others are what `ct.fit` calls for one model: a step that is compiled once and shared by all of them, each with its
 own state and batches. Both draw their batches from data that lie on the device, and take turns on one core, in one
-thread; medians of the turns, each a step of all 32. `ratio_to_runs`: the time side by side over that of the 32.
+thread; medians of the turns, each a step of all 32. `ratio_to_runs`: the time side by side, eight at once as
+`ct.sweep` has it on a CPU, over that of the 32; `all_at_once_ms`: the 32 in one loop.
 `first_s`: the first step, which compiles.
 """
 
@@ -20,8 +21,9 @@ import ctmodels as ct
 from benchmarks._harness import main
 from benchmarks._timing import contest, pinned
 from ctmodels.sweeps._groups import grouped
-from ctmodels.sweeps._lanes import Program
+from ctmodels.sweeps._lanes import Program, Together
 from ctmodels.sweeps._points import points_of
+from ctmodels.sweeps._sweep import default_at_once
 from ctmodels.train._batches import Source
 
 SEEDS = 32
@@ -29,7 +31,7 @@ FIXED = ct.Integrate(ct.RK4(), ct.Substeps(1))
 
 
 def run(quick: bool) -> tuple[list[dict], dict]:
-    members, seconds = (2, 0.0) if quick else (SEEDS, 20.0)
+    members, seconds = (2, 0.0) if quick else (SEEDS, 10.0)
     rows = [compared(name, *problem, members, seconds) for name, problem in problems(quick).items()]
     return rows, {
         "seeds": members,
@@ -58,7 +60,7 @@ def neural_ode(width: int, solver: ct.Integrate, key):
 
 
 def stack(layer: Callable, key):
-    return ct.StateSpace(2, 2, layer=layer, features=16, depth=2, scale=0.1, key=key)
+    return ct.StateSpace(2, 2, layer=layer, features=16, depth=1, scale=0.1, key=key)
 
 
 def recurrent(features: int, *, key):
@@ -90,24 +92,27 @@ def compared(name: str, build: Callable, data, size: int, members: int, seconds:
 
     (group,) = grouped(build, points_of([{}], build, optimiser), range(members))
     make = lambda optimiser: ct.make_step(objective, optimiser)
-    program = Program(group, make, optimiser, lambda model, _: jnp.zeros(()), None)
-    states, on = program.start()[0], np.ones(members, bool)
 
-    def side_by_side():
-        nonlocal states
-        states, losses = program.advance(take(rows), on, states)
-        jax.block_until_ready(losses)
+    def together(at_once: int) -> Callable[[], object]:
+        program = Program(group, make, optimiser, lambda model, _: jnp.zeros(()), Together(at_once, None))
+        states, on = [program.start()[0]], np.ones(members, bool)
+
+        def step():
+            states[0], losses = program.advance(take(rows), on, states[0])
+            jax.block_until_ready(losses)
+
+        return step
 
     step = make(optimiser)
-    models = [jax.tree.map(lambda x, i=i: x[i] if eqx.is_array(x) else x, group.arrays) for i in range(members)]
-    runs = [step.init(program.model(model), key=group.keys[i]) for i, model in enumerate(models)]
+    models = [eqx.combine(jax.tree.map(lambda x, i=i: x[i], group.arrays), group.static) for i in range(members)]
+    runs = [step.init(model, key=group.keys[i]) for i, model in enumerate(models)]
 
     def one_after_another():
         for i, state in enumerate(runs):
             runs[i], metrics = step(state, take(rows[i]))
         jax.block_until_ready(metrics["loss"])
 
-    steps = {"together": side_by_side, "in_turn": one_after_another}
+    steps = {"together": together(default_at_once()), "all_at_once": together(members), "in_turn": one_after_another}
     first = {f"first_{how}_s": taken(step) for how, step in steps.items()}
     times = contest(steps, seconds)
     ratio = times["together"] / times["in_turn"]

@@ -65,7 +65,7 @@ class Side:
         self.done, self.lanes, self.on = said["done"], said["lanes"], np.array(said["on"], bool)
         lanes = np.arange(len(self.lanes))
         shapes = lambda tree: eqx.filter_eval_shape(lambda tree: take(tree, jnp.asarray(lanes * 0)), tree)
-        self.states, self.best = shapes((self.states, self.best))
+        self.states, self.best = shapes(self.program.home((self.states, self.best)))
 
     def off(self, members: Sequence[int]) -> None:
         """These go no farther."""
@@ -188,7 +188,7 @@ class Course:
         """Where at most half of the lanes are on, they move to half as many, or fewer: a power of two, so that few
         programs are compiled."""
         on = np.flatnonzero(side.on).tolist()
-        lanes = side.program.fitting(2 ** math.ceil(math.log2(len(on)))) if on else 0
+        lanes = side.program.how.lanes(2 ** math.ceil(math.log2(len(on)))) if on else 0
         if not on or 2 * lanes > len(side.lanes):
             return
         staying = [side.lanes[lane] for lane in on]

@@ -1,13 +1,13 @@
 """Members side by side: a step, a judgement and a gathering of all lanes, each one compiled program."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 from jaxtyping import Array, Float, Int, PyTree
 
 from ctmodels.sweeps._groups import Group
@@ -25,47 +25,70 @@ class Best(eqx.Module):
     stale: Int[Array, "*lane"]
 
 
-def over_lanes(function: Callable, mesh: Mesh | None, *, donate: bool = False) -> Callable:
-    """`function(shared, *of_a_lane)`, compiled for all lanes: side by side in one loop; of a mesh, on each device its
-    share of them, so that none waits for the longest solve of another's."""
+class Together(NamedTuple):
+    """How lanes are solved: so many at once, on these devices."""
+
+    at_once: int
+    mesh: Mesh | None
+
+    @classmethod
+    def on(cls, mesh: Mesh | None, at_once: int) -> "Together":
+        """On a mesh whose axis JAX may handle by itself outside of the shards."""
+        if mesh is not None:
+            mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,))
+        return cls(at_once, mesh)
+
+    @property
+    def devices(self) -> int:
+        """That share them."""
+        return 1 if self.mesh is None else self.mesh.size
+
+    def lanes(self, members: int) -> int:
+        """The least number for so many members: as many on each device, in equal parts of at most `at_once`."""
+        parts = -(-members // (self.devices * self.at_once))
+        return -(-members // (self.devices * parts)) * self.devices * parts
+
+
+def over_lanes(function: Callable, how: Together, *, donate: bool = False) -> Callable:
+    """`function(shared, *of_a_lane)`, compiled for all lanes: part after part, those of a part side by side in one
+    loop; of a mesh, on each device its share of them, so that none waits for the longest solve of another's."""
 
     def each(shared, *lanes):
-        return eqx.filter_vmap(function, in_axes=(None, *(eqx.if_array(0),) * len(lanes)))(shared, *lanes)
+        arrays, fixed = eqx.partition(lanes, eqx.is_array)
+        one = lambda arrays: function(shared, *eqx.combine(arrays, fixed))
+        number = jax.tree.leaves(arrays)[0].shape[0]
+        parts = -(-number // how.at_once)
+        return jax.vmap(one)(arrays) if parts == 1 else jax.lax.map(one, arrays, batch_size=number // parts)
 
     def over_mesh(*given):
         arrays, fixed = eqx.partition(given, eqx.is_array)
-        (axis,) = mesh.axis_names  # pyright: ignore
+        (axis,) = how.mesh.axis_names  # pyright: ignore
         shard = lambda *arrays: each(*eqx.combine(arrays, fixed))
         specs = (P(), *(P(axis),) * (len(given) - 1))
-        return jax.shard_map(shard, mesh=mesh, in_specs=specs, out_specs=P(axis), check_vma=False)(*arrays)
+        return jax.shard_map(shard, mesh=how.mesh, in_specs=specs, out_specs=P(axis), check_vma=False)(*arrays)
 
-    return eqx.filter_jit(each if mesh is None else over_mesh, donate="all-except-first" if donate else "none")
+    return eqx.filter_jit(each if how.mesh is None else over_mesh, donate="all-except-first" if donate else "none")
 
 
 class Program:
     """What one group compiles: `start`, `advance` and `judge`. `make`: optimiser -> a step."""
 
-    def __init__(self, group: Group, make: Callable, optimiser: Any, validation: Callable, mesh: Mesh | None):
-        self.group, self.mesh = group, mesh
+    def __init__(self, group: Group, make: Callable, optimiser: Any, validation: Callable, how: Together):
+        self.group, self.how = group, how
         self._make, self._optimiser = make, optimiser
         traced = {name: values[0] for name, values in group.traced.items()}
         self._step = self._step_of(traced)
         first = jax.tree.map(lambda x: x[0], (group.arrays, group.keys))
         state = eqx.filter_eval_shape(lambda arrays, key: self._fresh(arrays, key, traced), *first)
         self._static = eqx.partition(state, lambda x: isinstance(x, jax.ShapeDtypeStruct))[1]
-        self._start = over_lanes(lambda _, *given: eqx.filter(self._fresh(*given), eqx.is_array), mesh)
-        self._advance = over_lanes(self._advanced, mesh, donate=True)
-        self._judge = over_lanes(lambda shared, *given: _judged(validation, group.static, shared, *given), mesh)
+        self._start = over_lanes(lambda _, *given: eqx.filter(self._fresh(*given), eqx.is_array), how)
+        self._advance = over_lanes(self._advanced, how, donate=True)
+        self._judge = over_lanes(lambda shared, *given: _judged(validation, group.static, shared, *given), how)
 
     @property
     def lanes(self) -> int:
-        """How many there are at the start: the members, and as many more as the mesh needs."""
-        return self.fitting(len(self.group.members))
-
-    def fitting(self, members: int) -> int:
-        """The least number of lanes for so many members that the mesh can share."""
-        devices = 1 if self.mesh is None else self.mesh.size
-        return -(-members // devices) * devices
+        """How many there are at the start."""
+        return self.how.lanes(len(self.group.members))
 
     def start(self) -> tuple[PyTree, Best]:
         """The arrays of the states before the first step, and no best yet."""
@@ -93,14 +116,14 @@ class Program:
 
     def put(self, tree: PyTree) -> PyTree:
         """With its leading axis shared by the mesh."""
-        if self.mesh is None:
+        if self.how.mesh is None:
             return tree
-        sharding = NamedSharding(self.mesh, P(*self.mesh.axis_names))
+        sharding = NamedSharding(self.how.mesh, P(*self.how.mesh.axis_names))
         return jax.tree.map(lambda x: jax.device_put(x, sharding) if eqx.is_array(x) else x, tree)
 
     def home(self, tree: PyTree) -> PyTree:
         """On one device."""
-        return tree if self.mesh is None else to_default_device(tree)
+        return tree if self.how.mesh is None else to_default_device(tree)
 
     def model(self, arrays: PyTree) -> PyTree:
         """A member's model, of its arrays."""

@@ -17,7 +17,7 @@ from ctmodels._core._promises import check_signature
 from ctmodels._core._words import argument
 from ctmodels.sweeps._course import Course, Plan, Side
 from ctmodels.sweeps._groups import Group, grouped
-from ctmodels.sweeps._lanes import Program
+from ctmodels.sweeps._lanes import Program, Together
 from ctmodels.sweeps._points import Point, points_of
 from ctmodels.sweeps._result import Sweep
 from ctmodels.train._batches import Source, check_data
@@ -38,8 +38,9 @@ def _check_sweep(build, grid, data, loss, seeds, optimiser, validation, mesh, **
     check_data(data)
     for name, least in {"steps": 1, "batch_size": 1, "every": 1, "halve": 0, "save_every": 1}.items():
         check_whole(name, given[name], least)
-    if given["patience"] is not None:
-        check_whole("patience", given["patience"], 0)
+    for name, least in {"patience": 0, "at_once": 1}.items():
+        if given[name] is not None:
+            check_whole(name, given[name], least)
     for seed in _seeds(seeds):
         check_seed(seed, "seeds")
     if len(set(_seeds(seeds))) < len(_seeds(seeds)) or not _seeds(seeds):
@@ -76,6 +77,7 @@ def sweep(
     every: int = 100,
     patience: int | None = None,
     halve: int = 0,
+    at_once: int | None = None,
     mesh: Mesh | None = None,
     folder: str | Path | None = None,
     save_every: int = 1000,
@@ -118,6 +120,8 @@ def sweep(
       (successive halving). Members that stopped early are judged with the others. 32 members and `halve=3`
       take the steps of 10 trainings. It supposes that those that end well begin well: slow learning rates are sent
       away first.
+    - `at_once`: how many members of a group are solved side by side; the others follow in the same step, so that memory
+      is that of so many. Default: all of them on an accelerator; on a CPU, whose cache holds few, eight.
     - `mesh`: devices that share the members, as a mesh of one axis: `jax.make_mesh((len(jax.devices()),),
       ("member",))`. Each solves its own in a loop of its own, with all data.
     - `folder`: of checkpoints, every `save_every` steps of a group and at each halving. The same call goes on from the
@@ -140,10 +144,11 @@ def sweep(
     groups, take = grouped(build, points, numbers), Source(data)
     judge, held_out = _validation(validation, loss)
     chosen = {} if trainable is None else {"trainable": trainable}
+    how = Together.on(mesh, at_once or default_at_once())
     make = lambda optimiser: make_step(objective(loss), optimiser, **chosen)
-    programs = [Program(group, make, optimiser, judge, mesh) for group in groups]
+    programs = [Program(group, make, optimiser, judge, how) for group in groups]
     course = Course(plan, [Side(program) for program in programs], take, len(data), held_out)
-    said = {} if folder is None else _identity(groups, points, numbers, plan, take, (loss, optimiser, validation))
+    said = {} if folder is None else _identity(groups, points, numbers, (plan, how), take, (loss, optimiser, validation))
     total = steps * len(groups)
     run = NullRun() if folder is None else Run(folder, keep=2)
     with run, interruptible() as interrupted, Progress(total, "sweep", progress) as bar:
@@ -161,6 +166,11 @@ def sweep(
     if interrupted() == signal.SIGTERM:
         raise SystemExit(TERMINATED)
     return _result(course, points, numbers, groups, history)
+
+
+def default_at_once() -> int:
+    """On a CPU more are slower: see benchmarks/sweep.py. Elsewhere, all."""
+    return 8 if jax.default_backend() == "cpu" else 1 << 30
 
 
 def _check_rungs(plan: Plan, members: int) -> None:
@@ -181,10 +191,12 @@ def _validation(validation: Any, loss: Callable) -> tuple[Callable, PyTree]:
     return judge, Source(validation)(np.arange(len(validation)))
 
 
-def _identity(groups, points: Sequence[Point], seeds: Sequence[int], plan: Plan, data: Source, said: tuple) -> dict:
+def _identity(groups, points: Sequence[Point], seeds: Sequence[int], given: tuple, data: Source, said: tuple) -> dict:
     """What must agree for a sweep to go on."""
     told = {name: text(value) for name, value in zip(("loss", "optimiser", "validation"), said, strict=True)}
-    about = {"points": [text(point.hyper) for point in points], "seeds": list(seeds), **plan._asdict(), **told}
+    plan, how = given
+    lanes = {"at_once": how.at_once, "devices": how.devices}
+    about = {"points": [text(point.hyper) for point in points], "seeds": list(seeds), **plan._asdict(), **lanes, **told}
     models = {"models": fingerprint([group.arrays for group in groups])}
     return run_identity(data.fingerprinted(), plan.batch_size, 0, {**about, **models})
 
