@@ -51,11 +51,11 @@ class Mapped:
     def __getitem__(self, index):
         rows = np.array(self.parts[index // self.each][index % self.each])
         ts, ys = rows[:, 0], rows[:, 1:]
-        return {"x": ys[0], "ts": ts, "ys": ys}
+        return {"x": ys[0], "ts": ts, "ys": ys, "seen": np.ones(ys.shape, bool)}
 
 
 def examples_of(batch: dict) -> ct.Example:
-    return ct.Example(batch["x"], ct.Series(batch["ts"], batch["ys"], np.ones(batch["ys"].shape, bool)))
+    return ct.Example(batch["x"], ct.Series(batch["ts"], batch["ys"], batch["seen"]))
 
 
 def train(folder: Path, until: int, steps: int, batch_size: int, width: int, seed: int) -> dict:
@@ -88,7 +88,7 @@ def train(folder: Path, until: int, steps: int, batch_size: int, width: int, see
         batches.set_state(kept["place"])
     losses = []
     for _ in range(first, until):
-        state, metrics = step(state, jax.tree.map(whole, examples_of(next(batches))))
+        state, metrics = step(state, examples_of(jax.tree.map(whole, next(batches))))
         losses.append(metrics["loss"])
     keep.save(until, args=ocp.args.Composite(
         state=ocp.args.StandardSave(eqx.filter(state, eqx.is_array)), place=ocp.args.JsonSave(batches.get_state()),
