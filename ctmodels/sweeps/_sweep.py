@@ -143,12 +143,13 @@ def sweep(
     _check_rungs(plan, len(points) * len(numbers))
     groups, take = grouped(build, points, numbers), Source(data)
     judge, held_out = _validation(validation, loss)
-    chosen = {} if trainable is None else {"trainable": trainable}
+    chosen: dict[str, Any] = {} if trainable is None else {"trainable": trainable}
     how = Together.on(mesh, at_once or default_at_once())
     make = lambda optimiser: make_step(objective(loss), optimiser, **chosen)
     programs = [Program(group, make, optimiser, judge, how) for group in groups]
     course = Course(plan, [Side(program) for program in programs], take, len(data), held_out)
-    said = {} if folder is None else _identity(groups, points, numbers, (plan, how), take, (loss, optimiser, validation))
+    told = {"loss": loss, "optimiser": optimiser, "validation": validation}
+    said = {} if folder is None else _identity(groups, points, numbers, plan, how, take, told)
     total = steps * len(groups)
     run = NullRun() if folder is None else Run(folder, keep=2)
     with run, interruptible() as interrupted, Progress(total, "sweep", progress) as bar:
@@ -191,14 +192,15 @@ def _validation(validation: Any, loss: Callable) -> tuple[Callable, PyTree]:
     return judge, Source(validation)(np.arange(len(validation)))
 
 
-def _identity(groups, points: Sequence[Point], seeds: Sequence[int], given: tuple, data: Source, said: tuple) -> dict:
+def _identity(
+    groups, points: Sequence[Point], seeds: Sequence[int], plan: Plan, how: Together, data, told: dict
+) -> dict:
     """What must agree for a sweep to go on."""
-    told = {name: text(value) for name, value in zip(("loss", "optimiser", "validation"), said, strict=True)}
-    plan, how = given
+    about = {"points": [text(point.hyper) for point in points], "seeds": list(seeds), **plan._asdict()}
     lanes = {"at_once": how.at_once, "devices": how.devices}
-    about = {"points": [text(point.hyper) for point in points], "seeds": list(seeds), **plan._asdict(), **lanes, **told}
     models = {"models": fingerprint([group.arrays for group in groups])}
-    return run_identity(data.fingerprinted(), plan.batch_size, 0, {**about, **models})
+    functions = {name: text(value) for name, value in told.items()}
+    return run_identity(data.fingerprinted(), plan.batch_size, 0, {**about, **lanes, **models, **functions})
 
 
 def _go_on(run, identity: dict, course: Course) -> list[dict]:
