@@ -43,7 +43,9 @@ SETTINGS: dict[str, dict] = {
     "sde_matching": dict(steps=600),
     "self_pretraining": dict(number=256, pretraining=200, steps=150),
     "streaming": dict(number=64, samples=12, hidden=16, steps=60),
+    "sweep_seeds": dict(seeds=8, steps=400),
     "teacher_forcing": dict(samples=4000, steps=1500, lengths=(50, 200, 800)),
+    "two_processes": dict(files=8, each=512, steps=150),
 }
 # What an example imports that not every installation has: without it, its page says that it was not run.
 NEEDS = {"two_processes": ("grain", "orbax")}

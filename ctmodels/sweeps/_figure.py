@@ -21,10 +21,8 @@ def draw(members: Sequence[dict], history: Sequence[dict], by: str, best: int, a
 def _lines(members: Sequence[dict], history: Sequence[dict], by: str, best: int, ax: Any) -> Any:
     colours = _colours([row[by] for row in members])
     ends: set[str] = set()
-    top = _top(history)
     for member, row in enumerate(members):
         steps, scores = _line(history, member)
-        scores = np.minimum(scores, top)
         colour, wide = colours[repr(row[by])], member == best
         ax.plot(steps, scores, color=colour, linewidth=2.2 if wide else 0.9, alpha=1.0 if wide else 0.65)
         if row["stopped"] in ENDS and len(steps):
@@ -37,16 +35,21 @@ def _lines(members: Sequence[dict], history: Sequence[dict], by: str, best: int,
     ax.set(xlabel="step", ylabel="validation")
     if all(score > 0 for line in history for score in line["validation"] if np.isfinite(score)):
         ax.set_yscale("log")
+    ax.set_ylim(top=_top(history))
     if len(colours) <= 12:
-        ax.legend(frameon=False, fontsize="small", ncols=1 if len(colours) <= 6 else 2)
+        ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
 
 
-def _top(history: Sequence[dict]) -> float:
-    """What is beyond is drawn there: one member that was lost would hide how the others differ."""
-    scores = np.array([score for line in history for score in line["validation"]])
-    scores = scores[np.isfinite(scores)]
-    return 10 * float(np.median(np.abs(scores))) if scores.size else np.inf
+def _top(history: Sequence[dict]) -> float | None:
+    """Where lines leave the frame, if any is to: a member that was lost would hide how the others differ."""
+    firsts: dict[int, float] = {}
+    for line in history:
+        firsts = {**dict(zip(line["members"], line["validation"], strict=True)), **firsts}
+    begun = np.array([score for score in firsts.values() if np.isfinite(score)])
+    most = max((score for line in history for score in line["validation"] if np.isfinite(score)), default=0.0)
+    top = 10 * float(np.median(np.abs(begun))) if begun.size else np.inf
+    return top if 0 < top < most else None
 
 
 def _line(history: Sequence[dict], member: int) -> tuple[np.ndarray, np.ndarray]:

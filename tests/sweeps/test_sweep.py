@@ -19,6 +19,8 @@ import optax
 import pytest
 
 import ctmodels as ct
+from ctmodels.sweeps._groups import grouped
+from ctmodels.sweeps._points import points_of
 
 pytestmark = pytest.mark.only("float32")
 
@@ -146,23 +148,24 @@ def test_a_stop_changes_nothing(tmp_path):
         swept(build=lambda key: build(jax.random.fold_in(key, 1)), **given)
 
 
-def test_groups_are_of_one_structure_and_patience_is_each_members_own():
+def test_groups_are_of_one_structure_and_patience_is_each_members_own(tolerance):
+    apart = lambda model: jnp.mean((model.rates - 2) ** 2)
     grid = {"modes": [2, 3], "learning_rate": [1e-2, 0.0], "b1": [0.8, 0.9]}
-    found = ct.sweep(build, grid, data(), ct.losses.squared, validation=data(1),
+    found = ct.sweep(build, grid, data(), ct.losses.squared, validation=apart,
                      **{**CALL, "halve": 0, "steps": 10, "patience": 1, "seeds": [7]})  # fmt: skip
     assert [row["group"] for row in found.members] == [0] * 4 + [1] * 4
     for row, model in zip(found.members, found.models, strict=True):
         assert arrays(model)[0].shape == (row["modes"],)
         still = row["learning_rate"] == 0.0
         assert (row["stopped"], row["steps"], row["at"]) == (("early", 6, 2) if still else ("finished", 10, 10))
+        np.testing.assert_allclose(row["validation"], np.mean((arrays(model)[0] - 2) ** 2), **tolerance())
+
+
+def test_seeds_that_fall_apart_are_said():
+    labelled = lambda key: build(key, label=str(jax.random.key_data(key)))
     with pytest.warns(RuntimeWarning, match="from seed to seed.*define functions outside"):
-        labelled = lambda key: build(key, label=str(jax.random.key_data(key)))
-        parted = ct.sweep(labelled, [{}], data(), ct.losses.squared, validation=lambda model: jnp.sum(model.rates),
-                          **{**CALL, "halve": 0, "steps": 1, "optimiser": optax.sgd(0.1)})  # fmt: skip
-    assert [row["group"] for row in parted.members] == [0, 1]
-    np.testing.assert_allclose(
-        [row["validation"] for row in parted.members], [arrays(m)[0].sum() for m in parted.models]
-    )
+        groups = grouped(labelled, points_of([{}], labelled, optax.sgd(0.1)), [0, 1])
+    assert [group.members for group in groups] == [[0], [1]]
 
 
 @pytest.mark.parametrize(
