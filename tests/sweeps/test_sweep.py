@@ -6,6 +6,7 @@ This process has one device. The file itself, run as a script, has two: it print
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -146,6 +147,13 @@ def test_a_stop_changes_nothing(tmp_path):
         swept(every=4, **given)
     with pytest.raises(ct.DataError, match=r"(?s)of another run.*about\.models"):
         swept(build=lambda key: build(jax.random.fold_in(key, 1)), **given)
+
+
+def test_an_interrupt_ends_it_after_the_step_and_returns_what_there_is():
+    ends = lambda line: signal.raise_signal(signal.SIGINT) if line["steps"] == 4 else None
+    found = swept(rates=(1e-2, 3e-2), seeds=1, callbacks=[ends])
+    assert {(row["stopped"], row["steps"]) for row in found.members} == {("interrupted", 4)}
+    assert found.members[found.order[0]]["validation"] == np.min([line["validation"] for line in found.history])
 
 
 def test_groups_are_of_one_structure_and_patience_is_each_members_own(tolerance):
