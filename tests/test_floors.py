@@ -18,7 +18,7 @@ FLOORS = {
     6: ("models",),
     7: ("plot", "regression"),
     8: ("_command_line", "reconstruction", "sweeps"),
-    9: ("demo", "doctor", "symbolic"),
+    9: ("demo", "doctor", "symbolic", "uncertainty"),
     10: ("cli",),
 }
 WEST = {"losses", "regularisers", "metrics", "train", "transforms", "systems"}

@@ -38,12 +38,14 @@ BIAS = 0.05  # standard errors, by which a solver's own error may move a paramet
 
 
 class Estimate(NamedTuple):
-    """`q` `(parameter,)`, `starts` `(trial, window, state)`, scaled; `window` `(trial, time)`: of which window each row
-    is; `length`: rows of a window, or None for whole trials; `found`: what is expected of each row; `laplace`: what is
-    left open; `misfit`: by how much the variance of longer windows was larger, where they were given up."""
+    """`rows` `(trial,)`: how many each has; `q` `(parameter,)`, `starts` `(trial, window, state)`, scaled; `window`
+    `(trial, time)`: of which window each row is; `length`: rows of a window, or None for whole trials; `found`: what is
+    expected of each row; `laplace`: what is left open; `misfit`: by how much the variance of longer windows was larger,
+    where they were given up."""
 
     problem: LawProblem
     trials: Trials
+    rows: np.ndarray
     q: np.ndarray
     starts: np.ndarray
     window: np.ndarray
@@ -55,14 +57,18 @@ class Estimate(NamedTuple):
 
 def estimate(problem: LawProblem, trials: Sequence[tuple[Series, Series | None]], seed: int) -> Estimate:
     """The likeliest parameters of scaled trials, of any lengths."""
-    batch = batched(trials)
     rows = np.array([series.ts.shape[0] for series, _ in trials])
+    return estimate_batch(problem, batched(trials), rows, seed)
+
+
+def estimate_batch(problem: LawProblem, batch: Trials, rows: np.ndarray, seed: int) -> Estimate:
+    """The same of trials that lie side by side, padded."""
     shortest = shortest_window(batch, rows)
     lengths = [shortest * 2**i for i in range(64) if shortest * 2**i < 1.5 * rows.max()] or [shortest]
     windows = [windows_of(rows, length) for length in lengths[:-1]] + [np.zeros((len(rows), rows.max()), int)]
     count = int(max(w.max() for w in windows)) + 1
     states = problem.field.units.std.shape[0]
-    search = Search(problem, batch, count, seed)
+    search = Search(problem, batch, rows, count, seed)
     starts = first_starts(batch, windows[0], count, states)
     q, starts, found = search.begin(windows[0], starts)
     kept, misfit = 0, None
@@ -85,8 +91,8 @@ class _Found(NamedTuple):
 class Search:
     """Least squares of one problem, compiled once for all windows."""
 
-    def __init__(self, problem: LawProblem, trials: Trials, count: int, seed: int):
-        self.problem, self.trials, self.count = problem, trials, count
+    def __init__(self, problem: LawProblem, trials: Trials, rows: np.ndarray, count: int, seed: int):
+        self.problem, self.trials, self.rows, self.count = problem, trials, rows, count
         self.random = np.random.default_rng(seed)
         self.deviation = np.ones(trials.series.ys.shape[-1])
 
@@ -116,7 +122,7 @@ class Search:
     def finish(self, window, q, starts, first: Laplace, length, misfit) -> Estimate:
         """With weights by the noise of each channel, and steps so small that their error does not matter."""
         for _ in range(20):
-            before, self.deviation = self.deviation, _bounded(first.deviation)
+            before, self.deviation = self.deviation, bounded(first.deviation)
             if len(self.deviation) > 1 or np.any(before != 1):
                 q, starts, _ = self.search(window, *(np.broadcast_to(a, (MEMBERS, *a.shape)) for a in (q, starts)))
             found = self.look(window, q, starts, 0.0)
@@ -127,9 +133,8 @@ class Search:
                 self.refine(2)
             elif settled:
                 break
-        return Estimate(
-            self.problem, self.trials, q, starts, window, length, found.sensitivities, found.laplace, misfit
-        )
+        ended = q, starts, window, length, found.sensitivities, found.laplace, misfit
+        return Estimate(self.problem, self.trials, self.rows, *ended)
 
     def search(self, window: np.ndarray, q: np.ndarray, starts: np.ndarray):
         """The best of several first guesses: parameters, starts, cost."""
@@ -139,13 +144,15 @@ class Search:
         best = 0 if cost[0] <= (1 + SAME) * cost.min() < np.inf else int(np.argmin(cost))
         return np.asarray(fits.q[best], np.float64), np.asarray(fits.starts[best], np.float64), float(fits.cost[best])
 
-    def search_all(self, window, q, starts, ys=None) -> Fit:
-        """Of each first guess; `ys`: other data for each."""
-        series = self.trials.series
+    def search_all(self, window, q, starts, *, ys=None, weights=None, free=None) -> Fit:
+        """Of each first guess; `ys`: other data for each, `weights` `(member, trial)`: how often a trial counts, `free`
+        `(parameter,)`: which ones are searched, the others are held."""
+        series, parameters = self.trials.series, np.shape(q)[1]
         ys = jnp.broadcast_to(series.ys, (len(q), *series.ys.shape)) if ys is None else ys
-        number = lambda a: jnp.asarray(a, series.ys.dtype)
-        given = jnp.asarray(window), number(q), number(starts), number(self.deviation), number(ys)
-        return _search(self.problem, self.trials, *given)
+        weights = np.ones((len(q), len(series.ys))) if weights is None else weights
+        free = np.ones(parameters) if free is None else free
+        given = (jnp.asarray(a, series.ys.dtype) for a in (q, starts, self.deviation, ys, weights, free))
+        return _search(self.problem, self.trials, jnp.asarray(window), *given)
 
     def look(self, window, q, starts, cost: float) -> _Found:
         """What is expected of each row there, and how well the parameters are known."""
@@ -185,23 +192,27 @@ class Search:
 
 
 @eqx.filter_jit
-def _search(problem: LawProblem, trials: Trials, window, q, starts, deviation, ys) -> Fit:
-    """Of each member, `q` `(member, parameter)`, `starts` `(member, trial, window, state)`."""
+def _search(problem: LawProblem, trials: Trials, window, q, starts, deviation, ys, weights, free) -> Fit:
+    """Of each member, `q` `(member, parameter)`, `starts` `(member, trial, window, state)`. What has no slope is not
+    moved."""
     count, values = starts.shape[2], jnp.sum(trials.series.mask, dtype=ys.dtype)
     tolerance = jnp.maximum(2e-3 / values, 4 * jnp.finfo(ys.dtype).eps)
 
-    def one(q, starts, ys):
+    moved = jnp.concatenate([free, jnp.ones(starts.shape[-1], q.dtype)])
+
+    def one(q, starts, ys, weights):
         def equations(q, starts):
             def of_trial(starts, series, control, window, ys):
                 found = _of_trial(problem, q, starts, series.ts, control, window)
+                found = found._replace(slopes=found.slopes * moved)
                 series = eqx.tree_at(lambda s: s.ys, series, ys)
                 return normal_equations(found, series, window, count, deviation)
 
-            return jax.vmap(of_trial)(starts, *trials, window, ys)
+            return weights[:, None, None, None] * jax.vmap(of_trial)(starts, *trials, window, ys)
 
         return levenberg_marquardt(equations, q, starts, tolerance)
 
-    return jax.vmap(one)(q, starts, ys)
+    return jax.vmap(one)(q, starts, ys, weights)
 
 
 @eqx.filter_jit
@@ -223,7 +234,7 @@ def _variance(found: _Found) -> float:
     return float(np.mean(found.laplace.deviation**2)) + FLOOR
 
 
-def _bounded(deviation: np.ndarray) -> np.ndarray:
+def bounded(deviation: np.ndarray) -> np.ndarray:
     """No channel weighs as if it had no noise at all."""
     return np.maximum(deviation, max(1e-6, 1e-3 * float(deviation.max())))
 
@@ -231,7 +242,7 @@ def _bounded(deviation: np.ndarray) -> np.ndarray:
 def _nothing(rows: Rows) -> Laplace:
     """Of a law that came to no numbers."""
     p = len(rows.unit)
-    return Laplace(np.full(rows.mask.shape[-1], np.inf), np.zeros((p, p)), np.eye(p), 1, 0.0, False)
+    return Laplace(np.full(rows.mask.shape[-1], np.inf), np.zeros((p, p)), np.eye(p), 1, 0.0, False, np.ones(p))
 
 
 def _diverges(problem: LawProblem, window: np.ndarray) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.stats
 
-from ctmodels._core._arguments import before, check_seed, check_whole
+from ctmodels._core._arguments import before, check_seed
 from ctmodels._core._scaling import Scaling
 from ctmodels._core._series import Series
 from ctmodels._core._validation import DataError
@@ -16,7 +16,7 @@ from ctmodels.data import Table, Trials
 from ctmodels.fields import Law
 from ctmodels.fields._law import states_of
 from ctmodels.reconstruction._candidate import STEP
-from ctmodels.reconstruction._estimate import MEMBERS, Estimate, Search, estimate
+from ctmodels.reconstruction._estimate import Estimate, estimate
 from ctmodels.reconstruction._laplace import flat_directions
 from ctmodels.reconstruction._law_units import LawInUnits, LawProblem, with_hidden
 from ctmodels.reconstruction._parameters import Parameter, Parameters
@@ -31,6 +31,7 @@ class LawFit:
     - `starts` `(trial, state)`: the state at each trial's first row.
     - `fitted`: of each trial, what the law has at its rows, `(time, channel)`.
     - `window`: rows that the law was followed over at a time, each window from a start of its own; None: whole trials.
+    - `estimate`: what `ct.uncertainty` goes on from, scaled.
     """
 
     law: Law
@@ -39,6 +40,7 @@ class LawFit:
     starts: np.ndarray
     fitted: tuple[np.ndarray, ...]
     window: int | None
+    estimate: Estimate
 
     def __repr__(self) -> str:
         return f"LawFit({self.law.name})\n{self.parameters!r}"
@@ -62,7 +64,6 @@ def fit_law(
     states: int | None = None,
     log: bool = False,
     level: float = 0.9,
-    bootstrap: int = 0,
     seed: int = 0,
 ) -> LawFit:
     r"""Estimate the parameters of a law from one or many noisy trials, and say how well they are known.
@@ -75,7 +76,8 @@ def fit_law(
     Intervals are those of the normal approximation (Laplace) with Student's quantiles, the starts and the noise being
     estimated too; by the logarithm for parameters that are positive. Where residuals go on from row to row, as where
     the law does not hold exactly, they are widened for it (Newey and West 1987), and it is said. A direction along
-    which the data tell nothing is named, and the parameters that it involves have no interval.
+    which the data tell nothing is named, and the parameters that it involves have no interval. Other intervals, by
+    bootstraps and profiles: [`ctmodels.uncertainty.intervals`][], [`ctmodels.uncertainty.profile`][].
 
     **Arguments:**
 
@@ -86,8 +88,7 @@ def fit_law(
       inputs, a series for each.
     - `states`: of the law, where it has more than there are channels; default: as many as it takes to call it.
     - `log`: the noise is relative, and the data positive.
-    - `level`: of the intervals; `bootstrap`: intervals from so many simulated data sets instead, 0: none; `seed`: of
-      these, and of the first guesses beside the law's own.
+    - `level`: of the intervals; `seed`: of the first guesses beside the law's own.
 
     **Returns:** [`ctmodels.reconstruction.LawFit`][]. Raises `DataError` where the law cannot be called, or its
     solution is not finite.
@@ -101,8 +102,7 @@ def fit_law(
     units = None if trials[0].us is None else Scaling.fit_all([(t.ts, t.us) for t in trials])
     problem = law_problem(law, scaling, units, states)
     found = estimate(problem, [_scaled(trial, scaling, units) for trial in trials], seed)
-    table = parameters_of(found, level, simulated(found, bootstrap, seed) if bootstrap else None)
-    return _fit(found, table, scaling, [len(trial.ts) for trial in trials])
+    return _fit(found, parameters_of(found, level), scaling)
 
 
 def law_problem(law: Law, scaling: Scaling, inputs: Scaling | None, states: int | None = None) -> LawProblem:
@@ -117,31 +117,45 @@ def law_problem(law: Law, scaling: Scaling, inputs: Scaling | None, states: int 
 _LIKE = "write them after a `*`, with first guesses, as in `def field(t, y, *, damping=0.1): ...`"
 
 
-def parameters_of(found: Estimate, level: float, draws: np.ndarray | None = None) -> Parameters:
-    """The table. `draws` `(draw, parameter)`: of simulated data, in the user's units; intervals are theirs then."""
-    problem, (_, cov, flat, dof, memory, robust) = found.problem, found.laplace
+class Drawn(NamedTuple):
+    """Intervals that were found by trying: `error`, `lower`, `upper` `(parameter,)`, in the user's units, and how."""
+
+    error: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    note: str
+
+
+def parameters_of(found: Estimate, level: float, drawn: Drawn | None = None) -> Parameters:
+    """The table, with the intervals of the normal approximation, or those `drawn`."""
+    problem, (_, cov, flat, dof, *_) = found.problem, found.laplace
     law, where = problem.field.law, problem.coordinates
     values = where.on_host(found.q)
     positive, unit = np.asarray(where.positive), np.asarray(where.unit, np.float64)
     own = np.where(positive, values, np.maximum(np.abs(values), unit))
     sentences, unknown = flat_directions(flat * own / np.maximum(np.abs(values), 1e-3 * own), law.names)
     error = np.sqrt(np.maximum(np.diagonal(cov), 0))
-    half = scipy.stats.t.ppf(0.5 + level / 2, dof) * error
-    lower = np.where(positive, values * np.exp(-half), values - unit * half)
-    upper = np.where(positive, values * np.exp(np.minimum(half, 300)), values + unit * half)
-    size = np.where(positive, values, unit) * error
-    if draws is not None:
-        lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        size = np.std(draws, axis=0, ddof=1)
+    size, lower, upper = (drawn or about(found, error, scipy.stats.t.ppf(0.5 + level / 2, dof) * error))[:3]
     known = [name not in unknown for name in law.names]
     bounds = lambda i: (float(size[i]), float(lower[i]), float(upper[i])) if known[i] else (None, None, None)
     table = tuple(Parameter(n, float(values[i]), *bounds(i), law.units[i]) for i, n in enumerate(law.names))
     both = np.outer(known, known) & (np.outer(error, error) > 0)
     correlation = np.where(both, cov / np.where(both, np.outer(error, error), 1), np.nan)
-    return Parameters(table, level, correlation, sentences, _notes(found, draws, robust, memory))
+    return Parameters(table, level, correlation, sentences, _notes(found, drawn))
 
 
-def _notes(found: Estimate, draws: np.ndarray | None, robust: bool, memory: float) -> tuple[str, ...]:
+def about(found: Estimate, error: np.ndarray, half: np.ndarray, note: str = "") -> Drawn:
+    """Intervals half as wide as `half` `(parameter,)` in the coordinates of the search: of the logarithm, where
+    parameters are positive."""
+    where = found.problem.coordinates
+    values, positive = where.on_host(found.q), np.asarray(where.positive)
+    unit = np.asarray(where.unit, np.float64)
+    lower = np.where(positive, values * np.exp(-half), values - unit * half)
+    upper = np.where(positive, values * np.exp(np.minimum(half, 300)), values + unit * half)
+    return Drawn(np.where(positive, values, unit) * error, lower, upper, note)
+
+
+def _notes(found: Estimate, drawn: Drawn | None) -> tuple[str, ...]:
     notes = []
     if found.misfit is not None:
         worse = f"{found.misfit:.2g} times the variance" if np.isfinite(found.misfit) else "no finite solution"
@@ -149,38 +163,21 @@ def _notes(found: Estimate, draws: np.ndarray | None, robust: bool, memory: floa
             f"The law follows the data over {found.length} rows at a time, from a start of their own each, and not "
             f"over twice as many ({worse}): it does not hold exactly, or the motion forgets its start."
         )
-    if robust:
+    if found.laplace.robust:
         notes.append(
-            f"Residuals go on from row to row (correlation {memory:.2f}): the law does not hold exactly, or the noise "
-            "has a memory. "
-            + ("The intervals do not allow for it." if draws is not None else "The intervals are widened for it.")
+            f"Residuals go on from row to row (correlation {found.laplace.memory:.2f}): the law does not hold exactly, "
+            "or the noise has a memory." + (" The intervals are widened for it." if drawn is None else "")
         )
-    if draws is not None:
-        notes.append(f"Intervals by {len(draws)} data sets simulated under the estimate.")
-    return tuple(notes)
+    return (*notes, drawn.note) if drawn else tuple(notes)
 
 
-def simulated(found: Estimate, count: int, seed: int) -> np.ndarray:
-    """Estimates from so many data sets with noise drawn anew, `(draw, parameter)`, in the user's units."""
-    search = Search(found.problem, found.trials, found.starts.shape[1], seed)
-    search.deviation = found.laplace.deviation
-    expected, mask = np.asarray(found.found.ys, np.float64), np.asarray(found.trials.series.mask)
-    draws = []
-    same = lambda a: np.broadcast_to(a, (MEMBERS, *a.shape))
-    for _ in range(-(-count // MEMBERS)):
-        noise = search.random.normal(size=(MEMBERS, *mask.shape)) * found.laplace.deviation
-        fits = search.search_all(found.window, same(found.q), same(found.starts), np.where(mask, expected + noise, 0))
-        draws.append(np.asarray(fits.q, np.float64)[np.isfinite(fits.cost)])
-    return found.problem.coordinates.on_host(np.concatenate(draws)[:count])
-
-
-def _fit(found: Estimate, parameters: Parameters, scaling: Scaling, rows: list[int]) -> LawFit:
+def _fit(found: Estimate, parameters: Parameters, scaling: Scaling) -> LawFit:
     states = with_hidden(scaling, found.starts.shape[-1])
     ys = np.asarray(found.found.ys, np.float64)
-    fitted = tuple(scaling.unscale(one[:n]) for one, n in zip(ys, rows, strict=True))
+    fitted = tuple(scaling.unscale(one[:n]) for one, n in zip(ys, found.rows, strict=True))
     law = found.problem.field.law.with_parameters(parameters.values)
     noise = found.laplace.deviation * np.asarray(scaling.std)
-    return LawFit(law, parameters, noise, states.unscale(found.starts[:, 0]), fitted, found.length)
+    return LawFit(law, parameters, noise, states.unscale(found.starts[:, 0]), fitted, found.length, found)
 
 
 def _scaled(trial: Measured, scaling: Scaling, inputs: Scaling | None) -> tuple[Series, Series | None]:
@@ -205,11 +202,15 @@ def _measured(data: Any, inputs: tuple[str, ...], controls: Any) -> list[Measure
     return [Measured(np.asarray(s.ts), s.to_nan(), u) for s, u in zip(series, us, strict=True)]
 
 
-def _check(law: Any, data: Any, inputs: Any, controls: Any, level: Any, bootstrap: Any, seed: Any, **_: Any) -> None:
-    check_seed(seed)
-    check_whole("bootstrap", bootstrap, 0)
+def check_level(level: Any) -> None:
+    """Of intervals."""
     if not 0 < level < 1:
         raise DataError(f"{argument('level', level)}: a share between 0 and 1 is needed, as {argument('level', 0.9)}")
+
+
+def _check(law: Any, data: Any, inputs: Any, controls: Any, level: Any, seed: Any, **_: Any) -> None:
+    check_seed(seed)
+    check_level(level)
     if isinstance(inputs, str):
         raise DataError(f"{argument('inputs', inputs)}: a list of names is wanted: {argument('inputs', [inputs])}")
     if isinstance(data, Series | Table | Trials):

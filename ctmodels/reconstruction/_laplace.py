@@ -31,7 +31,8 @@ class Rows(NamedTuple):
 class Laplace(NamedTuple):
     """`deviation` `(channel,)`: of the noise; `cov` `(parameter, parameter)`: along what is determined; `flat`
     `(direction, parameter)`: what is not, in shares of the parameters' sizes; `dof`: degrees of freedom of the
-    residuals; `memory`: their autocorrelation from row to row; `robust`: whether the sandwich was needed."""
+    residuals; `memory`: their autocorrelation from row to row; `robust`: whether the sandwich was needed, and `wider`
+    `(parameter,)`: by how much it made each variance larger."""
 
     deviation: np.ndarray
     cov: np.ndarray
@@ -39,6 +40,7 @@ class Laplace(NamedTuple):
     dof: int
     memory: float
     robust: bool
+    wider: np.ndarray
 
 
 def laplace(rows: Rows, rounds: int = 3) -> Laplace:
@@ -55,11 +57,14 @@ def laplace(rows: Rows, rounds: int = 3) -> Laplace:
         deviation = deviation * np.sqrt(square)
     # The last round's residuals are in units of the deviation before it.
     plain = np.asarray(cov * np.average(square, weights=count))
+    wider = np.ones(len(plain))
     dof = max(1, int(rows.mask.sum()) - rank - (len(rows.unit) - len(flat)))
     memory, significant = _memory(r, rows)
     if significant:
+        before = np.diagonal(plain)
         plain = _wider(plain, _sandwich(cov, A, r, memory) * int(rows.mask.sum()) / dof)
-    return Laplace(deviation, plain, flat, dof, memory, significant)
+        wider = np.where(before > 0, np.diagonal(plain) / np.where(before > 0, before, 1), 1)
+    return Laplace(deviation, plain, flat, dof, memory, significant, wider)
 
 
 def _without_starts(rows: Rows, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
