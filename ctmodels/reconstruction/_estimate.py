@@ -204,7 +204,7 @@ def _search(problem: LawProblem, trials: Trials, window, q, starts, deviation, y
         def equations(q, starts):
             def of_trial(starts, series, control, window, ys):
                 found = _of_trial(problem, q, starts, series.ts, control, window)
-                found = found._replace(slopes=found.slopes * moved)
+                found = found._replace(slopes=found.slopes * moved[None, None, :])
                 series = eqx.tree_at(lambda s: s.ys, series, ys)
                 return normal_equations(found, series, window, count, deviation)
 

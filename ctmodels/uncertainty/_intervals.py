@@ -27,11 +27,11 @@ def intervals(
 
     | `method` | what is done | it allows for |
     |---|---|---|
-    | `"laplace"` | the likelihood is taken for a Gaussian, by its curvature; no fit more | noise; its memory (Newey, West 1987) |
+    | `"laplace"` | the likelihood is taken for a Gaussian, by its curvature | noise, and a memory that it has |
     | `"bootstrap"` | the law is fitted to data simulated under the estimate | noise, a likelihood that is no Gaussian |
-    | `"blocks"` | to its own residuals, in blocks of neighbouring rows (Künsch 1989) | noise of any distribution, with a memory |
+    | `"blocks"` | to its residuals, in blocks of rows (Künsch 1989) | noise of any distribution, with a memory |
     | `"trials"` | to trials drawn with replacement | all this, and trials that differ in their parameters |
-    | `"ensemble"` | to the same data, from other first guesses | nothing of the data: only a search that ends elsewhere |
+    | `"ensemble"` | to the same data, from other first guesses | only a search that ends elsewhere |
 
     Bootstraps have intervals of quantiles, corrected for how many draws lie above the estimate (Efron 1987). With
     $\hat\theta$ the estimate, $G$ the distribution of draws, $z_0 = \Phi^{-1}(G(\hat\theta))$, the limits are
@@ -52,8 +52,8 @@ def intervals(
 
     **Raises:** `DataError`, of too few trials or draws, or where most fits to drawn data are not finite.
 
-    **Good values:** `"laplace"` first; `"bootstrap"` for few data; `"trials"` from 20 trials on; `draws=200`, 1000 for a
-    level above 0.95.
+    **Good values:** `"laplace"` first; `"bootstrap"` for few data; `"trials"` from 20 trials on; `draws=200`, 1000 for
+    a level above 0.95.
     """
     found = fit.estimate
     draws = DRAWS[method] if draws is None else draws
@@ -65,11 +65,10 @@ def intervals(
         return parameters_of(found, level, _of_trials(found, level, draws, seed))
     if method == "blocks":
         length = resampling.block_length(found.laplace.memory, int(found.rows.max()))
-        return parameters_of(found, level, _of_quantiles(found, level, draws, seed, resampling.in_blocks(found), (
-            f"residuals drawn in blocks of {length} row{'s' * (length > 1)}"
-        )))  # fmt: skip
-    simulated = resampling.simulated(found)
-    return parameters_of(found, level, _of_quantiles(found, level, draws, seed, simulated, "simulated noise"))
+        draw, what = resampling.in_blocks(found), f"residuals drawn in blocks of {length} row{'s' * (length > 1)}"
+    else:
+        draw, what = resampling.simulated(found), "simulated noise"
+    return parameters_of(found, level, _of_quantiles(found, level, draws, seed, draw, what))
 
 
 def _of_quantiles(found: Estimate, level: float, draws: int, seed: int, draw, what: str) -> Drawn:
@@ -95,13 +94,8 @@ def _of_trials(found: Estimate, level: float, draws: int, seed: int) -> Drawn:
 def _of_ensemble(found: Estimate, level: float, draws: int, seed: int) -> Drawn:
     error = np.std(resampling.from_other_guesses(found, draws, seed), axis=0, ddof=1)
     half = scipy.special.ndtri(0.5 + level / 2) * error
-    return about(
-        found,
-        error,
-        half,
-        f"Limits by {draws} searches of the same data from other guesses: how well it was searched, and no intervals of "
-        "the parameters.",
-    )
+    note = f"Limits by {draws} searches of the same data: how sure the search is, not the parameters."
+    return about(found, error, half, note)
 
 
 def _refitted(found: Estimate, draw, draws: int, seed: int) -> np.ndarray:

@@ -1,8 +1,10 @@
 """The profile of one parameter: how well the law can follow the data with it held, the others being found anew."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import scipy.interpolate
 import scipy.stats
@@ -11,12 +13,14 @@ from ctmodels._core._arguments import before
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument, kind_of
 from ctmodels.reconstruction import LawFit
-from ctmodels.reconstruction._estimate import MEMBERS, Estimate, Search, bounded
+from ctmodels.reconstruction._estimate import FINEST, MEMBERS, Estimate, Search, bounded
 from ctmodels.reconstruction._fit_law import check_level
+from ctmodels.reconstruction._least_squares import Fit
 
 STEPS = np.arange(1, MEMBERS // 2 + 1) / 2  # half-widths of the Laplace interval, to each side
 ROUNDS = 6  # each goes twice as far
-BETTER = 0.1  # twice the log likelihood: by so much a profile may be above the estimate, and no more
+SETTLED = 0.05  # of the ratio: by so much it may change with steps half as long
+BETTER = 0.1  # the ratio: by so much a profile may be above the estimate, and no more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Profile:
 
     - `name`, `unit`, `value`: the parameter and its estimate; `level`: of the interval.
     - `values` `(point,)`: where it was held, ascending, the estimate among them; `ratio` `(point,)`: twice the fall of
-      the log likelihood there, in units of the noise; infinite where no solution is finite.
+      the log likelihood there, in units of the noise.
     - `limit`: the ratio that the interval lies below; `lower`, `upper`: the interval, None to a side on which
       the ratio never comes to it.
     - `notes`: what else is to be known.
@@ -70,80 +74,115 @@ def profile(fit: LawFit, name: str, *, level: float = 0.9) -> Profile:
 
     with $s$ the starts. The interval is where $r$ is below the square of Student's quantile, the noise being estimated
     (Bates and Watts 1988, chapter 6; of likelihoods: Raue et al. 2009); exact where the law is linear in its
-    parameters. It need not be symmetric, nor have two ends: where the data only tell that a rate is above something, the
-    interval has no upper end, and that is the finding. Where residuals go on from row to row, the ratio is divided
-    by what the variance is larger for it.
+    parameters. It need not be symmetric, nor have two ends: where the data only tell that a rate is above something,
+    the interval has no upper end, and that is the finding. Where residuals go on from row to row, the ratio is
+    divided by what the variance is larger for it.
 
     **Arguments:** `fit`: of [`ctmodels.reconstruction.fit_law`][]; `name`: of a parameter; `level`: of the interval.
 
     **Returns:** [`ctmodels.uncertainty.Profile`][].
 
-    **Good values:** where an interval of Laplace's is wide (a third of the value), or there is none. It takes 8 fits and
-    as many more for each doubling of the width, 48 at the most.
+    **Good values:** where an interval of Laplace's is wide (a third of the value), or there is none. It takes 24
+    fits, and 8 more for each doubling of the width up to 32 times.
     """
     found, law = fit.estimate, fit.law
-    at = law.names.index(name)
-    held = _Held(found, at)
     half = float(scipy.stats.t.ppf(0.5 + level / 2, found.laplace.dof))
-    q, root = held.walk(half)
-    where = found.problem.coordinates
-    values = where.on_host(np.where(np.arange(len(law.names)) == at, q[:, None], found.q))[:, at]
+    held = _Held(found, law.names.index(name))
+    known = fit.parameters[name].error is not None
+    held.walk(half, known)
+    values, root = held.curve()
     lower, upper = (_crossing(values, root, side * half) for side in (-1, 1))
-    notes = _notes(found, root, values, name)
-    return Profile(
-        name, law.units[at], fit.parameters[name].value, level, values, root**2, half**2, lower, upper, notes
-    )
+    value, unit = fit.parameters[name].value, law.units[held.at]
+    notes = _notes(held, name)
+    return Profile(name, unit, value, level, values, root**2, half**2, lower, upper, notes)
+
+
+class _Point(NamedTuple):
+    """Where the parameter was held, in the coordinates of the search; the signed root of the ratio there; the rest."""
+
+    place: float
+    root: float
+    q: np.ndarray
+    starts: np.ndarray
 
 
 class _Held:
-    """Searches with one parameter held, from the solution at the nearest place where it was held before."""
+    """Searches with one parameter held, each from the solution at the nearest place where it was held before."""
 
     def __init__(self, found: Estimate, at: int):
-        self.found, self.at = found, at
+        self.found, self.at, self.better = found, at, 0.0
+        self.unsolved: list[float] = []
         self.search = Search(found.problem, found.trials, found.rows, found.starts.shape[1], 0)
         self.search.deviation = bounded(found.laplace.deviation)
-        self.free = np.arange(len(found.q)) != at
-        same = lambda a: np.broadcast_to(a, (MEMBERS, *a.shape))
-        best = self.search.search_all(found.window, same(found.q), same(found.starts), free=self.free)
-        self.least = float(np.min(best.cost))
+        self.points = [_Point(float(found.q[at]), 0.0, found.q, found.starts)]
+        self.least = float(self.fits(np.full(MEMBERS, found.q[at])).cost.min())
 
-    def walk(self, half: float) -> tuple[np.ndarray, np.ndarray]:
-        """Places, ascending, and the signed root of the ratio there: outwards from the estimate, until it is well beyond
-        `half` to both sides."""
-        found = self.found
-        error = float(np.sqrt(found.laplace.cov[self.at, self.at]))
-        step = half * error if error > 0 else float(self.search.sizes(found.q)[self.at])
-        here, ends = found.q[self.at], {-1: (found.q, found.starts), 1: (found.q, found.starts)}
-        places, roots, reach = [here], [0.0], 0.0
+    def fits(self, places: np.ndarray) -> Fit:
+        """Of all others, with the parameter held at each place."""
+        nearest = [min(self.points, key=lambda point, x=x: abs(point.place - x)) for x in places]
+        q, starts = np.stack([point.q for point in nearest]), np.stack([point.starts for point in nearest])
+        q[:, self.at] = places
+        return self.search_from(q, starts)
+
+    def search_from(self, q, starts) -> Fit:
+        """All but the one."""
+        free = np.arange(len(self.found.q)) != self.at
+        return self.search.search_all(self.found.window, q, starts, free=free)
+
+    def hold(self, places: np.ndarray, half: float) -> None:
+        """And keep what was found, by steps so short that others would find it too."""
+        while True:
+            fits, substeps = self.fits(places), int(self.search.problem.substeps)
+            self.search.refine(2)
+            finer = self.search_from(fits.q, fits.starts)
+            ratio, other = (2 * (np.asarray(f.cost, np.float64) - self.least) for f in (fits, finer))
+            moved = np.abs(np.minimum(ratio, 4 * half**2) - np.minimum(other, 4 * half**2))
+            settled = np.isfinite(ratio) & (moved <= SETTLED)
+            if settled.all() or substeps >= FINEST:
+                break
+        self.search.problem = eqx.tree_at(lambda p: p.substeps, self.search.problem, jnp.asarray(substeps))
+        self.unsolved += places[~settled].tolist()
+        self.better = max(self.better, -float(ratio.min()))
+        ratio /= self.found.laplace.wider[self.at]
+        roots = np.sign(places - self.found.q[self.at]) * np.sqrt(np.maximum(ratio, 0))
+        q, starts = np.asarray(fits.q, np.float64), np.asarray(fits.starts, np.float64)
+        self.points += [_Point(float(places[i]), float(roots[i]), q[i], starts[i]) for i in np.flatnonzero(settled)]
+        self.points.sort(key=lambda point: point.place)
+
+    def walk(self, half: float, known: bool) -> None:
+        """Outwards from the estimate until the root is beyond `half` to both sides, and once more where it crosses."""
+        here = float(self.found.q[self.at])
+        error = float(np.sqrt(self.found.laplace.cov[self.at, self.at]))
+        step = half * error if known else float(self.search.sizes(self.found.q)[self.at])
+        reach, sides = 0.0, np.repeat([-1.0, 1.0], len(STEPS))
         for _ in range(ROUNDS):
-            for side, root, place, end in self.round(ends, here, step, reach):
-                places.append(place)
-                roots.append(root)
-                ends[side] = end
-            farthest = max(roots), -min(roots)
-            if min(farthest) > 1.1 * half:
+            self.hold(here + sides * (reach + step * np.tile(STEPS, 2)), half)
+            if self.points[0].root < -half and self.points[-1].root > half:
                 break
             reach, step = reach + step * STEPS[-1], 2 * step
-        order = np.argsort(places)
-        return np.array(places)[order], np.array(roots)[order]
+        self.hold(np.concatenate([self._where_it_crosses(side * half) for side in (-1, 1)]), half)
 
-    def round(self, ends, here: float, step: float, reach: float):
-        """Some places to each side."""
-        sides = np.repeat([-1, 1], MEMBERS // 2)
-        places = here + sides * (reach + step * np.tile(STEPS, 2))
-        q = np.stack([ends[side][0] for side in sides])
+    def _where_it_crosses(self, wanted: float) -> np.ndarray:
+        """Places between the last one within the limit and the first one beyond, or at the far end."""
+        outwards = self.points if wanted > 0 else self.points[::-1]
+        side = [point for point in outwards if point.root * wanted >= 0]
+        beyond = next((i for i, point in enumerate(side) if abs(point.root) >= abs(wanted)), len(side) - 1)
+        first, last = side[beyond - 1].place, side[beyond].place
+        return np.linspace(first, last, len(STEPS) + 2)[1:-1]
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """The parameter in the user's units, and the roots."""
+        return self.values([point.place for point in self.points]), np.array([point.root for point in self.points])
+
+    def values(self, places: list[float]) -> np.ndarray:
+        """In the user's units."""
+        q = np.broadcast_to(self.found.q, (len(places), len(self.found.q))).copy()
         q[:, self.at] = places
-        starts = np.stack([ends[side][1] for side in sides])
-        fits = self.search.search_all(self.found.window, q, starts, free=self.free)
-        gained = 2 * (np.asarray(fits.cost, np.float64) - self.least) / self.found.laplace.wider[self.at]
-        for i, side in enumerate(sides):
-            end = np.asarray(fits.q[i], np.float64), np.asarray(fits.starts[i], np.float64)
-            finite = np.isfinite(gained[i])
-            yield side, side * np.sqrt(max(gained[i], 0.0)), places[i], end if finite else ends[side]
+        return self.found.problem.coordinates.on_host(q)[:, self.at]
 
 
 def _crossing(values: np.ndarray, root: np.ndarray, wanted: float) -> float | None:
-    """Where the root first comes to `wanted`, outwards from zero; between two places by a monotone cubic of the roots."""
+    """Where the root first comes to `wanted`, outwards from zero; between places by a monotone cubic."""
     middle = int(np.flatnonzero(root == 0)[0])
     side = slice(middle, None) if wanted > 0 else slice(middle, None, -1)
     v, r = values[side], np.abs(root[side])
@@ -151,24 +190,28 @@ def _crossing(values: np.ndarray, root: np.ndarray, wanted: float) -> float | No
     if len(beyond) == 0:
         return None
     end = beyond[0]
-    if not np.isfinite(r[end]):
-        return float(v[end])
     rising = np.flatnonzero(np.append(True, np.diff(np.maximum.accumulate(r[: end + 1])) > 0))
     if len(rising) < 3:
         return float(np.interp(abs(wanted), r[rising], v[rising]))
     return float(scipy.interpolate.PchipInterpolator(r[rising], v[rising])(abs(wanted)))
 
 
-def _notes(found: Estimate, root: np.ndarray, values: np.ndarray, name: str) -> tuple[str, ...]:
+def _notes(held: "_Held", name: str) -> tuple[str, ...]:
     notes = []
-    if found.laplace.robust:
-        notes.append(
-            f"Residuals go on from row to row (correlation {found.laplace.memory:.2f}): the interval is widened for it."
-        )
-    if not np.isfinite(root).all():
-        lost = values[~np.isfinite(root)]
-        notes.append(f"No solution is finite with {name} at {', '.join(f'{v:.4g}' for v in lost[:3])}: it ends there.")
+    if held.better > BETTER:
+        notes.append(f"The data are likelier with another {name} than the estimate: fit from other first guesses.")
+    if held.found.laplace.robust:
+        memory = held.found.laplace.memory
+        notes.append(f"Residuals go on from row to row (correlation {memory:.2f}): the interval is widened for it.")
+    if held.unsolved:
+        places = _some(held.values(held.unsolved).tolist())
+        notes.append(f"With {name} at {places} the law runs away, or is too stiff to be solved here: left out.")
     return tuple(notes)
+
+
+def _some(values: list[float]) -> str:
+    shown = ", ".join(f"{v:.4g}" for v in sorted(values)[:3])
+    return f"{shown} and elsewhere" if len(values) > 3 else shown
 
 
 def _check(fit: Any, name: Any, level: Any) -> None:

@@ -77,15 +77,6 @@ def test_the_table_reads_as_one(fitted):
         fitted.parameters["speed"]
 
 
-@pytest.mark.only("float32")
-def test_a_bootstrap_agrees_with_the_interval(fitted, within):
-    (rate,) = fitted.parameters.table
-    (drawn,) = fit_law(rise, as_series(lines()), seed=1, bootstrap=200).parameters.table
-    assert drawn.value == rate.value
-    np.testing.assert_allclose(drawn.error, rate.error, **within(0.2))
-    np.testing.assert_allclose(drawn.upper - drawn.lower, rate.upper - rate.lower, **within(0.25))
-
-
 LONG = 0.05 * np.arange(400)
 
 
@@ -222,7 +213,6 @@ def bursts(t, y, *, a=1.0):
         (nothing_to_find, {}, "no parameters to estimate"),
         (heated, {}, "the data have no inputs: leave out u"),
         (rise, {"level": 90}, "level=90: a share between 0 and 1"),
-        (rise, {"bootstrap": -1}, "bootstrap=-1"),
         (bursts, {}, r"not finite within 8 rows.*\(a=1\)"),
     ],
     ids=lambda x: getattr(x, "__name__", ""),
