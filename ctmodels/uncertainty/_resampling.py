@@ -38,7 +38,7 @@ def in_blocks(found: Estimate) -> Callable[[np.random.Generator], Again]:
     residuals -= np.nansum(residuals, (0, 1)) / count
     # Fitted residuals are too small: those of restricted likelihood are as large as the noise.
     residuals *= bounded(found.laplace.deviation) / np.maximum(np.sqrt(np.nansum(residuals**2, (0, 1)) / count), 1e-300)
-    length = block_length(found.laplace.memory, int(found.rows.max()))
+    length = block_length(found)
 
     def draw(random):
         drawn = np.stack([_blocks(residuals, found.rows, length, random) for _ in range(MEMBERS)])
@@ -47,9 +47,12 @@ def in_blocks(found: Estimate) -> Callable[[np.random.Generator], Again]:
     return draw
 
 
-def block_length(memory: float, rows: int) -> int:
-    """Of an autoregression of this correlation (Carlstein 1986), a third of the rows at most."""
-    rho = min(abs(memory), 0.97)
+def block_length(found: Estimate) -> int:
+    """Of an autoregression of their correlation (Carlstein 1986), a third of the rows at most; one, where they have no
+    memory: fitted residuals seem to have a negative one, as they swing about the fit, and blocks would keep that."""
+    if not found.laplace.robust:
+        return 1
+    rho, rows = min(abs(found.laplace.memory), 0.97), int(found.rows.max())
     best = (np.sqrt(6) * rho / (1 - rho**2)) ** (2 / 3) * rows ** (1 / 3)
     return int(np.clip(np.ceil(best), 1, max(1, rows // 3)))
 
