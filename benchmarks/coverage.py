@@ -201,7 +201,7 @@ def one(method: str, seed: int, _, quick: bool) -> dict:
         "coverage": float(held.mean()),
         "least": float(held.mean(0).min()),
         "most": float(held.mean(0).max()),
-        "width": float(np.median(np.diff(of_way)[..., 0] / np.diff(plain)[..., 0])),
+        "width": float(np.median((np.diff(of_way) / np.diff(plain))[np.isfinite(np.diff(plain))])),
         "stretch": float(np.quantile(stretch, LEVEL)),
         "parameters": [f"{p}: {share:.3f}" for p, share in zip(law_fits[0].law.names, held.mean(0), strict=True)],
         "seconds": time.monotonic() - begun,

@@ -136,6 +136,7 @@ if _TYPE_CHECKING:
         sweeps as sweeps,
         symbolic as symbolic,
         systems as systems,
+        uncertainty as uncertainty,
     )
     from ctmodels.data import bin_spikes as bin_spikes
     from ctmodels.reconstruction import reconstruct as reconstruct

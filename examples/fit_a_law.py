@@ -85,7 +85,7 @@ def main(trials=30, samples=30, dt=0.1, noise=0.1, bootstrap=200, seed=0, figure
     fit = ct.reconstruction.fit_law(pendulum, series)
     print(fit.parameters)
     print(f"noise: {fit.noise[0]:.3f}, where {noise} was added")
-    drawn = ct.reconstruction.fit_law(pendulum, series, bootstrap=bootstrap).parameters
+    drawn = ct.uncertainty.intervals(fit, "bootstrap", draws=bootstrap)
     print(drawn)
     print(ct.reconstruction.fit_law(with_mass, series).parameters)
     if figure is not None:

@@ -41,7 +41,7 @@ TOYS = {
     "export_model": (dict(steps=3, width=8, figure="export_model.svg"), "difference", (-1, 1e-3)),
     "faster_neural_ode": (dict(points=64, width=8, steps=6, batch_size=32), "accuracy_vanilla", (0, 1.01)),
     "fit_a_law": (
-        dict(trials=3, samples=12, bootstrap=8, noise=0.01, figure="fit_a_law.svg"),
+        dict(trials=3, samples=12, bootstrap=24, noise=0.01, figure="fit_a_law.svg"),
         "error",
         (0, 0.5),
     ),
@@ -107,6 +107,11 @@ TOYS = {
         dict(units=3, rows=20, gains=(0.5, 3.0), shown=0, most=20, figure="parallel_recurrence.svg"),
         "error_full",
         (-1, 1e-4),
+    ),
+    "parameter_intervals": (
+        dict(trials=5, samples=12, draws=24, searches=2, noise=0.01, figure="parameter_intervals.svg"),
+        "bootstrap",
+        (0.3, 3),
     ),
     "partly_observed": (
         dict(samples=1000, model="linear", embed="auto", members=1, figure="partly_observed.svg"),

@@ -16,6 +16,7 @@ from ctmodels.reconstruction import LawFit
 from ctmodels.reconstruction._estimate import FINEST, MEMBERS, Estimate, Search, bounded
 from ctmodels.reconstruction._fit_law import check_level
 from ctmodels.reconstruction._least_squares import Fit
+from ctmodels.uncertainty._figure import draw_profile
 
 STEPS = np.arange(1, MEMBERS // 2 + 1) / 2  # half-widths of the Laplace interval, to each side
 ROUNDS = 6  # each goes twice as far
@@ -63,6 +64,12 @@ class Profile:
     def holds(self, value: float) -> bool:
         """Whether a value lies in the interval; where it has no end, it goes on."""
         return (self.lower is None or value >= self.lower) and (self.upper is None or value <= self.upper)
+
+    def plot(self, ax: Any = None) -> Any:
+        """The curve, the limit and the interval (matplotlib), on `ax` or on a new figure. Returns the axes, of which
+        `.figure.savefig("profile.svg")` keeps the figure."""
+        label = f"{self.name} [{self.unit}]" if self.unit else self.name
+        return draw_profile(label, self.values, self.ratio, self.limit, (self.lower, self.upper), ax)
 
 
 @before(lambda **given: _check(**given))
