@@ -67,7 +67,8 @@ def intervals(
         length = resampling.block_length(found)
         draw, what = resampling.in_blocks(found), f"residuals drawn in blocks of {length} row{'s' * (length > 1)}"
     else:
-        draw, what = resampling.simulated(found), "simulated noise"
+        memory = ", which has no memory: intervals are too narrow for these data" * found.laplace.robust
+        draw, what = resampling.simulated(found), f"simulated noise{memory}"
     return parameters_of(found, level, _of_quantiles(found, level, draws, seed, draw, what))
 
 

@@ -79,7 +79,9 @@ def test_blocks_and_profiles_allow_for_a_memory(within):
     ts = 0.05 * np.arange(400)
     noise = scipy.signal.lfilter([1], [1, -0.7], rng.normal(size=400))
     fit = fit_law(rise, ct.Series.from_nan(ts, (1.5 * ts + noise)[:, None]))
-    laplace, white, blocks = (intervals(fit, method)["rate"].error for method in ("laplace", "bootstrap", "blocks"))
+    of = {method: intervals(fit, method) for method in ("laplace", "bootstrap", "blocks")}
+    laplace, white, blocks = (found["rate"].error for found in of.values())
+    assert "too narrow for these data" in repr(of["bootstrap"]) and "in blocks of" in repr(of["blocks"])
     # Of so much memory the variance of a slow average is (1 + r) / (1 - r) times as large.
     np.testing.assert_allclose(laplace / white, np.sqrt(1.7 / 0.3), **within(0.35))
     np.testing.assert_allclose(blocks / laplace, 1, **within(0.25))
