@@ -29,8 +29,12 @@ TOYS = {
         (r"\[8, 32\]", "[8]"),
     ],
     "getting-started.md": [(r"\bsteps=\d+, members=\d+", "steps=4, members=1")],
+    "plots.md": [(r"steps=300", "steps=4, members=1"), (r"\(64, 2\)", "(4, 2)"), (r"steps=500", "steps=20")],
+    "uncertainty.md": [(r"\(fit, method\)", "(fit, method, draws=24)")],
+}
+ELSEWHERE = {"reconstruction.md", "fit-a-law.md", "adding-a-model.md"}
 # Of which the usual suite asks only for the names.
-SLOW = {"adding-a-model.md", "analysis.md", "coming-from.md", "fit-a-law.md", "getting-started.md", "plots.md", "reconstruction.md", "sweeps.md", "uncertainty.md"}
+SLOW = {"analysis.md", "coming-from.md", "getting-started.md", "plots.md", "sweeps.md", "uncertainty.md"}
 WITH_CODE = [page for page in snippets.PAGES if snippets.blocks(page)]
 
 
