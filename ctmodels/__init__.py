@@ -147,10 +147,10 @@ _warn_if_bad(_jax_version)
 __version__ = "0.1.0"
 
 
-_LATER = ("analysis", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic", "systems")
+_LATER = (
+    "analysis", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic", "systems", "uncertainty",
+)  # fmt: skip
 _LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction", "sweep": "ctmodels.sweeps"}
-_LATER = ("analysis", "data", "metrics", "plot", "reconstruction", "regression", "symbolic", "systems", "uncertainty")
-_LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
 
 
 def __getattr__(name: str):

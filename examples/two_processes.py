@@ -60,8 +60,8 @@ def examples_of(batch: dict) -> ct.Example:
 
 def train(folder: Path, until: int, steps: int, batch_size: int, width: int, seed: int) -> dict:
     """What each process does; the first says how it went."""
-    import grain
-    import orbax.checkpoint as ocp
+    import grain  # pyright: ignore[reportMissingImports]
+    import orbax.checkpoint as ocp  # pyright: ignore[reportMissingImports]
 
     here, processes = jax.process_index(), jax.process_count()
     # The whole order is known to both; this process takes each second series of it, and forgets it after the batch.
@@ -76,7 +76,7 @@ def train(folder: Path, until: int, steps: int, batch_size: int, width: int, see
     step = ct.make_step(ct.objective(ct.losses.squared), optimiser, mesh=mesh)
     state = step.init(model, key=jax.random.key(seed + 1))
 
-    sharded = NamedSharding(step.mesh, P("data"))
+    sharded = NamedSharding(mesh, P("data"))
     whole = lambda x: jax.make_array_from_process_local_data(sharded, x)
     keep = ocp.CheckpointManager((folder / "checkpoints").resolve())
     first = keep.latest_step() or 0
