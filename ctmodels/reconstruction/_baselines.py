@@ -28,7 +28,7 @@ def baselines(split: Split, seasons: Mapping[str, float]) -> dict[str, np.ndarra
 
     What is missing is the last value seen.
     """
-    filled = np.asarray(split.whole.filled(), np.float64)
+    filled = split.whole.filled_on_host()
     ts = np.asarray(split.series.ts, np.float64)
     shape = (len(split.origins), split.horizon, filled.shape[1])
     last = filled[split.origins][:, None]
@@ -93,7 +93,7 @@ def one_step_variance(split: Split) -> np.ndarray:
     """Variance in the training part, by channel, that an autoregression leaves one sample ahead: no measurement noise
     can be more."""
     training = split.train()
-    filled, mask, parts = np.asarray(training.filled(), np.float64), np.asarray(training.series.mask), training.slices()
+    filled, mask, parts = training.filled_on_host(), np.asarray(training.series.mask), training.slices()
     return np.array([_residual_variance(y, seen, parts) for y, seen in zip(filled.T, mask.T, strict=True)])
 
 

@@ -78,6 +78,12 @@ class Joined(eqx.Module):
         """Values, missing ones filled forward within each trial."""
         return self._filled(self.series)
 
+    def filled_on_host(self) -> np.ndarray:
+        """The same by NumPy, in float64: nothing is compiled for a number of rows that comes once."""
+        ys, mask = np.asarray(self.series.ys, np.float64), np.asarray(self.series.mask)
+        parts = [_filled_forward(ys[part], mask[part]) for part in self.slices()]
+        return np.concatenate(parts)
+
     def filled_control(self) -> Series | None:
         """The inputs, so filled, as windows want them."""
         if self.control is None:
@@ -124,6 +130,13 @@ class Joined(eqx.Module):
 
         control = None if self.control is None else pad(self.control)
         return Joined(pad(self.series), control, tuple(np.cumsum(lengths)[:-1].tolist()))
+
+
+def _filled_forward(ys: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """As [`ctmodels.Series.fill_forward`][]."""
+    last = np.maximum.accumulate(np.where(mask, np.arange(len(ys))[:, None], -1), axis=0)
+    rows = np.where(last < 0, np.argmax(mask, axis=0), last)
+    return np.take_along_axis(np.where(mask, ys, 0), rows, axis=0)
 
 
 def over_trials(function: Callable[[Series, Series | None], PyTree], trials: Joined) -> Any:

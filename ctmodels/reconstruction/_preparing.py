@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from ctmodels._core._scaling import Scaling
@@ -54,7 +55,7 @@ def prepare(
     units = None if driven is None else _scaling(rows, driven)
     whole = Joined.of([_scaled(rows, part, state, driven, scaling, units) for part in rows.slices()])
     split = Split.make(whole, n_train, _horizon(rows, whole, horizon))
-    training = split.train()
+    training = jax.tree.map(np.asarray, whole)[:n_train]  # on the host: a slice compiles for each number of rows
     spacing = float(np.median(gaps(table.time[:n_train], training.breaks)))
     period = season * spacing if season else _period(table.time, training)
     season = season or max(1, round(period / spacing))
@@ -108,7 +109,7 @@ def _horizon(rows: Rows, whole: Joined, horizon: int | None) -> int:
 
 def _period(time: np.ndarray, training: Joined) -> float:
     """The dominant one; of trials, the middle one of those that are long enough to tell."""
-    filled = np.asarray(training.filled(), np.float64)
+    filled = training.filled_on_host()
     parts = [part for part in training.slices() if 2 * (part.stop - part.start) >= training.longest]
     return float(np.median([dominant_period(time[part], filled[part]) for part in parts]))
 
@@ -163,7 +164,7 @@ def _others(names) -> str:
 def default_models(split: Split) -> tuple[str, ...]:
     """What is tried where nothing was asked for. One equation of first order, autonomous, only rises or only falls."""
     training = split.train()
-    ts, ys = np.asarray(training.series.ts, np.float64), np.asarray(training.filled(), np.float64)
+    ts, ys = np.asarray(training.series.ts, np.float64), training.filled_on_host()
     moving = [part for part in training.slices() if np.ptp(ys[part, 0]) > 0]
     if ys.shape[1] == 1 and np.mean([turns_back(ts[part], ys[part, 0]) for part in moving]) >= 0.5:
         return ("neural", "second-order", "augmented")
