@@ -128,6 +128,7 @@ from ctmodels.trajectories import (
 if _TYPE_CHECKING:
     from ctmodels import (
         analysis as analysis,
+        backtesting as backtesting,
         data as data,
         metrics as metrics,
         plot as plot,
@@ -138,6 +139,7 @@ if _TYPE_CHECKING:
         systems as systems,
         uncertainty as uncertainty,
     )
+    from ctmodels.backtesting import backtest as backtest
     from ctmodels.data import bin_spikes as bin_spikes
     from ctmodels.reconstruction import reconstruct as reconstruct
     from ctmodels.sweeps import sweep as sweep
@@ -151,6 +153,16 @@ _LATER = (
     "analysis", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic", "systems", "uncertainty",
 )  # fmt: skip
 _LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction", "sweep": "ctmodels.sweeps"}
+_LATER = ("analysis", "data", "metrics", "plot", "reconstruction", "regression", "symbolic", "systems", "uncertainty")
+_LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
+_LATER = ("analysis", "backtesting", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic",
+          "systems")  # fmt: skip
+_LATER_IN = {
+    "backtest": "ctmodels.backtesting",
+    "bin_spikes": "ctmodels.data",
+    "reconstruct": "ctmodels.reconstruction",
+    "sweep": "ctmodels.sweeps",
+}
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""The `ctmodels` command: reconstruct, forecast, export, doctor, demo. The user's errors are one line each."""
+"""The `ctmodels` command, and most of what it has: the user's errors are one line each."""
 
 import argparse
 import contextlib
@@ -11,6 +11,8 @@ from ctmodels._command_line import CommandLine, one_line, printable
 from ctmodels._core._files import write_whole
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument, spoken
+from ctmodels._file_options import add_columns, add_file, read_file, say_note, whole
+from ctmodels.backtesting._command import add_backtest, run_backtest
 from ctmodels.reconstruction import CANDIDATES
 from ctmodels.train._structure import version
 
@@ -48,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, add, run, purpose in (
         ("reconstruct", _add_reconstruct, _reconstruct, "from a data file to a model, its forecast and a report"),
+        ("backtest", add_backtest, run_backtest, "forecasts from many rows of a file, held against what came"),
         ("forecast", _add_forecast, _forecast, "beyond the data, from a folder that `reconstruct` wrote"),
         ("export", _add_export, _export, "a trained model as one file that needs nothing but JAX"),
         ("doctor", lambda parser: None, _doctor, "versions, devices, and checks for known miscompiles"),
@@ -72,29 +75,11 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
         "for the data at hand. Ctrl-C ends it, and --resume goes on."
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="CSV with a header, or npz, Parquet, netCDF, HDF5")
-    add("--time", required=True, metavar="COLUMN", help="the column of times: numbers, dates or epochs (required)")
+    add_file(add)
     add("--out", required=True, metavar="DIR", help="folder for models, metrics and report (required)")
     add("--id", metavar="COLUMN",
         help="the column that says to which trial a row belongs (default: all rows are one series)")  # fmt: skip
-    add("--input", dest="inputs", action="append", default=[], metavar="COLUMN",
-        help="a column that drives the system; repeat it (default: none)")  # fmt: skip
-    add("--column", dest="columns", action="append", default=[], metavar="COLUMN",
-        help="a column to model; repeat it (default: all the others)")  # fmt: skip
-    add("--missing", dest="sentinels", action="append", default=[], type=float, metavar="VALUE",
-        help="means missing, as --missing=-999; repeat it (default: empty cells and NaN alone)")  # fmt: skip
-    add("--skip", type=_whole, default=0, metavar="N",
-        help="rows of a text above its header (default: those of known loggers are recognised)")  # fmt: skip
-    add("--units-row", action=argparse.BooleanOptionalAction,
-        help="the row under the header has units, or has not (default: recognised)")  # fmt: skip
-    add("--sort", action="store_true", help="the rows may stand in any order (default: they must increase in time)")
-    add("--date-format", metavar="FORMAT",
-        help="how dates in text are written, as %%d.%%m.%%Y (default: ISO 8601, or as their column tells)")  # fmt: skip
-    add("--clock", metavar="WHAT",
-        help="what numbers count: number, ms, 's since 1904-01-01', 'day as %%Y%%m%%d.%%f' (default: dates "
-        "written as integers, and integers of the size of times since 1970, are recognised)")  # fmt: skip
-    add("--wraps", type=_count, metavar="N",
-        help="counts after which a counter begins again, as 4294967296 (default: it does not)")  # fmt: skip
+    add_columns(add)
     add("--model", dest="models", action="append", default=[], metavar="NAME",
         help=f"{', '.join(CANDIDATES)}; repeat it to compare "
         "(default: neural; for one channel that turns back, second-order and augmented too)")  # fmt: skip
@@ -104,9 +89,9 @@ def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
     add("--held-out", "--test", dest="held_out", type=_fraction_or_count, default=0.2, metavar="N",
         help="the tail to judge by: a fraction, or a number of rows; with --id whole trials, at least one "
         "(default: %(default)s)")  # fmt: skip
-    add("--horizon", type=_whole, metavar="N",
+    add("--horizon", type=whole, metavar="N",
         help="rows that a scored forecast reaches (default: an eighth of the tail, at least 10)")  # fmt: skip
-    add("--season", type=_whole, metavar="N", help="rows in a season (default: from the spectrum)")
+    add("--season", type=whole, metavar="N", help="rows in a season (default: from the spectrum)")
     add("--log", action="store_true", help="work on logarithms: positive data of many magnitudes (default: do not)")
     add("--embed", metavar="auto|DELAY,DIMENSION",
         help="make states of delays, where the system is seen in part: delay in rows and dimension, or auto, which "
@@ -119,12 +104,12 @@ def _add_training(add: Callable) -> None:
     from ctmodels.reconstruction._recipe import SHORT, Recipe
 
     short, full = Recipe.default(SHORT - 1), Recipe.default(SHORT)
-    add("--members", type=_whole, metavar="N", help=f"of the ensemble (default: {full.members})")
-    add("--steps", type=_whole, metavar="N",
+    add("--members", type=whole, metavar="N", help=f"of the ensemble (default: {full.members})")
+    add("--steps", type=whole, metavar="N",
         help=f"of training (default: {full.steps}; {short.steps} for fewer than {SHORT} rows to train on)")  # fmt: skip
     add("--quick", action="store_true",
         help="a first look: half of the members and an eighth of the steps (default: all of them)")  # fmt: skip
-    add("--seed", type=_whole, default=0, metavar="N", help="of random numbers, from 0 on (default: %(default)s)")
+    add("--seed", type=whole, default=0, metavar="N", help="of random numbers, from 0 on (default: %(default)s)")
     add("--resume", action="store_true",
         help="go on with a run that was stopped, from the checkpoints in DIR/training (default: do not)")  # fmt: skip
     add("--overwrite", action="store_true",
@@ -141,24 +126,6 @@ def _fraction_or_count(text: str) -> float | int:
 _fraction_or_count.__name__ = "fraction or number"  # what argparse says of a bad one
 
 
-def _count(text: str) -> float | int:
-    count = float(text) if not text.isdigit() else int(text)
-    if not 0 < count < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: a number above zero is needed")
-    return count
-
-
-_count.__name__ = "number"
-
-
-def _whole(text: str) -> int:
-    """Its limits are checked where it is used, for Python and the command line alike."""
-    return int(text)
-
-
-_whole.__name__ = "whole number"
-
-
 def _reconstruct(arguments) -> int:
     from ctmodels.reconstruction import Recipe, law_candidate, reconstruct
     from ctmodels.reconstruction._arguments import check_arguments
@@ -170,43 +137,15 @@ def _reconstruct(arguments) -> int:
     check_arguments(**{"models": (), "recipe": recipe} | how)  # before a long file is read
     models = [*arguments.models, *(law_candidate(place) for place in arguments.laws)]
     how |= {"models": models} if models else {}
-    result = reconstruct(_read(arguments), recipe=recipe, **how)
+    result = reconstruct(read_file(arguments), recipe=recipe, **how)
     print(printable(f"{result.summary()}\n\n{result.verdict}\nWhat to try next: {result.advice}"))
     print(f"report: {Path(arguments.out) / 'report.html'}")
     return 0
 
 
-def _read(arguments):
-    """The table or trials, with what the reader noted on standard error."""
-    from ctmodels.data import read
-
-    columns = [*arguments.columns, *arguments.inputs] if arguments.columns else None
-    table = read(
-        arguments.file,
-        arguments.time,
-        columns,
-        id=arguments.id,
-        sentinels=arguments.sentinels,
-        constant_ok=arguments.inputs,
-        sort=arguments.sort,
-        date_format=arguments.date_format,
-        clock=arguments.clock,
-        wraps=arguments.wraps,
-        skip=arguments.skip,
-        units_row=arguments.units_row,
-    )
-    for note in table.notes:
-        _note(note)
-    return table
-
-
-def _note(text: str) -> None:
-    print(f"ctmodels: note: {text}", file=sys.stderr)
-
-
 def _add_forecast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="written by `ctmodels reconstruct`")
-    parser.add_argument("--steps", type=_whole, required=True, metavar="N", help="rows ahead of the data (required)")
+    parser.add_argument("--steps", type=whole, required=True, metavar="N", help="rows ahead of the data (required)")
     parser.add_argument("--id", metavar="TRIAL", help="the trial that goes on, where DIR is of several (default: none)")
     parser.add_argument("--model", metavar="NAME", help="(default: the one that the report selects)")
     parser.add_argument("--inputs", metavar="FILE", help="the future of the inputs (default: there are none)")
@@ -216,7 +155,7 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
 def _forecast(arguments) -> int:
     from ctmodels.reconstruction import forecast_csv
 
-    settings = {"id": arguments.id, "model": arguments.model, "inputs": arguments.inputs, "note": _note}
+    settings = {"id": arguments.id, "model": arguments.model, "inputs": arguments.inputs, "note": say_note}
     text = forecast_csv(arguments.folder, arguments.steps, **settings)
     if arguments.out is None:
         print(text, end="")
@@ -237,7 +176,7 @@ def _writing(out: str):
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="written by `ctmodels reconstruct`")
     parser.add_argument("--model", metavar="NAME", help="(default: the one that the report selects)")
-    parser.add_argument("--times", type=_whole, metavar="N", help="times it takes; needed with inputs (default: any)")
+    parser.add_argument("--times", type=whole, metavar="N", help="times it takes; needed with inputs (default: any)")
     parser.add_argument("--out", required=True, metavar="FILE", help="to write; docs/export.md runs it (required)")
 
 

@@ -351,7 +351,10 @@ def test_no_message_of_the_library_writes_an_argument_by_itself():
     """Text that is not a docstring names no option, and says nothing twice for Python: `argument(name)` does."""
     root = Path(__file__).parents[1] / "ctmodels"
     for path in root.rglob("*.py"):
-        if path.name in ("cli.py", "_command_line.py") or path.parent.name == "report":
+        if (
+            path.name in ("cli.py", "_command.py", "_command_line.py", "_file_options.py")
+            or path.parent.name == "report"
+        ):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]

@@ -17,8 +17,8 @@ FLOORS = {
     5: ("_posteriors",),
     6: ("models",),
     7: ("plot", "regression"),
-    8: ("_command_line", "reconstruction", "sweeps"),
-    9: ("demo", "doctor", "symbolic", "uncertainty"),
+    8: ("_command_line", "_file_options", "reconstruction", "sweeps"),
+    9: ("backtesting", "demo", "doctor", "symbolic", "uncertainty"),
     10: ("cli",),
 }
 WEST = {"losses", "regularisers", "metrics", "train", "transforms", "systems"}

@@ -16,7 +16,7 @@ def write(result: Any, folder: Path) -> None:
     place of what another run wrote there."""
     from ctmodels.reconstruction.report import render
 
-    metrics: dict = _finite(result.metrics())  # pyright: ignore
+    metrics: dict = finite(result.metrics())  # pyright: ignore
     run = run_of(metrics)
     data = about(result.table, result.inputs, run, result.trials)
     models = {name: folder / f"model-{name}.safetensors" for name in result.fitted}
@@ -32,10 +32,10 @@ def write(result: Any, folder: Path) -> None:
     write_whole(folder / "report.html", render(result).encode())
 
 
-def _finite(x):
+def finite(x):
     """JSON knows no NaN or infinity: null, so that any reader can read the file."""
     if isinstance(x, dict):
-        return {k: _finite(v) for k, v in x.items()}
+        return {k: finite(v) for k, v in x.items()}
     if isinstance(x, list):
-        return [_finite(v) for v in x]
+        return [finite(v) for v in x]
     return None if isinstance(x, float) and not np.isfinite(x) else x

@@ -85,7 +85,7 @@ def test_the_options_that_a_message_names_are_there(tmp_path, options, message, 
         line = ["reconstruct", str(tmp_path / "a.csv"), "--out=o", *options]
         arguments = cli._parser().parse_args(line)
         with spoken(CommandLine(arguments.parser, line)):
-            return cli._read(arguments)
+            return cli.read_file(arguments)
 
     with pytest.raises(ct.DataError, match=message):
         given(options)
@@ -98,7 +98,7 @@ def test_skip_and_units_row_are_options(tmp_path):
     given = cli._parser().parse_args(
         ["reconstruct", str(tmp_path / "a.csv"), "--time=t", "--out=o", "--skip=2", "--units-row"]
     )
-    table = cli._read(given)
+    table = cli.read_file(given)
     assert table.units == ("1",) and table.values.tolist() == [[1], [2]]
 
 
