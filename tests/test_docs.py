@@ -16,8 +16,8 @@ import ctmodels as ct
 pytestmark = pytest.mark.only("float32")
 
 DOCS = Path(__file__).parents[1] / "docs"
-ROOMS = [ct, ct.analysis, ct.data, ct.distributions, ct.embedding, ct.fields, ct.forcing, ct.losses, ct.measures,
-         ct.metrics, ct.paths, ct.plot, ct.reconstruction, ct.regression, ct.regularisers, ct.signatures,
+ROOMS = [ct, ct.analysis, ct.backtesting, ct.data, ct.distributions, ct.embedding, ct.fields, ct.forcing, ct.losses,
+         ct.measures, ct.metrics, ct.paths, ct.plot, ct.reconstruction, ct.regression, ct.regularisers, ct.signatures,
          ct.smoothing, ct.ssm, ct.sweeps, ct.symbolic, ct.systems, ct.transforms, ct.uncertainty]  # fmt: skip
 
 

@@ -22,6 +22,11 @@ TOYS = {
         "exponent_true",
         (-5, 5),
     ),
+    "backtest_forecasts": (
+        dict(samples=150, horizon=3, origins=4, models=(), figure="backtest.svg"),
+        "analogues",
+        (0, 2),
+    ),
     "batched_solves": (dict(samples=4, t1=2.0, stiffest=3.0, figure="batched_solves.svg"), "error", (-1, 0.1)),
     "classify_spirals": (
         dict(number=16, samples=12, hidden=4, width=8, steps=4, batch_size=8, figure="classify_spirals.svg"),

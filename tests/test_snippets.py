@@ -17,6 +17,7 @@ STEPS = (r"\bsteps=\d+", "steps=4")
 TOYS = {
     "README.md": [STEPS],
     "analysis.md": [(r"steps=(2000|500)\b", "steps=60"), (r"\b4000\b", "400"), (r"\(64, 3\)", "(4, 3)")],
+    "backtesting.md": [],
     "coming-from.md": [(r"steps=300", "steps=4")],
     "faq.md": [],
     "large-data.md": [(r"steps=100", "steps=4")],
