@@ -157,6 +157,18 @@ _LATER = ("analysis", "data", "metrics", "plot", "reconstruction", "regression",
 _LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
 _LATER = ("analysis", "backtesting", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic",
           "systems")  # fmt: skip
+    "analysis",
+    "backtesting",
+    "data",
+    "metrics",
+    "plot",
+    "reconstruction",
+    "regression",
+    "sweeps",
+    "symbolic",
+    "systems",
+    "uncertainty",
+)
 _LATER_IN = {
     "backtest": "ctmodels.backtesting",
     "bin_spikes": "ctmodels.data",

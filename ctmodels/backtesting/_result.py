@@ -137,7 +137,8 @@ class Backtest:
         about = {"source": self.data.source, "channels": list(self.names), "horizon": self.horizon}
         about |= {"level": self.level, "log": self.log, "baselines": list(self.baselines), "notes": list(self.notes)}
         scale = dict(zip(self.names, self.truth.scale.tolist(), strict=True))
-        return finite(about | {"origins": self.times.tolist(), "scale": scale, "table": self.table(), **tables})
+        found = about | {"origins": self.times.tolist(), "scale": scale, "table": self.table(), **tables}
+        return {name: finite(x) for name, x in found.items()}
 
     def __repr__(self) -> str:
         rows = [list(self.table()[0]), *([_cell(x) for x in row.values()] for row in self.table())]
