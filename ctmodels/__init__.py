@@ -150,25 +150,9 @@ __version__ = "0.1.0"
 
 
 _LATER = (
-    "analysis", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic", "systems", "uncertainty",
-)  # fmt: skip
-_LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction", "sweep": "ctmodels.sweeps"}
-_LATER = ("analysis", "data", "metrics", "plot", "reconstruction", "regression", "symbolic", "systems", "uncertainty")
-_LATER_IN = {"bin_spikes": "ctmodels.data", "reconstruct": "ctmodels.reconstruction"}
-_LATER = ("analysis", "backtesting", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic",
-          "systems")  # fmt: skip
-    "analysis",
-    "backtesting",
-    "data",
-    "metrics",
-    "plot",
-    "reconstruction",
-    "regression",
-    "sweeps",
-    "symbolic",
-    "systems",
+    "analysis", "backtesting", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic", "systems",
     "uncertainty",
-)
+)  # fmt: skip
 _LATER_IN = {
     "backtest": "ctmodels.backtesting",
     "bin_spikes": "ctmodels.data",
