@@ -150,8 +150,8 @@ __version__ = "0.1.0"
 
 
 _LATER = (
-    "analysis", "backtesting", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic", "systems",
-    "uncertainty",
+    "analysis", "backtesting", "data", "metrics", "plot", "reconstruction", "regression", "sweeps", "symbolic",
+    "systems", "uncertainty",
 )  # fmt: skip
 _LATER_IN = {
     "backtest": "ctmodels.backtesting",
