@@ -132,7 +132,7 @@ class Course:
         while side.done < target and side.on.any():
             rows = {seed: next(order) for seed, order in orders.items()}
             index = np.stack([rows[self._seed(side, member)] for member in side.lanes])
-            with explain_out_of_memory(self.plan.batch_size * len(index)):
+            with explain_out_of_memory(self.plan.batch_size):
                 side.states, losses = side.program.advance(self.data(index), side.on, side.states)
             side.done += 1
             if side.done % self.plan.every == 0 or side.done == target:
