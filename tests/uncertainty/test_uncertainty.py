@@ -121,6 +121,8 @@ def test_what_is_only_known_to_be_large_has_a_lower_end_alone(settled):
     found = profile(settled, "rate")
     assert found.upper is None and 2 < found.lower < 6
     assert "at least" in repr(found) and found.holds(1e6) and not found.holds(1.0)
+    shade = found.plot().patches[0].get_extents().transformed(found.plot().transData.inverted())
+    assert shade.x0 == pytest.approx(found.lower) and shade.x1 == pytest.approx(found.values[-1])  # to the edge
 
 
 @pytest.mark.only("float64")
