@@ -60,8 +60,8 @@ def examples_of(batch: dict) -> ct.Example:
 
 def train(folder: Path, until: int, steps: int, batch_size: int, width: int, seed: int) -> dict:
     """What each process does; the first says how it went."""
-    import grain  # pyright: ignore[reportMissingImports]
-    import orbax.checkpoint as ocp  # pyright: ignore[reportMissingImports]
+    import grain
+    import orbax.checkpoint as ocp
 
     here, processes = jax.process_index(), jax.process_count()
     # The whole order is known to both; this process takes each second series of it, and forgets it after the batch.
