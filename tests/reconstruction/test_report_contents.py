@@ -19,7 +19,7 @@ from ctmodels.metrics import Score
 from ctmodels.metrics._autocorrelation import autocorrelation
 from ctmodels.plot._lead_times import lead_times
 from ctmodels.plot._residuals import residuals
-from ctmodels.reconstruction import Trained
+from ctmodels.reconstruction import Parameter, Parameters, Trained
 from ctmodels.reconstruction._advice import RULES, Facts, chosen, facts
 from ctmodels.reconstruction._attractor_scores import in_lyapunov_times
 from ctmodels.reconstruction._joined import Joined
@@ -30,6 +30,7 @@ from ctmodels.reconstruction._split import Split
 from ctmodels.reconstruction._text import TimeUnit
 from ctmodels.reconstruction._verdict import Evidence
 from ctmodels.reconstruction.report import render
+from ctmodels.reconstruction.report._laws import _correlated
 
 pytestmark = pytest.mark.only("float32")
 RNG = np.random.default_rng(0)
@@ -252,6 +253,19 @@ def test_the_facts_are_those_of_the_best_model():
     assert found.channel == "x" and found.correlation == pytest.approx(0.5, abs=0.1)
     assert found.name == "neural" and found.horizon == pytest.approx(10 * 24 / 119) and found.value("nrmse") == 0.2
     assert result.metrics()["advice"] == result.advice == chosen(facts(result)).sentence(facts(result))
+
+
+def test_parameters_whose_errors_go_together_are_said_once():
+    table = tuple(Parameter(name, 1.0, 0.1, 0.8, 1.2) for name in "abcde")
+    correlation = np.eye(5)
+    for i, j, r in ((0, 1, -0.95), (1, 4, 0.99), (2, 3, 0.93)):
+        correlation[i, j] = correlation[j, i] = r
+    said = _correlated(Parameters(table, 0.9, correlation))
+    assert [s.partition(":")[0] for s in said] == [
+        "Errors of a, b and e go together, by correlations of 0.95 and more in size",
+        "Errors of c and d go together, by a correlation of 0.93 in size",
+    ]
+    assert _correlated(Parameters(table, 0.9, np.full((5, 5), np.nan))) == []
 
 
 def test_how_it_was_made_can_be_read_and_done_again():

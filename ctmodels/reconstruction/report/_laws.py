@@ -1,5 +1,7 @@
 """The section on laws of the user's own: their parameters, and what they say."""
 
+import numpy as np
+
 from ctmodels.reconstruction._parameters import Parameter, Parameters
 from ctmodels.reconstruction._text import plain
 from ctmodels.reconstruction.report._html import note, section
@@ -57,9 +59,25 @@ def _figures(value: float, error: float) -> str:
 
 
 def _correlated(parameters: Parameters, least: float = 0.9) -> list[str]:
-    names, c = [p.name for p in parameters.table], parameters.correlation
-    pairs = [(i, j) for j in range(len(names)) for i in range(j) if abs(c[i, j]) > least]
-    return [f"Errors of {names[i]} and {names[j]} go together (correlation {c[i, j]:.2f})." for i, j in pairs]
+    """A sentence for each group of parameters whose errors go together, through others of the group perhaps."""
+    names, size = [p.name for p in parameters.table], np.abs(parameters.correlation)
+    groups: list[set[int]] = []
+    for i, j in np.argwhere(np.triu(size > least, 1)).tolist():
+        joined = [g for g in groups if g & {i, j}]
+        groups = [g for g in groups if g not in joined] + [set().union({i, j}, *joined)]
+    return [_together([names[i] for i in sorted(g)], _sizes(size, sorted(g), least)) for g in groups]
+
+
+def _sizes(size: np.ndarray, group: list[int], least: float) -> np.ndarray:
+    """Of the pairs of a group that are correlated."""
+    own = size[np.ix_(group, group)]
+    return np.sort(own[np.triu(own > least, 1)])
+
+
+def _together(names: list[str], sizes: np.ndarray) -> str:
+    of = f"{', '.join(names[:-1])} and {names[-1]}"
+    how = f"a correlation of {sizes[0]:.2f}" if len(sizes) == 1 else f"correlations of {sizes[0]:.2f} and more"
+    return f"Errors of {of} go together, by {how} in size: the data tell a combination of them better than each alone."
 
 
 def _escaped(text: str) -> str:
