@@ -31,6 +31,8 @@ from ctmodels.reconstruction._text import TimeUnit
 from ctmodels.reconstruction._verdict import Evidence
 from ctmodels.reconstruction.report import render
 from ctmodels.reconstruction.report._laws import _correlated
+from ctmodels.reconstruction.report._lead_times import lead_times as lead_times_section
+from ctmodels.reconstruction.report._view import View
 
 pytestmark = pytest.mark.only("float32")
 RNG = np.random.default_rng(0)
@@ -127,6 +129,10 @@ def ahead(result, coverage=0.9) -> LeadTimes:
     return LeadTimes(lead, 0.2 * lead, 20 * n, errors, bases, dict.fromkeys(names, coverage * n), 20)
 
 
+def with_ahead(result, found):
+    return dataclasses.replace(result, lead_times=found)
+
+
 def with_residuals(result, off):
     best = next(iter(result.fitted))
     changed = dataclasses.replace(result.fitted[best], residuals=off)
@@ -148,6 +154,8 @@ def test_lead_times_and_residuals_have_sections():
     assert alts[6] == "Residuals of x, autocorrelation"
     # neural errs by 0.1 a lead: at ten leads as much as the mean does.
     assert "mean is as good at 2 days." in page.text and "persistence is as good" not in page.text
+    worse = dataclasses.replace(ahead(result), errors=dict.fromkeys(result.fitted, np.full(10, 3.0)))
+    assert "mean, persistence are as good at 0.2 days." in lead_times_section(View.of(with_ahead(result, worse)))
     assert "the last 100 rows" in page.text and "x: nothing says that they are not white." in page.text
     assert "y: not white; noise would have so much correlation with a chance of under one in 1000" in page.text
     mean = np.nanmean(off[:, 1])

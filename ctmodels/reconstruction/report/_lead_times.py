@@ -26,7 +26,7 @@ def lead_times(view: View) -> str:
     about = (
         f"Over {many}, by how far ahead they reach. Skill is the share of a baseline's squared "
         f"error that {plain(view.order[0])} saves: above the dashed line it is the better of the two, at 1 it makes no "
-        "error."
+        "error, and at −1 the curves are cut."
     )
     held = (
         "Coverage is the share of what came within the band of 90 %; grey: how far it strays by chance, were origins "
@@ -102,15 +102,10 @@ def _coverage(view: View, found: LeadTimes, width: float) -> Picture | None:
 
 
 def _lost(view: View, found: LeadTimes) -> list[str]:
-    """From where on the best model is no better than a baseline."""
-    name = view.order[0]
-    if name not in found.errors:
-        return []
-    sentences = []
-    for base in found.baselines:
-        skill = found.skill(name, base)
-        known = np.isfinite(skill)
-        if known.any() and (skill[known] <= 0).any():
-            first = found.time[known][np.argmax(skill[known] <= 0)]
-            sentences.append(f"{plain(base)} is as good at {first:.3g} {view.unit.durations}.")
-    return sentences
+    """From where on the best model is no better than a baseline; those alike in one sentence."""
+    name, groups = view.order[0], {}
+    for base in found.baselines if name in found.errors else ():
+        no_better = found.skill(name, base) <= 0  # of what is no number, it is not
+        if no_better.any():
+            groups.setdefault(f"{found.time[np.argmax(no_better)]:.3g} {view.unit.durations}", []).append(plain(base))
+    return [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} as good at {at}." for at, names in groups.items()]
