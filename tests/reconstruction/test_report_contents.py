@@ -29,9 +29,13 @@ from ctmodels.reconstruction._scores import forecast_errors
 from ctmodels.reconstruction._split import Split
 from ctmodels.reconstruction._text import TimeUnit
 from ctmodels.reconstruction._verdict import Evidence
-from ctmodels.reconstruction.report import render
+from ctmodels.reconstruction.report._inputs import inputs
 from ctmodels.reconstruction.report._laws import _correlated
 from ctmodels.reconstruction.report._lead_times import lead_times as lead_times_section
+from ctmodels.reconstruction.report._making import how_it_was_made
+from ctmodels.reconstruction.report._plane import plane
+from ctmodels.reconstruction.report._residuals import residuals as residuals_section
+from ctmodels.reconstruction.report._sections import score_table
 from ctmodels.reconstruction.report._view import View
 
 pytestmark = pytest.mark.only("float32")
@@ -170,7 +174,7 @@ def test_of_logarithms_residuals_are_said_to_be_logarithms():
     values = np.exp(np.sin(np.linspace(0, 24, 120)[:, None] + np.arange(2)))
     changes = {"scores": scores(rmse_log=0.5)}
     result = reconstruction(("hare", "lynx"), values=values, log=True, changes=changes, measure="rmse_log")
-    page = Page(render(with_residuals(result, RNG.normal(size=(120, 2)))))
+    page = Page(residuals_section(View.of(with_residuals(result, RNG.normal(size=(120, 2))))))
     assert "those of natural logarithms" in page.text and "all 120 rows" in page.text
     assert any("ln hare" in texts(svg) for svg in page.svgs())
 
@@ -178,10 +182,10 @@ def test_of_logarithms_residuals_are_said_to_be_logarithms():
 def test_inputs_are_drawn_with_their_units():
     result = reconstruction(("x", "y"), inputs=("u", "v"), candidates=("neural",))
     table = dataclasses.replace(result.table, units=("", "", "V", "K"))
-    page = Page(render(dataclasses.replace(result, table=table)))
+    page = Page(inputs(View.of(dataclasses.replace(result, table=table))))
     svg = page.svgs()[[image["alt"] for image in page.images].index("Inputs u, v over time")]
     assert "u [V]" in (text := texts(svg)) and "v [K]" in text
-    assert "What drives it" in page.text and "What drives it" not in Page(render(reconstruction())).text
+    assert "What drives it" in page.text and inputs(View.of(reconstruction())) == ""
 
 
 class Spiral(eqx.Module):
@@ -203,7 +207,7 @@ def test_two_states_have_a_plane_with_their_fixed_points(log):
     model = ct.NeuralODE(field, 2, 0, ct.Integrate(diffrax.Heun(), ct.Substeps(1)))
     fitted = dataclasses.replace(result.fitted["neural"], trained=Trained(model, None, None, [], "finished"))
     result = dataclasses.replace(result, fitted={"neural": fitted})
-    page = Page(render(result))
+    page = Page(plane(View.of(result)))
     scaling = result.problem.scaling
     rest = scaling.unscale(np.array([0.3, -0.2]))
     said = re.search(r"It rests at x ([\d.]+), y ([\d.]+): ([^.]*)\.", page.text)
@@ -280,7 +284,7 @@ def test_how_it_was_made_can_be_read_and_done_again():
     made = Provenance("ctmodels reconstruct 'a b.csv' --time t", "ab" * 32, "file", 7, "float32", "cpu",
                       "2024-05-06T07:08:09+00:00", 90.0, {"ctmodels": "1.2.3", "jax": "9.9"})  # fmt: skip
     result = dataclasses.replace(reconstruction(), provenance=made)
-    page = check(result, figures=1 + 3 + 1 + 1 + 1)
+    page = Page(how_it_was_made(View.of(result)))
     for text in ("ctmodels reconstruct 'a b.csv' --time t", "SHA-256 of the file", "ab" * 32, "7; computed in float32",
                  "2024-05-06, 07:08:09 UTC, in 90 seconds", "ctmodels 1.2.3, jax 9.9"):  # fmt: skip
         assert text in page.text
@@ -302,7 +306,7 @@ def ranked(**values):
 
 
 def test_bold_is_the_best_of_different_numbers_and_no_model_without_evidence_is_best():
-    bold = lambda result: re.findall(r"<b>([^<]*)</b></td>", render(result))
+    bold = lambda result: re.findall(r"<b>([^<]*)</b></td>", score_table(View.of(result)))
 
     def of_two(first, second, **others):
         result = reconstruction(changes={"scores": ranked(**second)}, **others)
@@ -313,15 +317,16 @@ def test_bold_is_the_best_of_different_numbers_and_no_model_without_evidence_is_
     assert bold(differ) == ["0.2", "2.5"]
     assert bold(of_two({"nrmse": 0.2, "mase": 0.5, "time": 0.0}, {"nrmse": 0.2, "time": -1.0})) == ["0.2", "0.2"]
     lost = of_two({"nrmse": 0.2, "d": 0.1}, {"nrmse": 0.3}, evidence=dict.fromkeys(("neural", "second"), LOST))
-    page = Page(render(lost))
+    page = Page(score_table(View.of(lost)))
     assert page.rows[1][0] == "neuralgood evidence" and bold(lost) == []
-    assert Page(render(differ)).rows[1][0] == "neuralbest"
+    assert Page(score_table(View.of(differ))).rows[1][0] == "neuralbest"
 
 
 def test_what_no_model_has_is_no_column_and_of_one_forecast_coverage_is_not_drawn():
     result = reconstruction(candidates=("neural",))
     result.fitted["neural"].scores["none"] = Score(None, "N_one", "Nothing.", "lower", reason="too few rows")
-    page = Page(render(dataclasses.replace(result, lead_times=dataclasses.replace(ahead(result), origins=1))))
+    view = View.of(with_ahead(result, dataclasses.replace(ahead(result), origins=1)))
+    page = Page(score_table(view) + lead_times_section(view))
     assert "None" not in page.rows[0] and "None: too few rows." in page.text
     assert "Over one forecast" in page.text and "nothing of how often the band holds" in page.text
     assert not any("Coverage" in image["alt"] for image in page.images)
