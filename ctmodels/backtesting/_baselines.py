@@ -6,6 +6,7 @@ were seen (Hyndman, Koehler, Ord and Snyder, "Forecasting with exponential smoot
 
 import importlib.util
 import warnings
+from typing import Any
 
 import jax
 import numpy as np
@@ -69,13 +70,14 @@ def smoothing(task: Task) -> np.ndarray:
 
 def _of_channel(y: np.ndarray, horizon: int, season: int) -> tuple[np.ndarray, np.ndarray]:
     import pandas
-    from statsmodels.tsa.exponential_smoothing.ets import ETSModel  # pyright: ignore
+    from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
     seasonal = 2 <= season <= LONGEST and len(y) > max(ROWS, 2 * season)
     season_of = {"seasonal": "add", "seasonal_periods": season} if seasonal else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it did not converge shows in its scores
-        result = ETSModel(pandas.Series(y), error="add", trend="add", damped_trend=True, **season_of).fit(disp=False)
+        model = ETSModel(pandas.Series(y), error="add", trend="add", damped_trend=True, **season_of)
+        result: Any = model.fit(disp=False)
         ahead = result.get_prediction(start=len(y), end=len(y) + horizon - 1)
         variance = np.asarray(ahead.forecast_variance, np.float64)
     return np.asarray(ahead.predicted_mean, np.float64), np.sqrt(np.maximum(variance, 0))
