@@ -35,6 +35,19 @@ def panels(ax: Any, count: int, heights: Sequence[float] | None = None) -> Itera
 
 
 @contextlib.contextmanager
+def row_of_panels(ax: Any, widths: Sequence[float], height: float) -> Iterator[np.ndarray]:
+    """Axes side by side: those given, or of a figure of its own, of these widths in inches."""
+    if ax is not None:
+        yield _given(ax, len(widths))
+        return
+    with drawing(sum(widths), height) as figure:
+        made = figure.subplots(1, len(widths), width_ratios=widths)
+        yield made
+        for axes in made:
+            keep_style(axes)
+
+
+@contextlib.contextmanager
 def panel(ax: Any, *, width: float = WIDTH, height: float = ONE, spatial: bool = False) -> Iterator[Any]:
     """One pair of axes, or three (`spatial`)."""
     if ax is not None:

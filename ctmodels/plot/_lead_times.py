@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ctmodels._core._words import argument
-from ctmodels.plot._axes import check_limits, keep_style
-from ctmodels.plot._style import COLOURS, GREY, drawing
+from ctmodels.plot._axes import check_limits, panel
+from ctmodels.plot._style import COLOURS, GREY
 
 FEW = 30  # leads; up to so many, each is a dot
 
@@ -53,25 +53,22 @@ def lead_times(
             )
     if limits is not None:
         limits = check_limits("limits", limits)
-    if ax is None:
-        with drawing(6.4, 3.4) as figure:
-            ax = figure.subplots()
-            keep_style(ax)
-    if wanted is not None:
-        ax.axhline(wanted, color=GREY, linewidth=1.4, linestyle=(0, (4, 2)), zorder=1)
-        if around is not None:
-            off = np.asarray(around, np.float64)
-            ax.fill_between(leads, wanted - off, wanted + off, color=GREY, alpha=0.18, linewidth=0, zorder=0)
-    for i, (name, curve) in enumerate(values.items()):
-        colour = COLOURS[i % len(COLOURS)] if colors is None else colors[name]
-        shown = np.where(np.isfinite(curve), curve if limits is None else np.clip(curve, *limits), np.nan)
-        style = {"marker": "o", "markersize": 3.2} if len(leads) <= FEW else {}
-        ax.plot(leads, shown, color=colour, label=name.replace("$", r"\$"), zorder=3, **style)
-    if limits is not None:
-        margin = 0.03 * (limits[1] - limits[0])
-        ax.set_ylim(limits[0] - margin, limits[1] + margin)
-    ax.set_xlabel(time, parse_math=False)
-    ax.set_ylabel(label, parse_math=False)
-    if legend and len(values) > 1:
-        ax.legend(frameon=False, fontsize="small")
-    return ax
+    with panel(ax) as axes:
+        if wanted is not None:
+            axes.axhline(wanted, color=GREY, linewidth=1.4, linestyle=(0, (4, 2)), zorder=1)
+            if around is not None:
+                off = np.asarray(around, np.float64)
+                axes.fill_between(leads, wanted - off, wanted + off, color=GREY, alpha=0.18, linewidth=0, zorder=0)
+        for i, (name, curve) in enumerate(values.items()):
+            colour = COLOURS[i % len(COLOURS)] if colors is None else colors[name]
+            shown = np.where(np.isfinite(curve), curve if limits is None else np.clip(curve, *limits), np.nan)
+            style = {"marker": "o", "markersize": 3.2} if len(leads) <= FEW else {}
+            axes.plot(leads, shown, color=colour, label=name.replace("$", r"\$"), zorder=3, **style)
+        if limits is not None:
+            margin = 0.03 * (limits[1] - limits[0])
+            axes.set_ylim(limits[0] - margin, limits[1] + margin)
+        axes.set_xlabel(time, parse_math=False)
+        axes.set_ylabel(label, parse_math=False)
+        if legend and len(values) > 1:
+            axes.legend(frameon=False, fontsize="small")
+    return axes

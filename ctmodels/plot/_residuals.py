@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ctmodels.metrics._autocorrelation import autocorrelation
-from ctmodels.plot._axes import keep_style
-from ctmodels.plot._style import COLOURS, GREY, INK, drawing
+from ctmodels.plot._axes import row_of_panels
+from ctmodels.plot._style import COLOURS, GREY, INK
 
+WIDTHS = 4.6, 2.3, 2.7  # inches, of panels of a figure of its own
 LAGS = 24  # rows, at most
 FEW = 250  # values; up to so many, each is a dot
 
@@ -49,21 +50,14 @@ def residuals(
             f"values: shape {values.shape} at times of shape {ts.shape}, where both are to be (time,); draw one "
             "channel at a time"
         )
-    if ax is None:
-        with drawing(9.6, 2.6) as figure:
-            ax = figure.subplots(1, 3, width_ratios=(2, 1, 1.2))
-            for axes in ax:
-                keep_style(axes)
-    axes = np.asarray(ax, object)
-    if axes.shape != (3,):
-        raise ValueError(f"ax: shape {axes.shape}, where three axes are wanted; or leave it out")
     lags = max(1, min(LAGS, int(np.isfinite(values).sum()) // 5)) if lags is None else lags
-    _draw_in_time(axes[0], ts, values, since, color)
-    _draw_histogram(axes[1], values[np.isfinite(values)], color)
-    _draw_correlation(axes[2], values, lags, breaks, color)
-    axes[0].set_ylabel(label, parse_math=False)
-    axes[0].set_xlabel(time, parse_math=False)
-    axes[1].set_xlabel(label, parse_math=False)
+    with row_of_panels(ax, WIDTHS, 2.6) as axes:
+        _draw_in_time(axes[0], ts, values, since, color)
+        _draw_histogram(axes[1], values[np.isfinite(values)], color)
+        _draw_correlation(axes[2], values, lags, breaks, color)
+        axes[0].set_ylabel(label, parse_math=False)
+        axes[0].set_xlabel(time, parse_math=False)
+        axes[1].set_xlabel(label, parse_math=False)
     return axes
 
 

@@ -29,6 +29,8 @@ FIGURES = {
     "solver_steps": (lambda ax=None: ct.plot.solver_steps(TS, ax=ax), 1),
     "latent": (lambda ax=None: ct.plot.latent(TS, YS, ax=ax), 2),
     "raster": (lambda ax=None: ct.plot.raster([TS, TS[::2]], ax=ax), 1),
+    "residuals": (lambda ax=None: ct.plot.residuals(TS, YS[:, 0], ax=ax), 3),
+    "lead_times": (lambda ax=None: ct.plot.lead_times([1, 2, 3], {"a": [0.1, 0.2, 0.4]}, ax=ax), 1),
 }
 
 

@@ -115,7 +115,7 @@ def test_figures_are_drawn_on_axes_that_are_given_or_made(within):
     assert lead_times([1.0], {"a": [0.5]}, ax=one) is one
     with pytest.raises(ValueError, match=r"values: shape \(60, 1\) at times of shape \(60,\)"):
         residuals(ts, x[:, None])
-    with pytest.raises(ValueError, match=r"ax: shape \(2,\), where three axes are wanted"):
+    with pytest.raises(ValueError, match=r"ax: 2 axes for 3 panels"):
         residuals(ts, x, ax=axes[:2])
     with pytest.raises(ValueError, match=r"curves\['a'\]: shape \(1,\)"):
         lead_times([1.0, 2.0], {"a": [0.5]})
