@@ -41,7 +41,7 @@ def backtest(
     steps: int | None = None,
     members: int | None = None,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Backtest:
     """Forecast from one row after another as if what follows were not known yet, and hold the forecasts against it.
 
@@ -58,7 +58,8 @@ def backtest(
       n, channel)`, or `(median, {0.05: lower, 0.95: upper})`, each `(n, channel)`; without a spread `(median, {})`. A
       dict gives them names.
     - `baselines`: names of those to compare with: persistence, drift, mean, seasonal (and "last day", "last week",
-      "last year" on a clock of dates), autoregression, ets (where statsmodels is installed), and any candidate.
+      "last year" on a clock of dates), autoregression, ets (where statsmodels is installed), and any candidate. Of the
+      default ones "linear" and "sparse-law" compile, which may take minutes; the others take seconds.
     - `horizon`: rows ahead; default: an eighth of the rows, ten at most. `origins`: how many, spread evenly, the last
       as late as can be; default: ten at most. `first`: rows before the first of them; default: half.
     - `refit`: candidates are fitted anew at every so many origins, each time for as long as a fit takes; 0: at the
