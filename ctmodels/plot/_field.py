@@ -158,7 +158,7 @@ def _slopes(moving: AbstractMotion, through: np.ndarray, plane: tuple[int, int])
         xs, ys = np.meshgrid(x, y)
         zs = np.tile(through, (xs.size, 1))
         zs[:, plane[0]], zs[:, plane[1]] = xs.ravel(), ys.ravel()
-        found = np.asarray(every(jnp.asarray(zs, jnp.zeros(()).dtype)), np.float64)
+        found = np.array(every(jnp.asarray(zs, jnp.zeros(()).dtype)), np.float64)
         found[~np.isfinite(found).all(axis=1)] = np.nan
         return found.T.reshape(2, *xs.shape)
 

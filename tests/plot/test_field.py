@@ -54,6 +54,7 @@ def test_of_more_states_a_plane_is_drawn(within):
     np.testing.assert_allclose(nullcline(axes, COLOURS[0])[:, 1], 2, **within(0, 1e-5))
 
 
+@pytest.mark.only("float64")  # as NumPy has it
 def test_of_a_map_the_speed_over_a_step_is_drawn(within):
     halved = ct.analysis.Map(lambda t, z, args: jnp.stack([z[0] / 2 + 0.25, z[1]]))
     axes = ct.plot.field(halved, (0, 1), (0, 1), kind="arrows", points=6)

@@ -198,6 +198,7 @@ class Spiral(eqx.Module):
         return self.matrix @ (z - self.centre)
 
 
+@pytest.mark.only("float64")
 @pytest.mark.parametrize("log", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_states_have_a_plane_with_their_fixed_points(log):
     values = np.sin(np.linspace(0, 24, 120)[:, None] + np.arange(2)) + 3
