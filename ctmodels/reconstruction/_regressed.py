@@ -1,6 +1,7 @@
 """Candidates that are fitted in closed form: their settings by forecasts of the last part of what is trained on, then
 the model by all of it, and each further member by most of it."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ctmodels._core._model import AbstractDynamics
+from ctmodels._core._scaling import Scaling
 from ctmodels._core._series import Driven, Series
 from ctmodels._core._validation import DataError
 from ctmodels._core._words import argument
@@ -66,6 +68,7 @@ def solved(family: Family, problem: Problem, trials: Trials, members: int, seed:
     """An ensemble, the first of which has seen everything."""
     trials = _latest(_on_a_grid(problem, trials) if family.listens else trials, family.most)
     _check_rows(family, problem, trials)
+    whole, problem = problem, problem if family.formula else _without_units(problem)
     key = jax.random.key(seed)
     choose = functools.partial(_chosen, family) if family.choose is None else family.choose
     settings = choose(problem, trials, key)
@@ -77,9 +80,17 @@ def solved(family: Family, problem: Problem, trials: Trials, members: int, seed:
         thinned = [_thinned(trials, random) for _ in range(members - 1)]
         each = [fit(seen, key) for seen in (trials, *thinned)]
     settings = settings | family.saved(each[0])
-    formula = family.formula and family.formula(each[0], problem)
+    formula = family.formula and family.formula(each[0], whole)
     observation = _one_step_variance(each[0], Joined.of(trials), family.listens)
     return Solved(_stacked(each), observation, settings=settings, formula=formula)
+
+
+def _without_units(problem: Problem) -> Problem:
+    """All that a map in scaled values needs: what is compiled for one part of a series is so for another of its
+    length."""
+    blank = lambda s: s and Scaling(0.0, 1.0, (0.0,) * len(s.mean), (1.0,) * len(s.std))
+    scalings = {"scaling": blank(problem.scaling), "input_scaling": blank(problem.input_scaling)}
+    return dataclasses.replace(problem, **scalings, period=1.0, level=(0.0,) * problem.channels)
 
 
 def _check_rows(family: Family, problem: Problem, trials: Trials) -> None:
