@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict] = {
     "langevin_flow": dict(trials=60, bins=50, steps=300),
     "latent_ode": dict(steps=450),
     "latent_sde": dict(number=256, steps=300),
+    "learned_field_to_equation": dict(members=1, steps=1000),
     "long_sequences": dict(number=256, length=256, features=16, depth=2, noise=0.5, steps=200),
     "lyapunov_spectrum": dict(time=200.0),
     "neural_ode_spiral": dict(steps=500),

@@ -98,6 +98,11 @@ TOYS = {
         "nrmse",
         (0, 10),
     ),
+    "learned_field_to_equation": (
+        dict(samples=30, members=1, steps=4, figure="learned_field_to_equation.svg"),
+        "constants",
+        (0.9, 21),
+    ),
     "neural_sde": (
         dict(number=8, samples=8, width=8, steps=6, batch_size=4, figure="neural_sde.svg"),
         "variation",
