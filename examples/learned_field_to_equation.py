@@ -1,8 +1,8 @@
 """A network's field in words: what was learned of an oscillator, as an equation with intervals.
 
-A neural ODE follows noisy measurements. Its field can be asked anywhere, without noise and without differences, so terms
-of a library leave one by one where the orbits were; the data choose, through the solve, how many stay. The law that is
-found is a field again, with constants that have intervals, and the report of the network says it.
+A neural ODE follows noisy measurements. Its field can be asked anywhere, without noise and without differences, so that
+terms of a library leave one by one where the orbits were; the data choose, through the solve, how many stay. The law
+that is found is a field again, with constants that have intervals, and the report of the network says it.
 """
 
 import functools
