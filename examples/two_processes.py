@@ -76,7 +76,8 @@ def train(folder: Path, until: int, steps: int, batch_size: int, width: int, see
     step = ct.make_step(ct.objective(ct.losses.squared), optimiser, mesh=mesh)
     state = step.init(model, key=jax.random.key(seed + 1))
 
-    sharded = NamedSharding(mesh, P("data"))
+    assert step.mesh is not None
+    sharded = NamedSharding(step.mesh, P("data"))
     whole = lambda x: jax.make_array_from_process_local_data(sharded, x)
     keep = ocp.CheckpointManager((folder / "checkpoints").resolve())
     first = keep.latest_step() or 0
