@@ -52,7 +52,7 @@ def main(samples=150, dt=0.1, noise=0.02, members=2, steps=1500, seed=0, figure=
 
     cubic = functools.partial(ct.symbolic.eliminate, library=ct.fields.Library(2, 3))
     explained = ct.symbolic.explain(result, "neural", cubic)
-    print("\nfrom the network's field alone\n" + explained.formula("neural"))
+    print(f"\nfrom the network's field alone\n{explained.formula('neural')}")
 
     # The data have the last word: how many terms, and what their constants may be.
     learned = ct.symbolic.learned(result, "neural")
